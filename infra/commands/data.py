@@ -1,0 +1,5 @@
+"""Commands: data sets and the replay."""
+
+import typer
+
+app = typer.Typer()

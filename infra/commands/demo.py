@@ -1,0 +1,5 @@
+"""Commands: the demo."""
+
+import typer
+
+app = typer.Typer()

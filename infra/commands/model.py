@@ -1,0 +1,5 @@
+"""Commands: training and promotion."""
+
+import typer
+
+app = typer.Typer()

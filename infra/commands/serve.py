@@ -1,0 +1,5 @@
+"""Commands: the API."""
+
+import typer
+
+app = typer.Typer()

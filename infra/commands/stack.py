@@ -1,0 +1,5 @@
+"""Commands: up: the local stack."""
+
+import typer
+
+app = typer.Typer()

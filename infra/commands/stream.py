@@ -1,0 +1,5 @@
+"""Commands: workers, dead letters, rebuild and verify."""
+
+import typer
+
+app = typer.Typer()

@@ -1,0 +1,79 @@
+"""One Settings, read by entry points only and passed down from there.
+
+Every field is set by the environment variable FRESHET_<FIELD>. What a running local stack chose
+(ports, addresses) it writes to `<home>/stack.env`, so that commands started beside it find it; the
+environment wins over that file.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STACK_FILE = "stack.env"
+PLACEHOLDERS = {"changeme", "change-me", "secret", "password", "todo"}
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="ignore")
+
+    home: Path = Field(Path(".freshet"), description="logs, artifacts and embedded servers' data")
+
+    kafka_bootstrap_servers: str | None = Field(None, description="unset: the embedded broker")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_file: Path | None = None
+    kafka_ssl_certificate_file: Path | None = None
+    kafka_ssl_key_file: Path | None = None
+    kafka_topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
+    kafka_partitions: int = Field(8, ge=1, le=512, description="of `ratings`, when it is created")
+    kafka_replication: int = Field(1, ge=1)
+
+    redis_url: str | None = Field(None, description="unset: the embedded Valkey")
+
+    qdrant_url: str | None = Field(None, description="unset: Qdrant Edge, in process")
+    qdrant_api_key: SecretStr | None = None
+
+    mlflow_tracking_uri: str | None = Field(None, description="unset: SQLite under `home`")
+
+    data_dir: Path | None = Field(None, description="where data sets are looked for first")
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8000, ge=0, le=65535)
+    worker_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
+
+    @field_validator("kafka_sasl_password", "qdrant_api_key")
+    @classmethod
+    def refuse_placeholders(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value().lower() in PLACEHOLDERS:
+            raise ValueError("still has its placeholder value: set the real secret")
+        return value
+
+    @model_validator(mode="after")
+    def sasl_is_whole(self) -> "Settings":
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                "kafka_security_protocol is SASL: set kafka_sasl_username and kafka_sasl_password"
+            )
+        return self
+
+    @property
+    def artifacts(self) -> Path:
+        """Where model artifacts and their embedded indexes are written."""
+        return self.home / "artifacts"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+
+
+def load_settings() -> Settings:
+    """Settings from the environment, then from the running local stack."""
+    home = Path(os.environ.get("FRESHET_HOME", ".freshet"))
+    return Settings(_env_file=home / STACK_FILE)  # type: ignore[call-arg]

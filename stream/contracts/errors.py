@@ -1,0 +1,60 @@
+"""Every error Freshet raises on purpose, in one tree.
+
+FreshetError
+├── ConfigurationError      a setting or an option is wrong; nothing was started
+├── DatasetError            a data set is missing, damaged or too dirty to use
+├── InvalidEvent            a message breaks its contract; `reason` says how, in one word
+├── ArtifactError           a model artifact is missing, half written or does not fit this code
+└── Unavailable             a service did not answer in time; trying again may help
+    ├── BrokerUnavailable
+    ├── StoreUnavailable
+    └── IndexUnavailable
+
+Each message says what was wrong, where, and what to do about it.
+"""
+
+
+class FreshetError(Exception):
+    """Base of the tree: catch it to tell our errors from bugs."""
+
+
+class ConfigurationError(FreshetError):
+    pass
+
+
+class DatasetError(FreshetError):
+    pass
+
+
+class InvalidEvent(FreshetError):  # noqa: N818 - it describes the event, as the dead letters do
+    """A message breaks its contract.
+
+    Attributes:
+        reason: a stable word for metrics and dead letters, such as ``rating_range``.
+        detail: the sentence for people.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ArtifactError(FreshetError):
+    pass
+
+
+class Unavailable(FreshetError):  # noqa: N818 - a state of a service
+    pass
+
+
+class BrokerUnavailable(Unavailable):
+    pass
+
+
+class StoreUnavailable(Unavailable):
+    pass
+
+
+class IndexUnavailable(Unavailable):
+    pass

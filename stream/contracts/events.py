@@ -1,0 +1,163 @@
+"""What is on the wire: one closed family of events, JSON, validated on the way in.
+
+Every event carries an id, a schema version, the time it happened (`event_time`), the time it was
+handed to the broker (`produced_time`) and where it came from (`source`). Times are integers:
+milliseconds since the Unix epoch. `freshet events schema` writes `docs/events/*.json` from here.
+"""
+
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from uuid import uuid4
+
+import msgspec
+
+from stream.contracts.errors import InvalidEvent
+
+SCHEMA_VERSION: Final = 1
+
+# Larger than any valid event by far; a value over this is refused before it is parsed.
+MAX_EVENT_BYTES: Final = 4096
+
+# 1990-01-01T00:00:00Z in ms: MovieLens began in 1995, so an earlier time is a unit mix-up.
+EARLIEST_EVENT_TIME: Final = 631_152_000_000
+
+# One day in ms: how far ahead of its own Kafka record an event may claim to have happened.
+# Judged against the record's timestamp, not a clock, so that a rebuild judges the same.
+MAX_AHEAD: Final = 86_400_000
+
+MAX_ID: Final = 2**53 - 1  # ids stay exact in JavaScript
+MAX_MOVIE_ID: Final = 2**32 - 1  # the packed user state stores four bytes a movie
+
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+UserId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
+MovieId = Annotated[int, msgspec.Meta(ge=1, le=MAX_MOVIE_ID)]
+Stars = Annotated[float, msgspec.Meta(ge=0.5, le=5.0, multiple_of=0.5)]
+Millis = Annotated[int, msgspec.Meta(ge=EARLIEST_EVENT_TIME, le=4_294_967_295_000)]
+Source: TypeAlias = Literal["replay", "api", "onboarding"]
+
+
+class RatingEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rating"):
+    """A person rated a movie. Topic `ratings`, key = the user id in decimal ASCII."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: EventId
+    user_id: UserId
+    movie_id: MovieId
+    rating: Stars
+    event_time: Millis
+    produced_time: Millis
+    source: Source
+
+
+class MovieEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="movie"):
+    """A movie entered the catalogue or changed. Topic `movies` (compacted), key = the movie id."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: EventId
+    movie_id: MovieId
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    genres: tuple[str, ...]
+    year: int | None
+    event_time: Millis
+    produced_time: Millis
+    source: Source
+
+
+class ModelEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="model"):
+    """A model version is to be served. Topic `models` (compacted), key = ``serving``.
+
+    `artifact` is the directory that holds the version's towers and embedded index, `collection`
+    the Qdrant collection that belongs to it.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: EventId
+    version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    artifact: str
+    collection: str
+    event_time: Millis
+    produced_time: Millis
+    source: Literal["training"] = "training"
+
+
+Event: TypeAlias = RatingEvent | MovieEvent | ModelEvent
+
+MODEL_KEY: Final = b"serving"
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+_ratings = msgspec.json.Decoder(RatingEvent)
+_movies = msgspec.json.Decoder(MovieEvent)
+_models = msgspec.json.Decoder(ModelEvent)
+
+
+def encode(event: Event) -> bytes:
+    """The event as JSON bytes."""
+    return _encoder.encode(event)
+
+
+def new_event_id() -> str:
+    return uuid4().hex
+
+
+def decode_rating(value: bytes | None, key: bytes | None, record_time: int) -> RatingEvent:
+    """Parse and validate one record of the `ratings` topic.
+
+    Args:
+        value: the record's value.
+        key: the record's key, which must be the event's user id.
+        record_time: the record's timestamp in ms, the only clock there is here.
+
+    Raises:
+        InvalidEvent: with the reason the dead letters and metrics use.
+    """
+    event = _decode(_ratings, value)
+    if key != b"%d" % event.user_id:
+        raise InvalidEvent("key_mismatch", f"key {key!r} is not user id {event.user_id}")
+    if event.event_time > record_time + MAX_AHEAD:
+        raise InvalidEvent(
+            "time_ahead", f"event_time {event.event_time} is over a day after {record_time}"
+        )
+    return event
+
+
+def decode_movie(value: bytes | None) -> MovieEvent:
+    """Parse and validate one record of the `movies` topic. Raises InvalidEvent."""
+    return _decode(_movies, value)
+
+
+def decode_model(value: bytes | None) -> ModelEvent:
+    """Parse and validate one record of the `models` topic. Raises InvalidEvent."""
+    return _decode(_models, value)
+
+
+def json_schemas() -> dict[str, dict[str, object]]:
+    """A JSON Schema for each event type, by tag, for producers in other languages."""
+    return {
+        str(event.__struct_config__.tag): msgspec.json.schema(event)
+        for event in (RatingEvent, MovieEvent, ModelEvent)
+    }
+
+
+# How msgspec words a failed constraint, and our reason for it, by the field's path in the message.
+_REASONS: Final = {
+    "$.rating": "rating_range",
+    "$.event_time": "time_range",
+    "$.produced_time": "time_range",
+    "$.schema_version": "schema_version",
+}
+
+
+def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
+    if value is None:
+        raise InvalidEvent("empty", "the record has no value")
+    if len(value) > MAX_EVENT_BYTES:
+        raise InvalidEvent("oversized", f"{len(value)} bytes, over {MAX_EVENT_BYTES}")
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        path = message.rpartition("`")[0].rpartition("`")[2]
+        raise InvalidEvent(_REASONS.get(path, "invalid_field"), message) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidEvent("malformed_json", str(error)) from error

@@ -1,0 +1,80 @@
+"""Redis keys and the packed values whose layout readers depend on; nobody formats a key inline.
+
+A partition's keys carry its number as hash tag, so that they share a slot and one script can
+commit them together on a Redis Cluster too. All state of a partition belongs to a generation;
+`{p}:live` names the one to read and how far it has got, and is what a commit compares and sets.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+CATALOGUE: Final = b"catalogue"  # hash: movie id -> JSON of MovieEvent
+CATALOGUE_VERSION: Final = b"catalogue:version"  # counts changes, so that readers can poll it
+PARTITIONS: Final = (
+    b"partitions"  # how many partitions `ratings` has, so that readers need no Kafka
+)
+SERVING_MODEL: Final = b"model:serving"  # JSON of the last ModelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a partition's state has got, in which log and which generation.
+
+    Attributes:
+        generation: which copy of the partition's state is live.
+        topic_id: the identity of the topic; a recreated topic has another one.
+        next_offset: the first offset that is not applied yet.
+    """
+
+    generation: int
+    topic_id: str
+    next_offset: int
+
+    def encode(self) -> bytes:
+        return f"{self.generation}|{self.topic_id}|{self.next_offset}".encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Position":
+        generation, topic_id, next_offset = value.decode().split("|")
+        return cls(int(generation), topic_id, int(next_offset))
+
+
+def live(partition: int) -> bytes:
+    """String: the encoded `Position`."""
+    return b"{%d}:live" % partition
+
+
+def user(partition: int, generation: int, user_id: int) -> bytes:
+    """String: the packed user record (`stream.records`)."""
+    return b"{%d}:%d:user:%d" % (partition, generation, user_id)
+
+
+def user_pattern(partition: int, generation: int) -> bytes:
+    """A SCAN pattern for the partition's users."""
+    return b"{%d}:%d:user:*" % (partition, generation)
+
+
+def user_of(key: bytes) -> int:
+    """The user id in a key made by `user`."""
+    return int(key.rpartition(b":")[2])
+
+
+def movies(partition: int, generation: int) -> bytes:
+    """Hash: movie id -> packed `MovieState`, this partition's share of the movie's counts."""
+    return b"{%d}:%d:movies" % (partition, generation)
+
+
+def trending(partition: int, generation: int) -> bytes:
+    """Sorted set: movie id by `heat`."""
+    return b"{%d}:%d:trending" % (partition, generation)
+
+
+def idempotency(digest: str) -> bytes:
+    """String: the stored answer to a request that named this idempotency key."""
+    return b"idempotency:%s" % digest.encode()
+
+
+def version_tag(version: str) -> bytes:
+    """Eight bytes that stand for a model version in a packed record."""
+    return hashlib.blake2b(version.encode(), digest_size=8).digest()

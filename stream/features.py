@@ -1,0 +1,280 @@
+"""The fold: state + events -> new state, with no I/O and no clock.
+
+Live agents, bulk rebuild, training and tests all call it, so training and serving cannot skew.
+Events apply in the order of the log. What a person thinks of a movie is their latest rating of it:
+a second rating replaces the first, in their history and in the movie's counts.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.contracts.events import RatingEvent
+
+FEATURE_VERSION: Final = 1  # raise it when the fold or a derived feature changes meaning
+
+SECOND: Final = 1_000  # ms
+DAY: Final = 86_400_000  # ms
+DAYS_A_MONTH: Final = 30.44
+
+# A rating counts half as much for "trending" and "recent" after this many days: long enough for
+# the few ratings a day of the small data sets, short enough to forget last season.
+HEAT_HALF_LIFE: Final = 30.0
+
+
+@dataclass(slots=True)
+class UserState:
+    """What one user did: their latest rating of each movie, oldest first.
+
+    Attributes:
+        movies: u32[n] movie ids, in the order in which their latest ratings were applied.
+        times: u32[n] event times of those ratings, in seconds since the epoch.
+        half_stars: u8[n] those ratings times two (1..10).
+        events: how many events were applied, repeated ratings included.
+        last_offset: offset of the last event applied, -1 before the first.
+        last_event_time: its event time, ms.
+        last_produced_time: its produced time, ms.
+    """
+
+    movies: bytearray = field(default_factory=bytearray)
+    times: bytearray = field(default_factory=bytearray)
+    half_stars: bytearray = field(default_factory=bytearray)
+    events: int = 0
+    last_offset: int = -1
+    last_event_time: int = 0
+    last_produced_time: int = 0
+
+    def __len__(self) -> int:
+        return len(self.half_stars)
+
+    def copy(self) -> "UserState":
+        return UserState(
+            self.movies[:],
+            self.times[:],
+            self.half_stars[:],
+            self.events,
+            self.last_offset,
+            self.last_event_time,
+            self.last_produced_time,
+        )
+
+    def movie_ids(self) -> npt.NDArray[np.uint32]:
+        """u32[n], a read-only view."""
+        return np.frombuffer(bytes(self.movies), dtype="<u4")
+
+    def seconds(self) -> npt.NDArray[np.uint32]:
+        """u32[n], a read-only view."""
+        return np.frombuffer(bytes(self.times), dtype="<u4")
+
+    def ratings(self) -> npt.NDArray[np.float32]:
+        """f32[n] in stars."""
+        return np.frombuffer(bytes(self.half_stars), dtype=np.uint8).astype(
+            np.float32
+        ) * np.float32(0.5)
+
+
+@dataclass(slots=True)
+class MovieState:
+    """What the users of one partition did with one movie.
+
+    Attributes:
+        count: users whose latest rating of it this counts.
+        total: sum of their ratings, in half stars.
+        squares: sum of the squares, in half stars.
+        heat: log2 of the decayed number of rating events: log2(sum 2^(t/h)) with t the event
+            times and h the half-life, both in days. Every movie decays alike, so heats compare
+            at any later time without being touched.
+        recent_mean: mean of all rating events in half stars, decayed with the same half-life.
+    """
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+    heat: float = -math.inf
+    recent_mean: float = 0.0
+
+    def copy(self) -> "MovieState":
+        return MovieState(self.count, self.total, self.squares, self.heat, self.recent_mean)
+
+    @property
+    def mean(self) -> float:
+        """Mean rating in stars, 0 where nobody has rated it."""
+        return self.total / self.count / 2 if self.count else 0.0
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation in stars."""
+        return _std(self.count, self.total, self.squares)
+
+    @property
+    def trend(self) -> float:
+        """Recent mean less overall mean, in stars: above 0 it is liked better than it was."""
+        return self.recent_mean / 2 - self.mean if self.count else 0.0
+
+    def decayed_count(self, now: int) -> float:
+        """Decayed number of rating events as of `now` (ms)."""
+        return float(2.0 ** (self.heat - now / DAY / HEAT_HALF_LIFE))
+
+
+def merge(parts: Iterable[MovieState]) -> MovieState:
+    """A movie's state over all partitions."""
+    whole = MovieState()
+    for part in parts:
+        heat = _log2_add(whole.heat, part.heat)
+        if heat > -math.inf:
+            share = 2.0 ** (part.heat - heat)
+            whole.recent_mean += share * (part.recent_mean - whole.recent_mean)
+        whole.heat = heat
+        whole.count += part.count
+        whole.total += part.total
+        whole.squares += part.squares
+    return whole
+
+
+@dataclass(slots=True)
+class Writes:
+    """The new state of everything that a batch touched."""
+
+    users: dict[int, UserState] = field(default_factory=dict)
+    movies: dict[int, MovieState] = field(default_factory=dict)
+
+
+def fold(
+    users: Mapping[int, UserState],
+    movies: Mapping[int, MovieState],
+    events: Iterable[tuple[int, RatingEvent]],
+) -> Writes:
+    """Apply events in log order.
+
+    Args:
+        users: the state of the users in `events`; one that is missing is new.
+        movies: likewise for the movies.
+        events: (offset, event) in the order of the log, all of one partition.
+
+    Returns:
+        New state for every user and movie touched. The arguments are left as they were.
+    """
+    writes = Writes()
+    fold_into(writes, users, movies, events)
+    return writes
+
+
+def fold_into(
+    writes: Writes,
+    users: Mapping[int, UserState],
+    movies: Mapping[int, MovieState],
+    events: Iterable[tuple[int, RatingEvent]],
+) -> None:
+    """`fold` onto `writes`, which holds what earlier batches wrote and takes precedence."""
+    new_users, new_movies = writes.users, writes.movies
+    for offset, event in events:
+        user = new_users.get(event.user_id)
+        if user is None:
+            before = users.get(event.user_id)
+            user = new_users[event.user_id] = before.copy() if before else UserState()
+        movie = new_movies.get(event.movie_id)
+        if movie is None:
+            seen = movies.get(event.movie_id)
+            movie = new_movies[event.movie_id] = seen.copy() if seen else MovieState()
+        half_stars = int(event.rating * 2)
+        replaced = _rate(user, offset, event, half_stars)
+        _count(movie, event.event_time, half_stars, replaced)
+
+
+def _rate(user: UserState, offset: int, event: RatingEvent, half_stars: int) -> int | None:
+    """Record the rating; returns the half stars of the rating that it replaces, if any."""
+    movie = event.movie_id.to_bytes(4, "little")
+    at = user.movies.find(movie)
+    while at > 0 and at % 4:  # a match across two ids
+        at = user.movies.find(movie, at + 1)
+    replaced = None
+    if at >= 0:
+        replaced = user.half_stars.pop(at // 4)
+        del user.movies[at : at + 4]
+        del user.times[at : at + 4]
+    user.movies += movie
+    user.times += (event.event_time // SECOND).to_bytes(4, "little")
+    user.half_stars.append(half_stars)
+    user.events += 1
+    user.last_offset = offset
+    user.last_event_time = event.event_time
+    user.last_produced_time = event.produced_time
+    return replaced
+
+
+def _count(movie: MovieState, event_time: int, half_stars: int, replaced: int | None) -> None:
+    if replaced is None:
+        movie.count += 1
+    else:
+        movie.total -= replaced
+        movie.squares -= replaced * replaced
+    movie.total += half_stars
+    movie.squares += half_stars * half_stars
+    arrival = event_time / DAY / HEAT_HALF_LIFE
+    movie.heat = _log2_add(movie.heat, arrival)
+    movie.recent_mean += 2.0 ** (arrival - movie.heat) * (half_stars - movie.recent_mean)
+
+
+@dataclass(frozen=True, slots=True)
+class UserFeatures:
+    """Derived from a user's state; ratings in stars.
+
+    `rating_range` is (lowest, highest); `top_genres` are the three with most ratings, ties by
+    name; `ratings_per_month` counts from the first to the last rating, over a month at least.
+    """
+
+    rating_mean: float
+    rating_std: float
+    rating_count: int
+    rating_range: tuple[float, float]
+    top_genres: tuple[str, ...]
+    ratings_per_month: float
+    days_since_last: float
+
+
+def user_features(
+    state: UserState, genres: Mapping[int, Sequence[str]], now: int
+) -> UserFeatures | None:
+    """Features of a user who rated something, else None.
+
+    Args:
+        state: the user's state.
+        genres: genres of each movie; movies the catalogue does not know yet do not count.
+        now: ms since the epoch, for `days_since_last` alone.
+    """
+    if not len(state):
+        return None
+    ratings = state.ratings()
+    seconds = state.seconds()
+    months = max((int(seconds.max()) - int(seconds.min())) * SECOND / DAY / DAYS_A_MONTH, 1.0)
+    counts: dict[str, int] = {}
+    for movie in state.movie_ids().tolist():
+        for genre in genres.get(movie, ()):
+            counts[genre] = counts.get(genre, 0) + 1
+    top = sorted(counts, key=lambda genre: (-counts[genre], genre))[:3]
+    return UserFeatures(
+        rating_mean=float(ratings.mean()),
+        rating_std=float(ratings.std()),
+        rating_count=len(state),
+        rating_range=(float(ratings.min()), float(ratings.max())),
+        top_genres=tuple(top),
+        ratings_per_month=len(state) / months,
+        days_since_last=max((now - state.last_event_time) / DAY, 0.0),
+    )
+
+
+def _std(count: int, total: int, squares: int) -> float:
+    if not count:
+        return 0.0
+    return math.sqrt(max(squares * count - total * total, 0)) / count / 2
+
+
+def _log2_add(a: float, b: float) -> float:
+    """log2(2^a + 2^b) without overflow."""
+    if a < b:
+        a, b = b, a
+    return a if b == -math.inf else a + math.log2(1.0 + 2.0 ** (b - a))

@@ -1,0 +1,72 @@
+"""The seam between processing and the log: what a record is, and who can read or bury one."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class LogRecord(Protocol):
+    """One record of a partition. aiokafka's ConsumerRecord is one as it comes."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Record(NamedTuple):
+    """A LogRecord made by hand."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class PartitionLog(Protocol):
+    """Reads the `ratings` topic by position."""
+
+    async def topic_id(self) -> str:
+        """The topic's identity: a topic deleted and created again has another one."""
+        ...
+
+    def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """Records with start <= offset < end, in order, in chunks.
+
+        Starts at the first offset the log still has where `start` is older than that.
+        """
+        ...
+
+    async def end(self, partition: int) -> int:
+        """The offset the next record of the partition will get."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that breaks its contract, and why."""
+
+    topic: str
+    partition: int
+    record: LogRecord
+    reason: str
+    detail: str
+
+
+class DeadLetters(Protocol):
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns once the broker has acknowledged them all; raises BrokerUnavailable otherwise.
+
+        A batch that is processed again buries its letters again; readers tell them apart by
+        origin (topic, partition, offset).
+        """
+        ...

@@ -1,0 +1,103 @@
+"""The seam between the fold and where its state lives."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.keys import Position
+from stream.features import MovieState, UserState
+from stream.records import UserRecord
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit writes: whole new records, so that applying it needs no read."""
+
+    users: Mapping[int, UserRecord] = field(default_factory=dict)
+    movies: Mapping[int, MovieState] = field(default_factory=dict)
+
+
+class StateStore(Protocol):
+    """Live state by partition and generation.
+
+    Everything raises StoreUnavailable when the store does not answer in time. `tests/suites`
+    holds every implementation to the same behaviour.
+    """
+
+    async def position(self, partition: int) -> Position | None:
+        """What is live in this partition; None before the first commit."""
+        ...
+
+    async def load(
+        self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
+    ) -> tuple[dict[int, UserState], dict[int, MovieState]]:
+        """The state of these users and movies; those without state are left out."""
+        ...
+
+    async def commit(
+        self, partition: int, expected: Position | None, new: Position, batch: Batch
+    ) -> Position | None:
+        """Write `batch` into `new.generation` and make `new` the position, if it is `expected`.
+
+        All or nothing. Returns the position that is stored afterwards: `new` where the commit
+        took (or had taken already), else what another writer stored, with nothing changed.
+        """
+        ...
+
+    async def write(self, partition: int, generation: int, batch: Batch) -> None:
+        """Write into a generation that is not live."""
+        ...
+
+    async def drop(self, partition: int, generation: int) -> None:
+        """Delete a generation that is not live."""
+        ...
+
+    async def read_user(
+        self, partition: int, user_id: int
+    ) -> tuple[Position | None, UserRecord | None]:
+        """A user's record and the partition's position, both of one instant."""
+        ...
+
+    def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
+        """All users of a generation, in chunks."""
+        ...
+
+    async def movies(self, partition: int, generation: int) -> dict[int, MovieState]:
+        """All movies of a generation."""
+        ...
+
+    async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
+        """(movie id, heat) merged over the partitions, hottest first.
+
+        Each partition contributes its own hottest few times `limit`, so the tail is approximate.
+        """
+        ...
+
+    async def put_movies(self, events: Iterable[MovieEvent]) -> None:
+        """Add to the catalogue or replace; repeating it changes nothing."""
+        ...
+
+    async def catalogue(self, known_version: int) -> tuple[int, dict[int, MovieEvent]] | None:
+        """The catalogue and its version, or None while the version is still `known_version`."""
+        ...
+
+    async def put_model(self, event: ModelEvent) -> None:
+        """Set the model to serve."""
+        ...
+
+    async def model(self) -> ModelEvent | None:
+        """The model to serve, None before the first promotion."""
+        ...
+
+    async def put_partitions(self, partitions: int) -> None:
+        """Tell readers how many partitions the `ratings` topic has."""
+        ...
+
+    async def partitions(self) -> int | None:
+        """How many partitions the `ratings` topic has, None before a worker or rebuild said so."""
+        ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
