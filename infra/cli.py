@@ -1,4 +1,4 @@
-"""The `freshet` command. Commands import what they need when they run, so that `--help` is quick."""
+"""The `freshet` command. Commands import what they need when they run: `--help` is quick."""
 
 import sys
 

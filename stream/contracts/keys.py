@@ -12,7 +12,7 @@ from typing import Final
 CATALOGUE: Final = b"catalogue"  # hash: movie id -> JSON of MovieEvent
 CATALOGUE_VERSION: Final = b"catalogue:version"  # counts changes, so that readers can poll it
 PARTITIONS: Final = (
-    b"partitions"  # how many partitions `ratings` has, so that readers need no Kafka
+    b"partitions"  # string: how many partitions `ratings` has
 )
 SERVING_MODEL: Final = b"model:serving"  # JSON of the last ModelEvent
 
