@@ -72,7 +72,7 @@ def write_document(reports: list[dict[str, Any]]) -> None:
     lines = [
         "# Benchmarks",
         "",
-        "Everything runs on one machine, clients and servers together; each section is one run of the",
+        "Everything runs on one machine, clients and servers together; a section is one run of the",
         "command above it. `make bench` runs them all and writes this page. Timings move with the",
         "machine; ratios measured side by side in one run are what carries over.",
     ]
