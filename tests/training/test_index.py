@@ -1,0 +1,235 @@
+"""Both movie indexes, on the conformance suite and on what is theirs alone."""
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient
+
+from stream.contracts.errors import ArtifactError, IndexUnavailable
+from tests.suites.movie_index import (
+    DIMENSION,
+    Build,
+    MovieIndexSuite,
+    Vectors,
+    movie,
+    unit_vectors,
+)
+from training.index import ALIAS, IndexedMovie, MovieIndex, collection_name
+from training.index_edge import EdgeIndex, build_edge_index
+from training.index_server import ServerIndex, build_server_index, connect, switch_alias
+
+QDRANT_IMAGE = "qdrant/qdrant:v1.16.3"
+
+
+class TestEdge(MovieIndexSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def build(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+        opened: list[MovieIndex] = []
+
+        def build(movies: Sequence[IndexedMovie], vectors: Vectors) -> MovieIndex:
+            directory = tmp_path_factory.mktemp("edge") / "index"
+            build_edge_index(directory, movies, vectors)
+            opened.append(EdgeIndex(directory, DIMENSION))
+            return opened[-1]
+
+        yield build
+        for index in opened:
+            index.close()
+
+
+class ServerSuite(MovieIndexSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def client(cls) -> Iterator[QdrantClient]:
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def build(cls, client: QdrantClient) -> Iterator[Build]:
+        built: list[str] = []
+
+        def build(movies: Sequence[IndexedMovie], vectors: Vectors) -> MovieIndex:
+            built.append(collection_name(uuid.uuid4().hex))
+            build_server_index(client, built[-1], movies, vectors)
+            return ServerIndex(client, built[-1], DIMENSION)
+
+        yield build
+        for collection in built:
+            client.delete_collection(collection)
+
+    def test_building_again_replaces_what_a_crash_left(self, client: QdrantClient) -> None:
+        collection = collection_name(uuid.uuid4().hex)
+        build_server_index(client, collection, [movie(1), movie(2)], unit_vectors(2))
+        build_server_index(client, collection, [movie(3)], unit_vectors(1))
+        assert ServerIndex(client, collection, DIMENSION).movies([1, 2, 3]) == {3: movie(3)}
+        client.delete_collection(collection)
+
+    def test_the_alias_moves_and_what_it_names_is_kept(self, client: QdrantClient) -> None:
+        old, new = (collection_name(uuid.uuid4().hex) for _ in range(2))
+        for collection, movies in ((old, [movie(1)]), (new, [movie(1), movie(2)])):
+            build_server_index(client, collection, movies, unit_vectors(len(movies)))
+            switch_alias(client, collection)
+            assert client.count(ALIAS, exact=True).count == len(movies)
+        switch_alias(client, new)  # again: no harm
+        with pytest.raises(ArtifactError, match="in use"):
+            build_server_index(client, new, [movie(1)], unit_vectors(1))
+        with pytest.raises(IndexUnavailable, match="missing"):
+            switch_alias(client, "missing")
+        assert client.count(ALIAS, exact=True).count == 2
+        client.delete_collection(old)
+        client.delete_collection(new)
+
+    def test_no_reader_meets_a_gap_while_the_alias_moves(self, client: QdrantClient) -> None:
+        collections = [collection_name(uuid.uuid4().hex) for _ in range(2)]
+        for collection in collections:
+            build_server_index(client, collection, [movie(1)], unit_vectors(1))
+        switch_alias(client, collections[0])
+
+        def switch_to_and_fro() -> None:
+            for turn in range(40):
+                switch_alias(client, collections[turn % 2])
+
+        with ThreadPoolExecutor(1) as pool:
+            switching = pool.submit(switch_to_and_fro)
+            while not switching.done():
+                assert client.count(ALIAS, exact=True).count == 1
+            switching.result()
+        for collection in collections:
+            client.delete_collection(collection)
+
+    def test_a_missing_collection_is_unavailable(self, client: QdrantClient) -> None:
+        with pytest.raises(IndexUnavailable, match="movies-none"):
+            ServerIndex(client, "movies-none", DIMENSION)
+
+    def test_a_collection_of_another_dimension_is_refused(self, client: QdrantClient) -> None:
+        collection = collection_name(uuid.uuid4().hex)
+        build_server_index(client, collection, [movie(1)], unit_vectors(1))
+        with pytest.raises(ArtifactError, match="dimension 99"):
+            ServerIndex(client, collection, 99)
+        client.delete_collection(collection)
+
+
+# What its local mode warns of: it has no payload indexes and no HNSW.
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+@pytest.mark.filterwarnings("ignore:Local mode performs exact")
+class TestClientLocalMode(ServerSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def client(cls) -> Iterator[QdrantClient]:
+        client = QdrantClient(":memory:")
+        yield client
+        client.close()
+
+
+@pytest.mark.external
+class TestServer(ServerSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def client(cls) -> Iterator[QdrantClient]:
+        url = os.environ.get("FRESHET_QDRANT_URL")
+        if url:
+            client = connect(url, os.environ.get("FRESHET_QDRANT_API_KEY"), timeout=30)
+            yield client
+            client.close()
+            return
+        if not _docker_answers():
+            pytest.skip("no FRESHET_QDRANT_URL and no Docker")
+        from testcontainers.community.qdrant import QdrantContainer
+
+        with QdrantContainer(QDRANT_IMAGE) as container:
+            client = connect(f"http://{container.rest_host_address}", None, timeout=30)
+            yield client
+            client.close()
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    client = connect("http://127.0.0.1:1", None, timeout=1)
+    with pytest.raises(IndexUnavailable, match="movies-x"):
+        ServerIndex(client, "movies-x", DIMENSION)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("built") / "index"
+    build_edge_index(directory, [movie(1), movie(2)], unit_vectors(2))
+    return directory
+
+
+@pytest.fixture
+def edge_directory(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "index"))
+
+
+def test_edge_readers_have_a_copy_each_and_remove_it(
+    edge_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(copies))
+    first, second = EdgeIndex(edge_directory, DIMENSION), EdgeIndex(edge_directory, DIMENSION)
+    shutil.rmtree(edge_directory)
+    assert len(list(copies.iterdir())) == 2
+    first.close()
+    assert second.count() == 2
+    second.close()
+    assert list(copies.iterdir()) == []
+
+
+def _missing(directory: Path) -> None:
+    shutil.rmtree(directory)
+
+
+def _emptied(directory: Path) -> None:
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+def _damaged(directory: Path) -> None:
+    for file in directory.rglob("segment.json"):
+        file.write_text("{")
+
+
+@pytest.mark.parametrize("harm", [_missing, _emptied, _damaged])
+def test_edge_without_a_whole_directory_is_unavailable(
+    edge_directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None],
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(copies))
+    harm(edge_directory)
+    with pytest.raises(IndexUnavailable, match="index in"):
+        EdgeIndex(edge_directory, DIMENSION)
+    assert list(copies.iterdir()) == []
+
+
+def test_edge_refuses_an_index_of_another_dimension(edge_directory: Path) -> None:
+    with pytest.raises(ArtifactError, match="dimension 99"):
+        EdgeIndex(edge_directory, 99)
+
+
+def test_edge_builds_into_an_empty_directory_only(edge_directory: Path) -> None:
+    with pytest.raises(ArtifactError, match="empty directory"):
+        build_edge_index(edge_directory, [movie(1)], unit_vectors(1))
+
+
+def test_a_closed_edge_index_is_unavailable(edge_directory: Path) -> None:
+    index = EdgeIndex(edge_directory, DIMENSION)
+    index.close()
+    with pytest.raises(IndexUnavailable):
+        index.count()

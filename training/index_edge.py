@@ -1,0 +1,190 @@
+"""The movie index in this process: Qdrant Edge, a directory per model version.
+
+Edge holds the GIL in every call, and optimising 60,000 vectors takes it 8 seconds: building happens
+in another process. It wants one opener per directory: whoever opens an index gets a private copy.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from qdrant_edge import (
+    CountRequest,
+    Direction,
+    Distance,
+    EdgeConfig,
+    EdgeShard,
+    EdgeVectorParams,
+    Filter,
+    HasIdCondition,
+    OrderBy,
+    PayloadSchemaType,
+    Point,
+    Query,
+    QueryRequest,
+    ScrollRequest,
+    SearchParams,
+    UpdateOperation,
+)
+
+from stream.contracts.errors import ArtifactError, IndexUnavailable
+from training.index import (
+    HNSW_EF,
+    PAYLOAD_INDEXES,
+    IndexedMovie,
+    check_dimension,
+    check_points,
+    split_exclusions,
+)
+
+# Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
+UPSERT_POINTS: Final = 2_000
+
+_SCHEMA_TYPES: Final = {
+    "integer": PayloadSchemaType.Integer,
+    "keyword": PayloadSchemaType.Keyword,
+}
+
+
+class EdgeIndex:
+    """A `MovieIndex` over a private copy of a directory that `build_edge_index` wrote."""
+
+    in_process = True
+
+    def __init__(self, directory: Path, dimension: int) -> None:
+        """Copy the index and open the copy.
+
+        Raises:
+            IndexUnavailable: there is no index in `directory`, or it cannot be read.
+            ArtifactError: it holds vectors of another dimension.
+        """
+        if not directory.is_dir():
+            raise IndexUnavailable(f"no index in {directory}: train and promote a model again")
+        self._dimension = dimension
+        self._copy = tempfile.TemporaryDirectory(prefix="freshet-index-")
+        try:
+            shutil.copytree(directory, self._copy.name, dirs_exist_ok=True)
+            with _edge_errors(f"cannot open the index in {directory}"):
+                self._shard = EdgeShard.load(self._copy.name)
+                self._check_dimension(directory)
+        except BaseException:
+            self._copy.cleanup()
+            raise
+
+    def _check_dimension(self, directory: Path) -> None:
+        points, _ = self._shard.scroll(ScrollRequest(limit=1, with_vector=True))
+        for stored in (np.asarray(point.vector) for point in points):
+            if stored.shape != (self._dimension,):
+                raise ArtifactError(
+                    f"the index in {directory} holds vectors of shape {stored.shape}, its model "
+                    f"has dimension {self._dimension}: train and promote a model again"
+                )
+
+    def search(
+        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+    ) -> list[tuple[int, float]]:
+        check_dimension(vector, self._dimension)
+        filtered, dropped = split_exclusions(exclude)
+        request = QueryRequest(
+            limit=limit + len(dropped),
+            query=Query.Nearest(vector.tolist()),
+            filter=Filter(must_not=[HasIdCondition(set(filtered))]) if filtered else None,
+            params=SearchParams(hnsw_ef=HNSW_EF),
+        )
+        with _edge_errors("the search failed"):
+            found = self._shard.query(request)
+        hits = [(int(hit.id), hit.score) for hit in found]
+        return [hit for hit in hits if hit[0] not in dropped][:limit]
+
+    def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
+        with _edge_errors("reading movies failed"):
+            records = self._shard.retrieve(list(movie_ids), True, False)
+        return {int(record.id): msgspec.convert(record.payload, IndexedMovie) for record in records}
+
+    def popular(self, limit: int) -> list[IndexedMovie]:
+        with _edge_errors("reading popular movies failed"):
+            records, _ = self._shard.scroll(
+                ScrollRequest(
+                    limit=limit,
+                    order_by=OrderBy("popularity", Direction.Desc),
+                    with_payload=True,
+                )
+            )
+        return [msgspec.convert(record.payload, IndexedMovie) for record in records]
+
+    def count(self) -> int:
+        with _edge_errors("counting movies failed"):
+            return self._shard.count(CountRequest(exact=True))
+
+    def close(self) -> None:
+        """Close the index and remove its copy."""
+        self._shard.close()
+        self._copy.cleanup()
+
+
+def build_edge_index(
+    directory: Path, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]
+) -> None:
+    """Build and optimise an index in a process of its own; returns when it is whole on disk.
+
+    The process is spawned, so the calling program's main module must be importable.
+
+    Args:
+        directory: is created; must be missing or empty.
+        movies: n distinct movies.
+        vectors: f32[n, d], row i that of movies[i].
+
+    Raises:
+        ArtifactError: the directory is in use, or movies and vectors do not match.
+        IndexUnavailable: Edge failed to build.
+    """
+    check_points([movie.movie_id for movie in movies], vectors)
+    if directory.exists() and any(directory.iterdir()):
+        raise ArtifactError(f"{directory} already has files: build into an empty directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(_build, directory, list(movies), vectors).result()
+
+
+def _build(
+    directory: Path, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]
+) -> None:
+    with _edge_errors(f"building the index in {directory} failed"):
+        shard = EdgeShard.create(
+            str(directory),
+            EdgeConfig(
+                vectors=EdgeVectorParams(size=vectors.shape[1], distance=Distance.Dot),
+                wal_enabled=False,  # built in one go: the flush below is the one commit
+            ),
+        )
+        for name, kind in PAYLOAD_INDEXES.items():
+            shard.update(UpdateOperation.create_field_index(name, _SCHEMA_TYPES[kind]))
+        for start in range(0, len(movies), UPSERT_POINTS):
+            chunk = slice(start, start + UPSERT_POINTS)
+            points = [
+                Point(movie.movie_id, row.tolist(), msgspec.to_builtins(movie))
+                for movie, row in zip(movies[chunk], vectors[chunk], strict=True)
+            ]
+            shard.update(UpdateOperation.upsert_points(points))
+        shard.optimize()
+        shard.flush()
+        shard.close()
+
+
+@contextmanager
+def _edge_errors(what: str) -> Iterator[None]:
+    """Edge raises bare `Exception`: name what failed, and make it ours."""
+    try:
+        yield
+    except (ArtifactError, IndexUnavailable):
+        raise
+    except Exception as error:
+        raise IndexUnavailable(f"{what}: {error}") from error
