@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream.contracts.errors import ConfigurationError
 
 STACK_FILE = "stack.env"
 PLACEHOLDERS = {"changeme", "change-me", "secret", "password", "todo"}
@@ -63,6 +65,33 @@ class Settings(BaseSettings):
             )
         return self
 
+    def librdkafka(self) -> dict[str, str]:
+        """Where Kafka is and how to log in, in librdkafka's names.
+
+        Raises ConfigurationError where no broker is configured and no local stack runs.
+        """
+        if not self.kafka_bootstrap_servers:
+            raise ConfigurationError(
+                "no Kafka is configured and no local stack runs: start one with `freshet up`, or "
+                "set FRESHET_KAFKA_BOOTSTRAP_SERVERS"
+            )
+        config = {
+            "bootstrap.servers": self.kafka_bootstrap_servers,
+            "security.protocol": self.kafka_security_protocol,
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            config["sasl.mechanism"] = self.kafka_sasl_mechanism
+            config["sasl.username"] = self.kafka_sasl_username or ""
+            config["sasl.password"] = (
+                self.kafka_sasl_password.get_secret_value() if self.kafka_sasl_password else ""
+            )
+        files = {
+            "ssl.ca.location": self.kafka_ssl_ca_file,
+            "ssl.certificate.location": self.kafka_ssl_certificate_file,
+            "ssl.key.location": self.kafka_ssl_key_file,
+        }
+        return config | {name: str(path) for name, path in files.items() if path is not None}
+
     @property
     def artifacts(self) -> Path:
         """Where model artifacts and their embedded indexes are written."""
@@ -74,6 +103,18 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Settings from the environment, then from the running local stack."""
+    """Settings from the environment, then from the running local stack.
+
+    Raises ConfigurationError that names each variable that is wrong.
+    """
     home = Path(os.environ.get("FRESHET_HOME", ".freshet"))
-    return Settings(_env_file=home / STACK_FILE)  # type: ignore[call-arg]
+    try:
+        return Settings(_env_file=home / STACK_FILE)  # type: ignore[call-arg]
+    except ValidationError as error:
+        wrong = [
+            f"FRESHET_{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"]
+            for problem in error.errors()
+        ]
+        raise ConfigurationError("; ".join(wrong)) from error

@@ -16,8 +16,8 @@ PACKAGES = ("api", "infra", "producers", "stream", "training")
 
 # A module may import from its own layer and those before it.
 LAYERS = (
-    ("infra.settings",),
     ("stream.contracts",),
+    ("infra.settings",),
     ("producers",),
     ("stream",),
     ("training",),
