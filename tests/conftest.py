@@ -1,0 +1,57 @@
+"""Real servers for the tests: one broker and one Redis for the whole run, tests kept apart.
+
+Tests share the broker under topic prefixes of their own, and Redis in databases of their own. A
+server that the environment configures is never touched.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+from uuid import uuid4
+
+import pytest
+import redis
+
+from infra import services
+from infra.supervisor import Supervisor
+from stream.contracts.topics import Topics
+
+START_TIMEOUT = 60.0  # seconds; they take under one, on a machine that is not overloaded
+
+_databases = count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    with Supervisor(tmp_path_factory.mktemp("servers"), say=print) as supervisor:
+        yield supervisor
+
+
+@pytest.fixture(scope="session")
+def broker(servers: Supervisor) -> str:
+    """Bootstrap servers of the embedded broker."""
+    service = services.tansu(services.free_port())
+    servers.start(service, timeout=START_TIMEOUT)
+    return service.address
+
+
+@pytest.fixture(scope="session")
+def redis_server(servers: Supervisor) -> str:
+    """URL of the embedded Redis, without a database: use `redis_url`."""
+    service = services.valkey(services.free_port(), data=None)
+    servers.start(service, timeout=START_TIMEOUT)
+    return service.address
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """URL of an empty database that no other test uses."""
+    url = f"{redis_server}/{next(_databases)}"
+    yield url
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def topics() -> Topics:
+    """Topic names that no other test uses."""
+    return Topics(prefix=f"{uuid4().hex[:12]}.")
