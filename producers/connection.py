@@ -21,6 +21,7 @@ _PERMANENT: Final = {
     KafkaError.POLICY_VIOLATION,
     KafkaError.INVALID_CONFIG,
     KafkaError.TOPIC_EXCEPTION,
+    KafkaError.MSG_SIZE_TOO_LARGE,
 }
 
 
@@ -38,6 +39,7 @@ class Connection:
     def __init__(self, config: Mapping[str, str]) -> None:
         self._config = config
         self._complaint: KafkaError | None = None
+        self.dead = False  # after a fatal error: the client must be made anew
 
     def config(self, **more: object) -> dict[str, Any]:
         """The client's configuration, `more` in librdkafka's names with `_` for `.`."""
@@ -50,6 +52,7 @@ class Connection:
         }
 
     def _complain(self, error: KafkaError) -> None:
+        self.dead = self.dead or error.code() == KafkaError._FATAL
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # follows the error that says why
             self._complaint = error
 
