@@ -1,6 +1,6 @@
 """The seam between processing and the log: what a record is, and who can read or bury one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -39,7 +39,9 @@ class PartitionLog(Protocol):
         """The topic's identity: a topic deleted and created again has another one."""
         ...
 
-    def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[LogRecord]]:
+    def read(
+        self, partition: int, start: int, end: int
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
         """Records with start <= offset < end, in order, in chunks.
 
         Starts at the first offset the log still has where `start` is older than that.

@@ -18,6 +18,23 @@ class Batch:
     movies: Mapping[int, MovieState] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Snapshot:
+    """Part of a partition's state at one instant.
+
+    Attributes:
+        position: what was live, None where nothing was.
+        users: the records asked for; those without state are left out.
+        movies: every movie of the generation.
+        trending: its ranking, movie id to heat.
+    """
+
+    position: Position | None
+    users: dict[int, UserRecord]
+    movies: dict[int, MovieState]
+    trending: dict[int, float]
+
+
 class StateStore(Protocol):
     """Live state by partition and generation.
 
@@ -41,7 +58,9 @@ class StateStore(Protocol):
         """Write `batch` into `new.generation` and make `new` the position, if it is `expected`.
 
         All or nothing. Returns the position that is stored afterwards: `new` where the commit
-        took (or had taken already), else what another writer stored, with nothing changed.
+        took (or had taken already), else what another writer stored, with nothing changed. A
+        switch to another generation is refused too where the store lost that generation's number
+        (it was emptied), and with it what was written there.
         """
         ...
 
@@ -49,8 +68,12 @@ class StateStore(Protocol):
         """Write into a generation that is not live."""
         ...
 
-    async def drop(self, partition: int, generation: int) -> None:
-        """Delete a generation that is not live."""
+    async def new_generation(self, partition: int) -> int:
+        """A generation number higher than any this partition had; each caller gets its own."""
+        ...
+
+    async def drop_before(self, partition: int, generation: int) -> None:
+        """Delete every older generation, left-overs of rebuilds that were given up included."""
         ...
 
     async def read_user(
@@ -60,7 +83,12 @@ class StateStore(Protocol):
         ...
 
     def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
-        """All users of a generation, in chunks."""
+        """All users of a generation, in chunks, each of its own instant; some may come twice."""
+        ...
+
+    async def snapshot(self, partition: int, generation: int, users: Iterable[int]) -> Snapshot:
+        """These users of a generation, all its movies and the partition's position, of one
+        instant."""
         ...
 
     async def movies(self, partition: int, generation: int) -> dict[int, MovieState]:

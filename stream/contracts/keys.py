@@ -3,17 +3,16 @@
 A partition's keys carry its number as hash tag, so that they share a slot and one script can
 commit them together on a Redis Cluster too. All state of a partition belongs to a generation;
 `{p}:live` names the one to read and how far it has got, and is what a commit compares and sets.
+A generation is three keys whatever the number of users, so that dropping one is one command.
 """
 
 import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-CATALOGUE: Final = b"catalogue"  # hash: movie id -> JSON of MovieEvent
-CATALOGUE_VERSION: Final = b"catalogue:version"  # counts changes, so that readers can poll it
-PARTITIONS: Final = (
-    b"partitions"  # string: how many partitions `ratings` has
-)
+CATALOGUE: Final = b"{catalogue}"  # hash: movie id -> JSON of MovieEvent
+CATALOGUE_VERSION: Final = b"{catalogue}:version"  # counts changes, so that readers can poll it
+PARTITIONS: Final = b"partitions"  # string: how many partitions `ratings` has
 SERVING_MODEL: Final = b"model:serving"  # JSON of the last ModelEvent
 
 
@@ -45,19 +44,14 @@ def live(partition: int) -> bytes:
     return b"{%d}:live" % partition
 
 
-def user(partition: int, generation: int, user_id: int) -> bytes:
-    """String: the packed user record (`stream.records`)."""
-    return b"{%d}:%d:user:%d" % (partition, generation, user_id)
+def generations(partition: int) -> bytes:
+    """String: the last generation number handed out."""
+    return b"{%d}:generations" % partition
 
 
-def user_pattern(partition: int, generation: int) -> bytes:
-    """A SCAN pattern for the partition's users."""
-    return b"{%d}:%d:user:*" % (partition, generation)
-
-
-def user_of(key: bytes) -> int:
-    """The user id in a key made by `user`."""
-    return int(key.rpartition(b":")[2])
+def users(partition: int, generation: int) -> bytes:
+    """Hash: user id -> packed user record (`stream.records`)."""
+    return b"{%d}:%d:users" % (partition, generation)
 
 
 def movies(partition: int, generation: int) -> bytes:

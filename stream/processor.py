@@ -1,0 +1,241 @@
+"""What happens to the records of a partition: fold, and one commit of state and position.
+
+Whatever is delivered, twice, late, by a worker presumed dead or after the store was emptied, the
+state ends up as one fold over the log: the commit's compare-and-set refuses what was not computed
+from the stored position, and the log fills what is missing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from stream.coldstart import ItemVectors
+from stream.contracts.errors import InvalidEvent
+from stream.contracts.events import RatingEvent, decode_rating
+from stream.contracts.keys import Position
+from stream.contracts.topics import partition_of
+from stream.features import UserState, fold
+from stream.log import DeadLetter, DeadLetters, LogRecord, PartitionLog
+from stream.records import UserRecord
+from stream.store import Batch, StateStore
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one call did.
+
+    Attributes:
+        applied: rating events folded and committed, those that filled a gap included.
+        duplicates: records delivered that had been applied before.
+        dead: records buried, by reason.
+        unknown_movies: applied events whose movie the catalogue does not know.
+        produced_times: of the events in the last commit, ms; their latency is what has passed since.
+    """
+
+    applied: int = 0
+    duplicates: int = 0
+    dead: Counter[str] = field(default_factory=Counter)
+    unknown_movies: int = 0
+    produced_times: list[int] = field(default_factory=list)
+
+
+def decode(
+    topic: str, partition: int, partitions: int, records: Sequence[LogRecord]
+) -> tuple[list[tuple[int, RatingEvent]], list[DeadLetter]]:
+    """The valid events of a partition with their offsets, in order, and the other records."""
+    events: list[tuple[int, RatingEvent]] = []
+    letters: list[DeadLetter] = []
+    for record in records:
+        try:
+            event = decode_rating(record.value, record.key, record.timestamp)
+            home = partition_of(event.user_id, partitions)
+            if home != partition:
+                raise InvalidEvent("misrouted", f"user {event.user_id} belongs to partition {home}")
+        except InvalidEvent as error:
+            letters.append(DeadLetter(topic, partition, record, error.reason, error.detail))
+        else:
+            events.append((record.offset, event))
+    return events, letters
+
+
+def records_of(states: Mapping[int, UserState], items: ItemVectors | None) -> dict[int, UserRecord]:
+    """What is stored of these users: their state and, where a model serves, their vector."""
+    if items is None:
+        return {user: UserRecord(state) for user, state in states.items()}
+    vectors = items.pool(list(states.values()))
+    return {
+        user: UserRecord(state, vector)
+        for (user, state), vector in zip(states.items(), vectors, strict=True)
+    }
+
+
+class _Refused(Exception):  # noqa: N818 - a turn of events, not an error
+    """Another position is stored than the one that was computed from."""
+
+
+class Processor:
+    """Applies records to the live state. One serves all partitions of a worker.
+
+    Calls may run at the same time, for one partition too, here or in other processes: that costs
+    work, never correctness.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        log: PartitionLog,
+        dead_letters: DeadLetters,
+        *,
+        topic: str,
+        partitions: int,
+        items: Callable[[], ItemVectors | None],
+        known_movies: Callable[[], Container[int]],
+    ) -> None:
+        """
+        Args:
+            topic: the name of the topic that `log` reads, for dead letters.
+            partitions: how many partitions it has.
+            items: the item vectors of the model that serves now, None before the first.
+            known_movies: the movie ids of the catalogue as of now.
+        """
+        self._store = store
+        self._log = log
+        self._dead_letters = dead_letters
+        self._topic = topic
+        self._partitions = partitions
+        self._items = items
+        self._known_movies = known_movies
+        self._topic_id = ""  # not asked yet
+        self._positions: dict[int, Position] = {}
+
+    def next_offset(self, partition: int) -> int | None:
+        """How far the partition's state has got as far as this process knows, None before it does.
+
+        It moves during a call that fills a long gap, so that a watchdog can tell work from a stall.
+        """
+        position = self._positions.get(partition)
+        return position.next_offset if position else None
+
+    async def process(self, partition: int, records: Sequence[LogRecord]) -> Outcome:
+        """Apply what the log delivered, in its order; returns once it is committed.
+
+        Raises StoreUnavailable or BrokerUnavailable with nothing lost or doubled: process the same
+        records again, here or in another worker.
+        """
+        if not records:
+            return Outcome()
+        return await self._advance(partition, records, records[0].offset)
+
+    async def catch_up(self, partition: int) -> Outcome:
+        """Apply all that the log holds beyond the state. Raises as `process` does.
+
+        For a partition newly assigned: the store may have lost, or never had, what the consumer
+        group has committed and will not be delivered again.
+        """
+        return await self._advance(partition, (), await self._log.end(partition))
+
+    async def _advance(self, partition: int, records: Sequence[LogRecord], begin: int) -> Outcome:
+        """Apply the log up to `begin`, then `records`, which begin there.
+
+        1. Take the position that is stored: what this process committed last, or else read it.
+        2. Make sure of the topic where the position is not one to go on from. If it was recreated,
+           the records may be of the old one: take the log's instead.
+        3. Go on from the position, or start a new generation where it is none of this topic's.
+        4. Fill what is missing before the records from the log.
+        5. Trim those that are applied, and apply the rest.
+
+        Where a commit is refused, another writer got ahead: start over from what it stored.
+        """
+        outcome = Outcome()
+        while True:
+            # 1.
+            stored = self._positions.get(partition) or await self._store.position(partition)
+            # 2.
+            goes_on = stored and stored.topic_id == self._topic_id and stored.next_offset <= begin
+            if not goes_on and await self._topic_changed():
+                records, begin = (), await self._log.end(partition)
+            # 3.
+            start = await self._start(partition, stored)
+            try:
+                # 4.
+                if start.next_offset < begin:
+                    async with aclosing(
+                        self._log.read(partition, start.next_offset, begin)
+                    ) as missing:
+                        async for chunk in missing:
+                            stored = start = await self._apply(
+                                partition, stored, start, chunk, outcome
+                            )
+                # 5.
+                fresh = [record for record in records if record.offset >= start.next_offset]
+                if fresh:
+                    await self._apply(partition, stored, start, fresh, outcome)
+            except _Refused:
+                continue
+            outcome.duplicates = len(records) - len(fresh)
+            return outcome
+
+    async def _topic_changed(self) -> bool:
+        """Ask for the topic's identity; whether it is another one than this process knew."""
+        before, self._topic_id = self._topic_id, await self._log.topic_id()
+        return before not in ("", self._topic_id)
+
+    async def _start(self, partition: int, stored: Position | None) -> Position:
+        if stored is not None and stored.topic_id == self._topic_id:
+            return stored
+        return Position(await self._store.new_generation(partition), self._topic_id, 0)
+
+    async def _apply(
+        self,
+        partition: int,
+        stored: Position | None,
+        start: Position,
+        records: Sequence[LogRecord],
+        outcome: Outcome,
+    ) -> Position:
+        """Fold records onto the state at `start` and commit, if `stored` is still what is stored.
+
+        1. Tell the valid events from the others.
+        2. Load the state of the users and movies that they concern.
+        3. Fold.
+        4. Pool the cold-start vectors.
+        5. Bury the others. Before the commit, so that a crash between the two loses none.
+        6. Commit the state and the new position; drop the generation that it replaces, if any.
+
+        Returns the new position. Raises _Refused where another one was stored.
+        """
+        # 1.
+        events, letters = decode(self._topic, partition, self._partitions, records)
+        # 2.
+        users, movies = await self._store.load(
+            partition,
+            start.generation,
+            {event.user_id for _, event in events},
+            {event.movie_id for _, event in events},
+        )
+        # 3.
+        writes = fold(users, movies, events)
+        # 4.
+        batch = Batch(records_of(writes.users, self._items()), writes.movies)
+        # 5.
+        if letters:
+            await self._dead_letters.bury(letters)
+        # 6.
+        new = replace(start, next_offset=records[-1].offset + 1)
+        now = await self._store.commit(partition, stored, new, batch)
+        if now is None:
+            self._positions.pop(partition, None)
+        else:
+            self._positions[partition] = now
+        if now != new:
+            raise _Refused
+        if stored is None or stored.generation != new.generation:
+            await self._store.drop_before(partition, new.generation)
+
+        known = self._known_movies()
+        outcome.applied += len(events)
+        outcome.dead.update(letter.reason for letter in letters)
+        outcome.unknown_movies += sum(event.movie_id not in known for _, event in events)
+        outcome.produced_times = [event.produced_time for _, event in events]
+        return new
