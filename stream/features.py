@@ -124,7 +124,7 @@ def merge(parts: Iterable[MovieState]) -> MovieState:
     """A movie's state over all partitions."""
     whole = MovieState()
     for part in parts:
-        heat = _log2_add(whole.heat, part.heat)
+        heat = log2_add(whole.heat, part.heat)
         if heat > -math.inf:
             share = 2.0 ** (part.heat - heat)
             whole.recent_mean += share * (part.recent_mean - whole.recent_mean)
@@ -215,7 +215,7 @@ def _count(movie: MovieState, event_time: int, half_stars: int, replaced: int | 
     movie.total += half_stars
     movie.squares += half_stars * half_stars
     arrival = event_time / DAY / HEAT_HALF_LIFE
-    movie.heat = _log2_add(movie.heat, arrival)
+    movie.heat = log2_add(movie.heat, arrival)
     movie.recent_mean += 2.0 ** (arrival - movie.heat) * (half_stars - movie.recent_mean)
 
 
@@ -273,7 +273,7 @@ def _std(count: int, total: int, squares: int) -> float:
     return math.sqrt(max(squares * count - total * total, 0)) / count / 2
 
 
-def _log2_add(a: float, b: float) -> float:
+def log2_add(a: float, b: float) -> float:
     """log2(2^a + 2^b) without overflow."""
     if a < b:
         a, b = b, a

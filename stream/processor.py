@@ -30,7 +30,7 @@ class Outcome:
         duplicates: records delivered that had been applied before.
         dead: records buried, by reason.
         unknown_movies: applied events whose movie the catalogue does not know.
-        produced_times: of the events in the last commit, ms; their latency is what has passed since.
+        produced_times: of the events in the last commit, ms: what has passed since is the latency.
     """
 
     applied: int = 0

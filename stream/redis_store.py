@@ -1,0 +1,300 @@
+"""Live state in Redis or Valkey.
+
+redis-py sends a command again when the connection breaks before the answer. Every write here may be
+sent twice: a commit compares before it sets, the others write the same values again.
+"""
+
+import asyncio
+import heapq
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
+
+from stream.contracts import events, keys
+from stream.contracts.errors import StoreUnavailable
+from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.keys import Position
+from stream.features import MovieState, UserState, log2_add
+from stream.records import UserRecord, pack_movie, pack_user, unpack_movie, unpack_user
+from stream.store import Batch, Snapshot
+
+# Seconds for one call, whatever is tried again within it: an API request must be able to degrade,
+# and a worker to be restarted, before anyone gives up on them.
+TIMEOUT: Final = 5.0
+
+# Tries after the first, within that time.
+RETRIES: Final = 3
+
+# Entries written or scanned by one command: about 2 MB of users, a few ms of Redis' time.
+CHUNK: Final = 1000
+
+# How many times `limit` each partition contributes to `trending`: a movie that is hot as a whole is
+# among the hot ones of most partitions, if not among their very hottest.
+TRENDING_DEPTH: Final = 4
+
+_COMMIT: Final = files("stream").joinpath("commit.lua").read_text()
+_READ_USER: Final = "return {redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1])}"
+
+T = TypeVar("T")
+
+
+class RedisStore:
+    """`StateStore` on one Redis."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        """Does not connect yet. `timeout`: seconds for one call, retries included."""
+        # Any: redis-py's annotations leave open if answers are bytes or str, for both are possible.
+        self._redis: Any = Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), RETRIES),
+        )
+        self._timeout = timeout
+        at = self._redis.connection_pool.connection_kwargs
+        self._where = at.get("path") or f"{at.get('host')}:{at.get('port')}"  # without password
+        self._commit = self._redis.register_script(_COMMIT)
+        self._read_user = self._redis.register_script(_READ_USER)
+        self._generations: dict[int, int] = {}  # the live ones as last seen
+
+    async def position(self, partition: int) -> Position | None:
+        async with self._bounded():
+            return _position(await self._redis.get(keys.live(partition)))
+
+    async def load(
+        self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
+    ) -> tuple[dict[int, UserState], dict[int, MovieState]]:
+        users, movies = list(users), list(movies)
+        if not users:
+            return {}, {}
+        async with self._bounded():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hmget(keys.users(partition, generation), users)
+            pipeline.hmget(keys.movies(partition, generation), movies)
+            user_values, movie_values = await pipeline.execute()
+        records = _found(users, user_values, unpack_user)
+        return (
+            {user: record.state for user, record in records.items()},
+            _found(movies, movie_values, unpack_movie),
+        )
+
+    async def commit(
+        self, partition: int, expected: Position | None, new: Position, batch: Batch
+    ) -> Position | None:
+        switches = expected is None or expected.generation != new.generation
+        arguments: list[bytes | int | float] = [
+            expected.encode() if expected else b"",
+            new.encode(),
+            new.generation if switches else 0,
+            len(batch.users),
+            len(batch.movies),
+        ]
+        for user, record in batch.users.items():
+            arguments += (user, pack_user(record))
+        for movie, state in batch.movies.items():
+            arguments += (movie, pack_movie(state))
+        for movie, state in batch.movies.items():
+            arguments += (state.heat, movie)
+        async with self._bounded():
+            return _position(
+                await self._commit(
+                    keys=(
+                        keys.live(partition),
+                        keys.generations(partition),
+                        keys.users(partition, new.generation),
+                        keys.movies(partition, new.generation),
+                        keys.trending(partition, new.generation),
+                    ),
+                    args=arguments,
+                )
+            )
+
+    async def write(self, partition: int, generation: int, batch: Batch) -> None:
+        for users in _chunks(batch.users):
+            async with self._bounded():
+                await self._redis.hset(
+                    keys.users(partition, generation),
+                    mapping={user: pack_user(record) for user, record in users.items()},
+                )
+        for movies in _chunks(batch.movies):
+            async with self._bounded():
+                await self._redis.hset(
+                    keys.movies(partition, generation),
+                    mapping={movie: pack_movie(state) for movie, state in movies.items()},
+                )
+                await self._redis.zadd(
+                    keys.trending(partition, generation),
+                    {movie: state.heat for movie, state in movies.items()},
+                )
+
+    async def new_generation(self, partition: int) -> int:
+        async with self._bounded():
+            return int(await self._redis.incr(keys.generations(partition)))
+
+    async def drop_before(self, partition: int, generation: int) -> None:
+        older = [
+            key(partition, number)
+            for number in range(1, generation)
+            for key in (keys.users, keys.movies, keys.trending)
+        ]
+        if older:
+            async with self._bounded():
+                await self._redis.unlink(*older)
+
+    async def read_user(
+        self, partition: int, user_id: int
+    ) -> tuple[Position | None, UserRecord | None]:
+        async with self._bounded():
+            while True:
+                generation = self._generations.get(partition, 0)
+                live, value = await self._read_user(
+                    keys=(keys.live(partition), keys.users(partition, generation)), args=(user_id,)
+                )
+                position = _position(live)
+                if position is None:
+                    return None, None
+                if position.generation == generation:
+                    return position, None if value is None else unpack_user(value)
+                self._generations[partition] = position.generation
+
+    async def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
+        cursor = None
+        while cursor != 0:
+            async with self._bounded():
+                cursor, values = await self._redis.hscan(
+                    keys.users(partition, generation), cursor or 0, count=CHUNK
+                )
+            yield {int(user): unpack_user(value) for user, value in values.items()}
+
+    async def snapshot(self, partition: int, generation: int, users: Iterable[int]) -> Snapshot:
+        users = list(users)
+        async with self._bounded():
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.get(keys.live(partition))
+            pipeline.hgetall(keys.movies(partition, generation))
+            pipeline.zrange(keys.trending(partition, generation), 0, -1, withscores=True)
+            if users:
+                pipeline.hmget(keys.users(partition, generation), users)
+            live, movies, trending, *records = await pipeline.execute()
+        return Snapshot(
+            _position(live),
+            _found(users, records[0] if records else (), unpack_user),
+            _movies(movies),
+            {int(movie): heat for movie, heat in trending},
+        )
+
+    async def movies(self, partition: int, generation: int) -> dict[int, MovieState]:
+        async with self._bounded():
+            return _movies(await self._redis.hgetall(keys.movies(partition, generation)))
+
+    async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
+        async with self._bounded():
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition in range(partitions):
+                pipeline.get(keys.live(partition))
+            positions = [_position(value) for value in await pipeline.execute()]
+            for partition, position in enumerate(positions):
+                if position is not None:
+                    pipeline.zrevrange(
+                        keys.trending(partition, position.generation),
+                        0,
+                        TRENDING_DEPTH * limit - 1,
+                        withscores=True,
+                    )
+            rankings = await pipeline.execute()
+        heats: dict[int, float] = {}
+        for ranking in rankings:
+            for movie, heat in ranking:
+                heats[int(movie)] = log2_add(heats.get(int(movie), -math.inf), heat)
+        return heapq.nsmallest(limit, heats.items(), key=lambda item: (-item[1], item[0]))
+
+    async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
+        encoded = {movie.movie_id: events.encode(movie) for movie in movies}
+        if not encoded:
+            return
+        async with self._bounded():
+            stored = await self._redis.hmget(keys.CATALOGUE, list(encoded))
+            changed = {
+                movie: value
+                for (movie, value), before in zip(encoded.items(), stored, strict=True)
+                if value != before
+            }
+            if changed:
+                pipeline = self._redis.pipeline(transaction=True)
+                pipeline.hset(keys.CATALOGUE, mapping=changed)
+                pipeline.incr(keys.CATALOGUE_VERSION)
+                await pipeline.execute()
+
+    async def catalogue(self, known_version: int) -> tuple[int, dict[int, MovieEvent]] | None:
+        async with self._bounded():
+            version = int(await self._redis.get(keys.CATALOGUE_VERSION) or 0)
+            if version == known_version:
+                return None
+            # Read after the version: what is newer than it is told by the next version.
+            values = await self._redis.hvals(keys.CATALOGUE)
+        movies = await asyncio.to_thread(list, map(events.decode_movie, values))
+        return version, {movie.movie_id: movie for movie in movies}
+
+    async def put_model(self, event: ModelEvent) -> None:
+        async with self._bounded():
+            await self._redis.set(keys.SERVING_MODEL, events.encode(event))
+
+    async def model(self) -> ModelEvent | None:
+        async with self._bounded():
+            value = await self._redis.get(keys.SERVING_MODEL)
+        return None if value is None else events.decode_model(value)
+
+    async def put_partitions(self, partitions: int) -> None:
+        async with self._bounded():
+            await self._redis.set(keys.PARTITIONS, partitions)
+
+    async def partitions(self) -> int | None:
+        async with self._bounded():
+            return int(await self._redis.get(keys.PARTITIONS) or 0) or None
+
+    async def ping(self) -> None:
+        async with self._bounded():
+            await self._redis.ping()
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """One deadline for all that a call does, and one error for whatever keeps it from it."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except (RedisError, OSError) as error:  # the deadline's TimeoutError is an OSError
+            why = str(error) or f"no answer within {self._timeout:g} s"
+            raise StoreUnavailable(
+                f"Redis at {self._where}: {why}. Is it up, and is FRESHET_REDIS_URL right?"
+            ) from error
+
+
+def _position(value: bytes | None) -> Position | None:
+    return None if value is None else Position.decode(value)
+
+
+def _found(
+    ids: Iterable[int], values: Iterable[bytes | None], unpack: Callable[[bytes], T]
+) -> dict[int, T]:
+    return {id_: unpack(value) for id_, value in zip(ids, values, strict=True) if value is not None}
+
+
+def _movies(values: Mapping[bytes, bytes]) -> dict[int, MovieState]:
+    return {int(movie): unpack_movie(value) for movie, value in values.items()}
+
+
+def _chunks(mapping: Mapping[int, T]) -> Iterator[dict[int, T]]:
+    items = iter(mapping.items())
+    while chunk := dict(islice(items, CHUNK)):
+        yield chunk

@@ -1,0 +1,194 @@
+"""Doubles at the seams, in memory. The conformance suites hold them to what the real ones do."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+
+from stream.contracts import events
+from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.keys import Position
+from stream.features import MovieState, UserState, merge
+from stream.log import DeadLetter, LogRecord, Record
+from stream.records import UserRecord, pack_movie, pack_user, unpack_movie, unpack_user
+from stream.store import Batch, Snapshot
+
+
+class MemoryStore:
+    """`StateStore` in dictionaries, of packed values as in Redis, so that nothing is shared."""
+
+    def __init__(self) -> None:
+        self.flush()
+
+    def flush(self) -> None:
+        """Lose everything, as an emptied Redis does."""
+        self.live: dict[int, Position] = {}
+        self.numbers: dict[int, int] = {}
+        self.user_values: dict[tuple[int, int], dict[int, bytes]] = {}
+        self.movie_values: dict[tuple[int, int], dict[int, bytes]] = {}
+        self.movie_events: dict[int, bytes] = {}
+        self.version = 0
+        self.model_value: bytes | None = None
+        self.partition_count: int | None = None
+
+    async def position(self, partition: int) -> Position | None:
+        return self.live.get(partition)
+
+    async def load(
+        self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
+    ) -> tuple[dict[int, UserState], dict[int, MovieState]]:
+        records = self._records(partition, generation, users)
+        movie_values = self.movie_values.get((partition, generation), {})
+        return (
+            {user: record.state for user, record in records.items()},
+            {movie: unpack_movie(movie_values[movie]) for movie in movies if movie in movie_values},
+        )
+
+    async def commit(
+        self, partition: int, expected: Position | None, new: Position, batch: Batch
+    ) -> Position | None:
+        stored = self.live.get(partition)
+        switches = expected is None or expected.generation != new.generation
+        forgotten = switches and self.numbers.get(partition, 0) < new.generation
+        if stored != expected or forgotten:
+            return stored
+        await self.write(partition, new.generation, batch)
+        self.live[partition] = new
+        return new
+
+    async def write(self, partition: int, generation: int, batch: Batch) -> None:
+        self.user_values.setdefault((partition, generation), {}).update(
+            {user: pack_user(record) for user, record in batch.users.items()}
+        )
+        self.movie_values.setdefault((partition, generation), {}).update(
+            {movie: pack_movie(state) for movie, state in batch.movies.items()}
+        )
+
+    async def new_generation(self, partition: int) -> int:
+        self.numbers[partition] = self.numbers.get(partition, 0) + 1
+        return self.numbers[partition]
+
+    async def drop_before(self, partition: int, generation: int) -> None:
+        for number in range(1, generation):
+            self.user_values.pop((partition, number), None)
+            self.movie_values.pop((partition, number), None)
+
+    async def read_user(
+        self, partition: int, user_id: int
+    ) -> tuple[Position | None, UserRecord | None]:
+        position = self.live.get(partition)
+        if position is None:
+            return None, None
+        return position, self._records(partition, position.generation, [user_id]).get(user_id)
+
+    async def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
+        for user in list(self.user_values.get((partition, generation), {})):
+            yield self._records(partition, generation, [user])
+
+    async def snapshot(self, partition: int, generation: int, users: Iterable[int]) -> Snapshot:
+        movies = await self.movies(partition, generation)
+        return Snapshot(
+            self.live.get(partition),
+            self._records(partition, generation, users),
+            movies,
+            {movie: state.heat for movie, state in movies.items()},
+        )
+
+    async def movies(self, partition: int, generation: int) -> dict[int, MovieState]:
+        values = self.movie_values.get((partition, generation), {})
+        return {movie: unpack_movie(value) for movie, value in values.items()}
+
+    async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
+        parts: dict[int, list[MovieState]] = {}
+        for partition, position in self.live.items():
+            if partition < partitions:
+                for movie, state in (await self.movies(partition, position.generation)).items():
+                    parts.setdefault(movie, []).append(state)
+        heats = [(movie, merge(states).heat) for movie, states in parts.items()]
+        return sorted(heats, key=lambda item: (-item[1], item[0]))[:limit]
+
+    async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
+        encoded = {movie.movie_id: events.encode(movie) for movie in movies}
+        if any(self.movie_events.get(movie) != value for movie, value in encoded.items()):
+            self.movie_events |= encoded
+            self.version += 1
+
+    async def catalogue(self, known_version: int) -> tuple[int, dict[int, MovieEvent]] | None:
+        if self.version == known_version:
+            return None
+        decoded = map(events.decode_movie, self.movie_events.values())
+        return self.version, {movie.movie_id: movie for movie in decoded}
+
+    async def put_model(self, event: ModelEvent) -> None:
+        self.model_value = events.encode(event)
+
+    async def model(self) -> ModelEvent | None:
+        return None if self.model_value is None else events.decode_model(self.model_value)
+
+    async def put_partitions(self, partitions: int) -> None:
+        self.partition_count = partitions
+
+    async def partitions(self) -> int | None:
+        return self.partition_count
+
+    async def ping(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def _records(
+        self, partition: int, generation: int, users: Iterable[int]
+    ) -> dict[int, UserRecord]:
+        values = self.user_values.get((partition, generation), {})
+        return {user: unpack_user(values[user]) for user in users if user in values}
+
+
+class MemoryLog:
+    """`PartitionLog` in lists. Offsets need not be dense: compaction and transactions leave holes.
+
+    Attributes:
+        chunk: records a chunk of `read`.
+    """
+
+    def __init__(self, chunk: int = 3) -> None:
+        self.chunk = chunk
+        self.recreate("first")
+
+    def recreate(self, topic_id: str) -> None:
+        self._topic_id = topic_id
+        self._records: dict[int, list[Record]] = {}
+
+    def append(self, partition: int, *records: Record) -> None:
+        self._records.setdefault(partition, []).extend(records)
+
+    def records(self, partition: int) -> list[Record]:
+        return self._records.get(partition, [])
+
+    async def topic_id(self) -> str:
+        return self._topic_id
+
+    async def read(
+        self, partition: int, start: int, end: int
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
+        wanted = [record for record in self.records(partition) if start <= record.offset < end]
+        for at in range(0, len(wanted), self.chunk):
+            yield wanted[at : at + self.chunk]
+
+    async def end(self, partition: int) -> int:
+        records = self.records(partition)
+        return records[-1].offset + 1 if records else 0
+
+
+class MemoryDeadLetters:
+    """`DeadLetters` in a list, in the order of burial."""
+
+    def __init__(self) -> None:
+        self.buried: list[DeadLetter] = []
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        self.buried += letters
+
+    def origins(self) -> dict[tuple[str, int, int], str]:
+        """(topic, partition, offset) of each letter, told apart as readers do, with its reason."""
+        return {
+            (letter.topic, letter.partition, letter.record.offset): letter.reason
+            for letter in self.buried
+        }

@@ -1,0 +1,159 @@
+"""Live state in a real Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from stream.coldstart import ItemVectors
+from stream.contracts import keys
+from stream.contracts.errors import StoreUnavailable
+from stream.contracts.keys import Position
+from stream.redis_store import RedisStore
+from stream.store import Batch
+from tests.suites.state_store import StateStoreSuite, batch_of
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[RedisStore]:
+    store = RedisStore(redis_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+class TestRedisStore(StateStoreSuite):
+    pass
+
+
+async def first(store: RedisStore) -> Position:
+    position = Position(await store.new_generation(0), "topic", 1)
+    assert await store.commit(0, None, position, batch_of((1, 1, 4.0))) == position
+    return position
+
+
+async def everything(redis: Redis) -> dict[bytes, bytes | None]:
+    return {key: await redis.dump(key) async for key in redis.scan_iter()}
+
+
+@pytest.mark.parametrize("key", [keys.users, keys.movies, keys.trending])
+async def test_a_commit_that_redis_would_refuse_half_way_writes_nothing(
+    store: RedisStore, redis: Redis, key: Callable[[int, int], bytes]
+) -> None:
+    position = await first(store)
+    await redis.set(key(0, 2), b"in the way")
+    number = await store.new_generation(0)
+    before = await everything(redis)
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        await store.commit(0, position, Position(number, "topic", 2), batch_of((2, 2, 4.0)))
+    assert await everything(redis) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((1, 1, "2", "user", "2", "movie", "hot", "2"), "heat hot is not a number"),
+        ((1, 1, "2", "user", "2", "movie", "1.5"), "10 arguments, expected 11"),
+    ],
+)
+async def test_a_malformed_commit_writes_nothing(
+    store: RedisStore, redis: Redis, arguments: tuple[int | str, ...], complaint: str
+) -> None:
+    position = await first(store)
+    before = await everything(redis)
+    script = redis.register_script(files("stream").joinpath("commit.lua").read_text())
+    with pytest.raises(ResponseError, match=complaint):
+        await script(
+            keys=(
+                keys.live(0),
+                keys.generations(0),
+                keys.users(0, 1),
+                keys.movies(0, 1),
+                keys.trending(0, 1),
+            ),
+            args=(position.encode(), b"new", 0, *arguments),
+        )
+    assert await everything(redis) == before
+
+
+async def test_the_scripts_are_loaded_again_when_redis_has_forgotten_them(
+    store: RedisStore, redis: Redis
+) -> None:
+    position = await first(store)
+    await redis.script_flush()
+    assert (await store.read_user(0, 1))[0] == position
+    await redis.script_flush()
+    new = replace(position, next_offset=2)
+    assert await store.commit(0, position, new, Batch()) == new
+
+
+async def test_a_reader_follows_a_switch_of_generations(store: RedisStore, redis_url: str) -> None:
+    """Of a position and a record read together, both are of one generation: never a gap."""
+    reader = RedisStore(redis_url)
+    position = await first(store)
+    stop = asyncio.Event()
+
+    async def read() -> int:
+        reads = 0
+        while not stop.is_set():
+            _, record = await reader.read_user(0, 1)
+            assert record is not None
+            reads += 1
+        return reads
+
+    reading = asyncio.create_task(read())
+    for _ in range(20):
+        number = await store.new_generation(0)
+        await store.write(0, number, batch_of((1, 1, 4.0)))
+        new = replace(position, generation=number)
+        assert await store.commit(0, position, new, Batch()) == new
+        await store.drop_before(0, number)
+        position = new
+    stop.set()
+    assert await reading > 0
+    await reader.close()
+
+
+async def test_a_redis_that_is_not_there_is_named_without_its_password() -> None:
+    store = RedisStore("redis://:hush@127.0.0.1:1/0", timeout=2.0)
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1") as raised:
+        await store.ping()
+    assert "hush" not in str(raised.value)
+    await store.close()
+
+
+async def test_a_redis_that_hangs_is_given_up_on() -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = RedisStore(f"redis://127.0.0.1:{port}", timeout=0.2)
+    with pytest.raises(StoreUnavailable, match="no answer within"):
+        await store.position(0)
+    await store.close()
+    server.close()
+
+
+async def test_a_user_of_154_ratings_takes_less_than_2_kb(store: RedisStore, redis: Redis) -> None:
+    ids = np.arange(1, 1001, dtype=np.uint32)
+    vectors = np.random.default_rng(1).normal(size=(1000, 128)).astype(np.float32)
+    batch = batch_of(
+        *((user, movie, 4.0) for user in range(1, 301) for movie in range(user, user + 154)),
+        items=ItemVectors("v1", ids, vectors),
+    )
+    number = await store.new_generation(0)
+    await store.write(0, number, batch)
+    used = await redis.memory_usage(keys.users(0, number), samples=0) or 0
+    assert 1500 < used / 300 <= 2000

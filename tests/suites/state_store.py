@@ -1,0 +1,274 @@
+"""What every StateStore does, in memory or in Redis."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from stream.coldstart import ItemVectors
+from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.keys import Position
+from stream.features import MovieState, UserState
+from stream.records import UserRecord
+from stream.store import Batch, StateStore
+from tests.stream.build import folded, rating
+
+ITEMS = ItemVectors("v1", np.array([1, 2, 3], np.uint32), np.eye(3, 4, dtype=np.float32))
+
+
+def batch_of(*ratings: tuple[int, int, float], items: ItemVectors = ITEMS) -> Batch:
+    """What a fold of these (user, movie, stars) writes."""
+    writes = folded(rating(user, movie, stars) for user, movie, stars in ratings)
+    vectors = items.pool(list(writes.users.values()))
+    users = zip(writes.users.items(), vectors, strict=True)
+    return Batch(
+        {user: UserRecord(state, vector) for (user, state), vector in users}, writes.movies
+    )
+
+
+def movie_event(movie_id: int, title: str) -> MovieEvent:
+    return MovieEvent(
+        event_id=f"movie-{movie_id}",
+        movie_id=movie_id,
+        title=title,
+        genres=("Drama",),
+        year=1994,
+        event_time=1_000_000_000_000,
+        produced_time=1_000_000_000_000,
+        source="replay",
+    )
+
+
+async def users_of(store: StateStore, partition: int, generation: int) -> dict[int, UserState]:
+    return {
+        user: record.state
+        async for chunk in store.users(partition, generation)
+        for user, record in chunk.items()
+    }
+
+
+class StateStoreSuite:
+    """Subclasses give a fixture `store`: empty, and closed after the test."""
+
+    async def first(self, store: StateStore, batch: Batch, partition: int = 3) -> Position:
+        """Commit a partition's first batch."""
+        new = Position(await store.new_generation(partition), "topic", 10)
+        assert await store.commit(partition, None, new, batch) == new
+        return new
+
+    async def test_an_empty_store_has_nothing(self, store: StateStore) -> None:
+        assert await store.position(0) is None
+        assert await store.load(0, 1, [1], [1]) == ({}, {})
+        assert await store.read_user(0, 1) == (None, None)
+        assert await users_of(store, 0, 1) == {}
+        assert await store.movies(0, 1) == {}
+        assert await store.trending(8, 10) == []
+        assert await store.catalogue(0) is None
+        assert await store.model() is None
+        assert await store.partitions() is None
+        await store.ping()
+
+    async def test_a_commit_is_read_back_whole(self, store: StateStore) -> None:
+        batch = batch_of((1, 1, 4.0), (1, 2, 2.5), (2**53 - 1, 2**32 - 1, 5.0))
+        position = await self.first(store, batch)
+        states = {user: record.state for user, record in batch.users.items()}
+
+        assert await store.position(3) == position
+        assert await store.load(3, position.generation, [1, 2**53 - 1, 7], [1, 2**32 - 1, 7]) == (
+            states,
+            {movie: batch.movies[movie] for movie in (1, 2**32 - 1)},
+        )
+        assert await users_of(store, 3, position.generation) == states
+        assert await store.movies(3, position.generation) == batch.movies
+
+        read_at, record = await store.read_user(3, 1)
+        assert read_at == position
+        assert record is not None
+        assert record.state == states[1]
+        assert record.cold_start is not None
+        assert record.cold_start.tag == ITEMS.tag
+        expected = batch.users[1].cold_start
+        assert expected is not None
+        assert np.array_equal(record.cold_start.vector, expected.vector)
+
+        stranger = await store.read_user(3, 2**53 - 1)
+        assert stranger[1] is not None
+        assert stranger[1].cold_start is None  # no model knows the movie
+        assert await store.read_user(3, 7) == (position, None)
+
+    async def test_a_commit_replaces_what_it_names_and_nothing_else(
+        self, store: StateStore
+    ) -> None:
+        before = batch_of((1, 1, 4.0), (2, 2, 3.0))
+        first = await self.first(store, before)
+        after = batch_of((1, 1, 1.0), (1, 3, 5.0))
+        second = Position(first.generation, "topic", 12)
+        assert await store.commit(3, first, second, after) == second
+
+        users = await users_of(store, 3, first.generation)
+        assert users == {1: after.users[1].state, 2: before.users[2].state}
+        assert await store.movies(3, first.generation) == {**before.movies, **after.movies}
+
+    async def test_a_commit_of_nothing_moves_the_position(self, store: StateStore) -> None:
+        first = await self.first(store, Batch())
+        second = Position(first.generation, "topic", 11)
+        assert await store.commit(3, first, second, Batch()) == second
+        assert await store.position(3) == second
+
+    @pytest.mark.parametrize(
+        "claimed",
+        [None, Position(1, "topic", 9), Position(2, "topic", 10), Position(1, "other", 10)],
+    )
+    async def test_a_commit_from_another_position_changes_nothing(
+        self, store: StateStore, claimed: Position | None
+    ) -> None:
+        first = await self.first(store, batch_of((1, 1, 4.0)))
+        late = Position(1, "topic", 20)
+        assert await store.commit(3, claimed, late, batch_of((1, 1, 0.5), (9, 9, 0.5))) == first
+        assert await store.position(3) == first
+        assert set(await users_of(store, 3, 1)) == {1}
+        assert (await store.movies(3, 1))[1].mean == 4.0
+
+    async def test_a_commit_onto_nothing_that_expects_something_is_refused(
+        self, store: StateStore
+    ) -> None:
+        expected = Position(1, "topic", 9)
+        late = Position(1, "topic", 20)
+        assert await store.commit(3, expected, late, batch_of((1, 1, 0.5))) is None
+        assert await store.position(3) is None
+        assert await users_of(store, 3, 1) == {}
+
+    async def test_a_commit_sent_again_is_a_success_and_no_repetition(
+        self, store: StateStore
+    ) -> None:
+        first = await self.first(store, batch_of((1, 1, 4.0)))
+        second = Position(first.generation, "topic", 12)
+        for _ in range(2):
+            assert await store.commit(3, first, second, batch_of((1, 1, 2.0))) == second
+        assert (await store.movies(3, first.generation))[1] == batch_of((1, 1, 2.0)).movies[1]
+
+    async def test_of_two_commits_from_one_position_one_takes(self, store: StateStore) -> None:
+        first = await self.first(store, Batch())
+        rivals = [Position(first.generation, "topic", offset) for offset in range(11, 21)]
+        stored = await asyncio.gather(
+            *(store.commit(3, first, new, batch_of((new.next_offset, 1, 4.0))) for new in rivals)
+        )
+        (winner,) = set(stored)
+        assert winner in rivals
+        assert winner is not None
+        assert set(await users_of(store, 3, first.generation)) == {winner.next_offset}
+
+    async def test_partitions_do_not_mix(self, store: StateStore) -> None:
+        one = await self.first(store, batch_of((1, 1, 4.0)), partition=1)
+        await self.first(store, batch_of((2, 2, 3.0)), partition=11)
+        assert set(await users_of(store, 1, one.generation)) == {1}
+        assert set(await store.movies(1, one.generation)) == {1}
+        assert await store.position(2) is None
+
+    async def test_a_large_commit_is_whole(self, store: StateStore) -> None:
+        """Larger than one command's arguments may be."""
+        batch = batch_of(*((user, user, 3.0) for user in range(1, 6001)))
+        position = await self.first(store, batch)
+        assert len(await users_of(store, 3, position.generation)) == 6000
+        snapshot = await store.snapshot(3, position.generation, ())
+        assert len(snapshot.movies) == len(snapshot.trending) == 6000
+
+    async def test_generation_numbers_rise(self, store: StateStore) -> None:
+        numbers = [await store.new_generation(3) for _ in range(3)]
+        assert numbers == [1, 2, 3]
+        assert await store.new_generation(4) == 1
+
+    async def test_a_generation_is_written_aside_then_switched_to(self, store: StateStore) -> None:
+        old = await self.first(store, batch_of((1, 1, 4.0), (2, 2, 4.0)))
+        number = await store.new_generation(3)
+        aside = batch_of((5, 5, 5.0))
+        await store.write(3, number, aside)
+        assert (await store.read_user(3, 1))[1] is not None
+        assert await store.read_user(3, 5) == (old, None)
+        assert dict(await store.trending(8, 10)).keys() == {1, 2}
+
+        new = Position(number, "topic", 30)
+        assert await store.commit(3, old, new, Batch()) == new
+        assert await store.read_user(3, 1) == (new, None)
+        read_at, record = await store.read_user(3, 5)
+        assert read_at == new
+        assert record is not None
+        assert record.state == aside.users[5].state
+        assert dict(await store.trending(8, 10)).keys() == {5}
+
+        await store.drop_before(3, number)
+        assert await users_of(store, 3, old.generation) == {}
+        assert await store.movies(3, old.generation) == {}
+        assert set(await users_of(store, 3, number)) == {5}
+
+    async def test_a_large_generation_is_written_whole(self, store: StateStore) -> None:
+        number = await store.new_generation(3)
+        batch = batch_of(*((user, user, 3.0) for user in range(1, 2502)))
+        await store.write(3, number, batch)
+        states = {user: record.state for user, record in batch.users.items()}
+        assert await users_of(store, 3, number) == states
+        assert await store.movies(3, number) == batch.movies
+
+    async def test_a_switch_to_a_generation_nobody_has_is_refused(self, store: StateStore) -> None:
+        """So it is where the store was emptied under a rebuild: part of what it wrote is gone."""
+        assert await store.commit(3, None, Position(5, "topic", 10), Batch()) is None
+        old = await self.first(store, Batch())
+        assert await store.commit(3, old, Position(5, "topic", 10), Batch()) == old
+
+    async def test_a_snapshot_is_of_one_instant(self, store: StateStore) -> None:
+        batch = batch_of((1, 1, 4.0), (2, 1, 3.0), (2, 2, 5.0))
+        position = await self.first(store, batch)
+        snapshot = await store.snapshot(3, position.generation, [2, 7])
+        assert snapshot.position == position
+        assert {user: record.state for user, record in snapshot.users.items()} == {
+            2: batch.users[2].state
+        }
+        assert snapshot.movies == batch.movies
+        assert snapshot.trending == {movie: state.heat for movie, state in batch.movies.items()}
+        assert (await store.snapshot(3, position.generation, ())).users == {}
+
+    async def test_trending_adds_the_partitions_shares(self, store: StateStore) -> None:
+        """Movie 7 is third in each of two partitions and first of all."""
+        heats = {0: {1: 10.0, 7: 9.5}, 1: {2: 10.0, 7: 9.5}}
+        for partition, movies in heats.items():
+            states = {movie: MovieState(1, 8, 64, heat, 8.0) for movie, heat in movies.items()}
+            await self.first(store, Batch(movies=states), partition)
+        assert await store.trending(2, 2) == [(7, pytest.approx(10.5)), (1, 10.0)]
+        assert [movie for movie, _ in await store.trending(1, 5)] == [1, 7]
+
+    async def test_the_catalogue_tells_what_changed(self, store: StateStore) -> None:
+        await store.put_movies([movie_event(1, "Alpha"), movie_event(2, "Beta")])
+        first = await store.catalogue(0)
+        assert first is not None
+        version, movies = first
+        assert {movie: event.title for movie, event in movies.items()} == {1: "Alpha", 2: "Beta"}
+
+        await store.put_movies([movie_event(2, "Beta")])
+        await store.put_movies([])
+        assert await store.catalogue(version) is None
+
+        await store.put_movies([movie_event(2, "Beta, restored")])
+        second = await store.catalogue(version)
+        assert second is not None
+        assert second[0] > version
+        assert second[1][2].title == "Beta, restored"
+
+    async def test_the_model_to_serve_is_the_last_one_put(self, store: StateStore) -> None:
+        for version in ("v1", "v2"):
+            await store.put_model(
+                ModelEvent(
+                    event_id=version,
+                    version=version,
+                    artifact=f"artifacts/{version}",
+                    collection=f"movies-{version}",
+                    event_time=1_000_000_000_000,
+                    produced_time=1_000_000_000_000,
+                )
+            )
+        model = await store.model()
+        assert model is not None
+        assert model.version == "v2"
+
+    async def test_the_number_of_partitions(self, store: StateStore) -> None:
+        await store.put_partitions(8)
+        assert await store.partitions() == 8
