@@ -4,19 +4,13 @@
 -- ARGV  1 the position the batch was computed from, '' for none
 --       2 the position after it
 --       3 its generation where it is another one than before, else 0
---       4 how many users   5 how many movies
---       then user id, record; movie id, record; heat, movie id
+--       4 users, each as: id u64, size u32, record
+--       5 movies, each as: id u64, heat f64, size u32, record
+--
+-- Entries come in one string, since a client takes longer to send many small arguments than Redis
+-- takes to tell them apart. Numbers are little-endian.
 --
 -- Returns the position that is stored afterwards, false where there is none.
-
--- HSET and ZADD take their arguments from the Lua stack, which holds 8,000.
-local STEP = 4000
-
-local function write(command, key, first, last)
-  for at = first, last, STEP do
-    redis.call(command, key, unpack(ARGV, at, math.min(at + STEP - 1, last)))
-  end
-end
 
 -- 1. Compare: another position means that another writer got ahead, or that this very commit took
 --    and is sent again because its answer was lost.
@@ -30,13 +24,32 @@ if tonumber(redis.call('GET', KEYS[2]) or 0) < tonumber(ARGV[3]) then
   return stored
 end
 
--- 3. Check whatever could make a write fail, since nothing is rolled back.
-local users = 6
-local movies = users + 2 * tonumber(ARGV[4])
-local heats = movies + 2 * tonumber(ARGV[5])
-local last = heats + 2 * tonumber(ARGV[5]) - 1
-if #ARGV ~= last then
-  return redis.error_reply('ERR ' .. #ARGV .. ' arguments, expected ' .. last)
+-- 3. Take everything apart and check what could make a write fail, since nothing is rolled back.
+local users, movies, trending = {}, {}, {}
+local at, id, heat, size = 1, nil, nil, nil
+while at <= #ARGV[4] do
+  id, size, at = struct.unpack('<I8I4', ARGV[4], at)
+  users[#users + 1] = id
+  users[#users + 1] = string.sub(ARGV[4], at, at + size - 1)
+  at = at + size
+end
+if at ~= #ARGV[4] + 1 then
+  return redis.error_reply('ERR the users are not whole')
+end
+at = 1
+while at <= #ARGV[5] do
+  id, heat, size, at = struct.unpack('<I8dI4', ARGV[5], at)
+  movies[#movies + 1] = id
+  movies[#movies + 1] = string.sub(ARGV[5], at, at + size - 1)
+  trending[#trending + 1] = heat
+  trending[#trending + 1] = id
+  if heat ~= heat then
+    return redis.error_reply('ERR the heat of movie ' .. id .. ' is not a number')
+  end
+  at = at + size
+end
+if at ~= #ARGV[5] + 1 then
+  return redis.error_reply('ERR the movies are not whole')
 end
 for key, kind in pairs({ [KEYS[3]] = 'hash', [KEYS[4]] = 'hash', [KEYS[5]] = 'zset' }) do
   local found = redis.call('TYPE', key).ok
@@ -44,16 +57,16 @@ for key, kind in pairs({ [KEYS[3]] = 'hash', [KEYS[4]] = 'hash', [KEYS[5]] = 'zs
     return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', expected ' .. kind)
   end
 end
-for at = heats, last, 2 do
-  if not tonumber(ARGV[at]) then
-    return redis.error_reply('ERR heat ' .. ARGV[at] .. ' is not a number')
+
+-- 4. Write the state, in steps: arguments go over the Lua stack, which holds 8,000.
+local function write(command, key, values)
+  for first = 1, #values, 4000 do
+    redis.call(command, key, unpack(values, first, math.min(first + 3999, #values)))
   end
 end
-
--- 4. Write the state.
-write('HSET', KEYS[3], users, movies - 1)
-write('HSET', KEYS[4], movies, heats - 1)
-write('ZADD', KEYS[5], heats, last)
+write('HSET', KEYS[3], users)
+write('HSET', KEYS[4], movies)
+write('ZADD', KEYS[5], trending)
 
 -- 5. Set the position.
 redis.call('SET', KEYS[1], ARGV[2])

@@ -9,7 +9,6 @@ import heapq
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -18,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
+from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import events, keys
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
@@ -40,7 +40,6 @@ CHUNK: Final = 1000
 # among the hot ones of most partitions, if not among their very hottest.
 TRENDING_DEPTH: Final = 4
 
-_COMMIT: Final = files("stream").joinpath("commit.lua").read_text()
 _READ_USER: Final = "return {redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1])}"
 
 T = TypeVar("T")
@@ -61,7 +60,7 @@ class RedisStore:
         self._timeout = timeout
         at = self._redis.connection_pool.connection_kwargs
         self._where = at.get("path") or f"{at.get('host')}:{at.get('port')}"  # without password
-        self._commit = self._redis.register_script(_COMMIT)
+        self._commit = self._redis.register_script(SCRIPT)
         self._read_user = self._redis.register_script(_READ_USER)
         self._generations: dict[int, int] = {}  # the live ones as last seen
 
@@ -89,31 +88,11 @@ class RedisStore:
     async def commit(
         self, partition: int, expected: Position | None, new: Position, batch: Batch
     ) -> Position | None:
-        switches = expected is None or expected.generation != new.generation
-        arguments: list[bytes | int | float] = [
-            expected.encode() if expected else b"",
-            new.encode(),
-            new.generation if switches else 0,
-            len(batch.users),
-            len(batch.movies),
-        ]
-        for user, record in batch.users.items():
-            arguments += (user, pack_user(record))
-        for movie, state in batch.movies.items():
-            arguments += (movie, pack_movie(state))
-        for movie, state in batch.movies.items():
-            arguments += (state.heat, movie)
         async with self._bounded():
             return _position(
                 await self._commit(
-                    keys=(
-                        keys.live(partition),
-                        keys.generations(partition),
-                        keys.users(partition, new.generation),
-                        keys.movies(partition, new.generation),
-                        keys.trending(partition, new.generation),
-                    ),
-                    args=arguments,
+                    keys=script_keys(partition, new.generation),
+                    args=script_arguments(expected, new, batch),
                 )
             )
 

@@ -1,9 +1,11 @@
 """Live state in a real Redis."""
 
 import asyncio
+import math
+import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from stream.coldstart import ItemVectors
+from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import keys
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.keys import Position
@@ -60,29 +63,28 @@ async def test_a_commit_that_redis_would_refuse_half_way_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("argument", "damage", "complaint"),
     [
-        ((1, 1, "2", "user", "2", "movie", "hot", "2"), "heat hot is not a number"),
-        ((1, 1, "2", "user", "2", "movie", "1.5"), "10 arguments, expected 11"),
+        (3, lambda users: users[:-1], "users are not whole"),
+        (4, lambda movies: movies[:-1], "movies are not whole"),
+        (4, lambda movies: movies[:5], "too short"),
+        (4, lambda movies: movies[:8] + struct.pack("<d", math.nan) + movies[16:], "not a number"),
     ],
 )
 async def test_a_malformed_commit_writes_nothing(
-    store: RedisStore, redis: Redis, arguments: tuple[int | str, ...], complaint: str
+    store: RedisStore,
+    redis: Redis,
+    argument: int,
+    damage: Callable[[bytes], bytes],
+    complaint: str,
 ) -> None:
     position = await first(store)
     before = await everything(redis)
-    script = redis.register_script(files("stream").joinpath("commit.lua").read_text())
+    new = replace(position, next_offset=2)
+    arguments: list[Any] = list(script_arguments(position, new, batch_of((2, 2, 4.0))))
+    arguments[argument] = damage(arguments[argument])
     with pytest.raises(ResponseError, match=complaint):
-        await script(
-            keys=(
-                keys.live(0),
-                keys.generations(0),
-                keys.users(0, 1),
-                keys.movies(0, 1),
-                keys.trending(0, 1),
-            ),
-            args=(position.encode(), b"new", 0, *arguments),
-        )
+        await redis.eval(SCRIPT, 5, *script_keys(0, 1), *arguments)
     assert await everything(redis) == before
 
 

@@ -1,0 +1,49 @@
+"""The script that commits a batch (`commit.lua`), and how its arguments are laid out."""
+
+import struct
+from importlib.resources import files
+from typing import Final
+
+from stream.contracts import keys
+from stream.contracts.keys import Position
+from stream.records import pack_movie, pack_user
+from stream.store import Batch
+
+SCRIPT: Final = files("stream").joinpath("commit.lua").read_text()
+
+# What precedes a record in the script's arguments: id, size; id, heat, size.
+_USER: Final = struct.Struct("<QI")
+_MOVIE: Final = struct.Struct("<QdI")
+
+
+def script_keys(partition: int, generation: int) -> tuple[bytes, ...]:
+    """KEYS of a commit into this generation, all of one slot."""
+    return (
+        keys.live(partition),
+        keys.generations(partition),
+        keys.users(partition, generation),
+        keys.movies(partition, generation),
+        keys.trending(partition, generation),
+    )
+
+
+def script_arguments(
+    expected: Position | None, new: Position, batch: Batch
+) -> tuple[bytes | int, ...]:
+    """ARGV of the commit of `batch`, which was computed from `expected` and leads to `new`."""
+    switches = expected is None or expected.generation != new.generation
+    users: list[bytes] = []
+    for user, record in batch.users.items():
+        value = pack_user(record)
+        users += (_USER.pack(user, len(value)), value)
+    movies: list[bytes] = []
+    for movie, state in batch.movies.items():
+        value = pack_movie(state)
+        movies += (_MOVIE.pack(movie, state.heat, len(value)), value)
+    return (
+        expected.encode() if expected else b"",
+        new.encode(),
+        new.generation if switches else 0,
+        b"".join(users),
+        b"".join(movies),
+    )
