@@ -1,0 +1,97 @@
+"""What the routes work with, made once for the process."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+
+from api.idempotency import Answer, IdempotentRequests
+from api.loading import model_loader
+from api.ratings import RatingPublisher
+from api.recommender import Recommender
+from api.serving import ServingWatcher
+from infra.settings import Settings
+from producers.publisher import Publisher
+from stream.contracts.errors import ConfigurationError
+from stream.contracts.topics import Topics
+from stream.redis_store import RedisStore
+from stream.store import StateStore
+
+# s for one call to Redis: it takes under a millisecond, and a request must have time to degrade.
+REDIS_TIMEOUT: Final = 1.0
+
+# s in which the broker must acknowledge, before the client is told to try again.
+PUBLISH_TIMEOUT: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Services:
+    store: StateStore
+    publisher: Publisher
+    watcher: ServingWatcher
+    recommender: Recommender
+    ratings: RatingPublisher
+    idempotent: IdempotentRequests
+
+    async def close(self) -> None:
+        """Finish what is under way, then let go of everything."""
+        await self.watcher.stop()
+        await asyncio.to_thread(self.publisher.close)
+        await self.idempotent.close()
+        await self.store.close()
+
+
+def connect(settings: Settings) -> Services:
+    """The services that the settings name. Nothing is asked of them yet.
+
+    Raises ConfigurationError where broker or Redis are not configured.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError(
+            "no Redis is configured and no local stack runs: start one with `freshet up`, or "
+            "set FRESHET_REDIS_URL"
+        )
+    topics = Topics(settings.kafka_topic_prefix)
+    store = RedisStore(settings.redis_url, REDIS_TIMEOUT)
+    publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
+    api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    watcher = ServingWatcher(store, model_loader(settings.qdrant_url, api_key))
+    return Services(
+        store=store,
+        publisher=publisher,
+        watcher=watcher,
+        recommender=Recommender(store, watcher),
+        ratings=RatingPublisher(publisher, topics, watcher),
+        idempotent=IdempotentRequests(settings.redis_url),
+    )
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Deps = Annotated[Services, Depends(_services)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Any string that the client makes up for this request. Sent again within 24 "
+        "hours, the request is not done again and gets the same answer.",
+    ),
+]
+
+
+def json_bytes(model: BaseModel) -> bytes:
+    """The model as JSON, without the detour over Python objects that FastAPI would take."""
+    encoded: bytes = model.__pydantic_serializer__.to_json(model)
+    return encoded
+
+
+def respond(answer: Answer) -> Response:
+    return Response(answer.body, status_code=answer.status, media_type="application/json")

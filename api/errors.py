@@ -1,0 +1,167 @@
+"""One error model for everything that goes wrong: `schemas.Problem`, as RFC 9457 describes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from api.schemas import FieldError, Problem
+from stream.contracts.errors import FreshetError, Unavailable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+RETRY_AFTER: Final = 1  # s: what is unavailable is mostly back, or replaced, within seconds
+
+# Field errors an answer lists; a batch of a thousand may have as many.
+MAX_ERRORS: Final = 20
+
+
+class ProblemError(Exception):
+    """Ends a request with this problem."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        title: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(
+            type=f"urn:freshet:{kind}",
+            title=title,
+            status=status,
+            detail=detail,
+            errors=list(errors[:MAX_ERRORS]),
+        )
+        self.headers = headers
+
+    def response(self) -> Response:
+        return Response(
+            self.problem.model_dump_json(),
+            status_code=self.problem.status,
+            headers=self.headers,
+            media_type=MEDIA_TYPE,
+        )
+
+
+def invalid(errors: Sequence[FieldError]) -> ProblemError:
+    """The request breaks its schema."""
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid-request",
+        "The request is not valid",
+        "; ".join(f"{error.field}: {error.message}" for error in errors[:3]),
+        errors,
+    )
+
+
+def unavailable(detail: str) -> ProblemError:
+    """A service that the request needs does not answer."""
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "A service did not answer in time",
+        detail,
+        headers={"Retry-After": str(RETRY_AFTER)},
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error in the one model, and say so in its OpenAPI document."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(Exception, _unexpected)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return error.response()
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes) and not _is_json(request):
+        return ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "The body is not JSON",
+            "send the body as JSON with `Content-Type: application/json`",
+        ).response()
+    return invalid(
+        [FieldError(field=_path(item["loc"]), message=str(item["msg"])) for item in error.errors()]
+    ).response()
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    return ProblemError(
+        status,
+        status.name.lower().replace("_", "-"),
+        status.phrase,
+        error.detail,
+        headers=error.headers,
+    ).response()
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    return unavailable(str(error)).response()
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # Starlette's outermost middleware raises the error again, and the server logs its traceback.
+    log.error("%s %s failed: %r", request.method, request.url.path, error)
+    ours = isinstance(error, FreshetError)
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "Something went wrong here",
+        str(error) if ours else "the error is in the log of the API",
+    ).response()
+
+
+def _is_json(request: Request) -> bool:
+    return "json" in request.headers.get("content-type", "")
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """``("body", "batch", 2, "rating")`` as ``body[2].rating``."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in ("one", "batch"):  # which alternative of a body it is
+            path += f".{part}" if path else part
+    return path
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with errors under the media type that they are sent as."""
+    if app.openapi_schema is None:
+        app.openapi_schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
+        for operations in app.openapi_schema["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if status >= "400" and "application/json" in response.get("content", {}):
+                        content = response["content"]
+                        content[MEDIA_TYPE] = content.pop("application/json")
+    return app.openapi_schema

@@ -1,0 +1,73 @@
+"""Opens what a promotion names, and tries it, so that requests meet it warm."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from api.serving import ServedModel
+from stream.contracts.errors import ArtifactError
+from stream.contracts.events import ModelEvent
+from stream.features import UserState
+from training.artifact import Artifact
+from training.index import MovieIndex
+from training.index_edge import EdgeIndex
+
+# s for a search on a Qdrant server, which takes a few ms: after this a request degrades.
+QDRANT_TIMEOUT: Final = 1
+
+_WARM_UP_QUERIES: Final = 5  # ONNX Runtime allocates in the first calls
+
+
+def model_loader(qdrant_url: str | None, qdrant_api_key: str | None) -> Callable[..., ServedModel]:
+    """`load_model` for an index in this process, or on a Qdrant server where a URL is given."""
+    return partial(load_model, qdrant_url=qdrant_url, qdrant_api_key=qdrant_api_key)
+
+
+def load_model(
+    event: ModelEvent, *, qdrant_url: str | None, qdrant_api_key: str | None
+) -> ServedModel:
+    """Open a promoted model and its index.
+
+    Raises:
+        ArtifactError: the artifact is missing, damaged or of another version.
+        IndexUnavailable: the index is missing or damaged, or the server does not answer.
+    """
+    artifact = Artifact.load(Path(event.artifact))
+    if artifact.items.version != event.version:
+        raise ArtifactError(
+            f"{event.artifact} holds model {artifact.items.version}, promoted was {event.version}"
+        )
+    index = _open_index(event, artifact, qdrant_url, qdrant_api_key)
+    try:
+        state = _someone(artifact)
+        for _ in range(_WARM_UP_QUERIES):
+            index.search(artifact.user_vectors([state])[0], 10, [1])
+        return ServedModel(event, artifact, index)
+    except BaseException:
+        index.close()
+        raise
+
+
+def _open_index(
+    event: ModelEvent, artifact: Artifact, qdrant_url: str | None, qdrant_api_key: str | None
+) -> MovieIndex:
+    dimension = artifact.items.vectors.shape[1]
+    if qdrant_url is None:
+        return EdgeIndex(artifact.index_directory, dimension)
+    # Importing the client takes a second, and only those with a server need it.
+    from training.index_server import ServerIndex, connect
+
+    client = connect(qdrant_url, qdrant_api_key, QDRANT_TIMEOUT)
+    return ServerIndex(client, event.collection, dimension)
+
+
+def _someone(artifact: Artifact) -> UserState:
+    """A person who rated the first movies of the vocabulary."""
+    movies = artifact.items.movie_ids[:20].astype("<u4")
+    return UserState(
+        movies=bytearray(movies.tobytes()),
+        times=bytearray(4 * len(movies)),
+        half_stars=bytearray([8] * len(movies)),
+        events=len(movies),
+    )
