@@ -68,9 +68,8 @@ def ensure_topics(
             created.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise connection.failure(
-                    client, f"creating topic {topic}", error.args[0]
-                ) from error
+                client.poll(0)
+                raise connection.failure(f"creating topic {topic}", error.args[0]) from error
 
     names = [topic.topic for topic in wanted]
     described = _wait_until_led(connection, client, names, timeout)
@@ -119,9 +118,8 @@ def _describe(
             described[name] = answer.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise connection.failure(
-                    client, f"describing topic {name}", error.args[0]
-                ) from error
+                client.poll(0)
+                raise connection.failure(f"describing topic {name}", error.args[0]) from error
     return described
 
 

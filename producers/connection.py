@@ -1,7 +1,7 @@
 """What every librdkafka client of ours needs: quiet logs, and a reason when it fails."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from confluent_kafka import KafkaError
 
@@ -25,10 +25,6 @@ _PERMANENT: Final = {
 }
 
 
-class _Client(Protocol):
-    def poll(self, timeout: float = ..., /) -> int: ...
-
-
 class Connection:
     """The configuration of one client, which remembers what it last complained about.
 
@@ -39,7 +35,6 @@ class Connection:
     def __init__(self, config: Mapping[str, str]) -> None:
         self._config = config
         self._complaint: KafkaError | None = None
-        self.dead = False  # after a fatal error: the client must be made anew
 
     def config(self, **more: object) -> dict[str, Any]:
         """The client's configuration, `more` in librdkafka's names with `_` for `.`."""
@@ -52,15 +47,14 @@ class Connection:
         }
 
     def _complain(self, error: KafkaError) -> None:
-        self.dead = self.dead or error.code() == KafkaError._FATAL
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # follows the error that says why
             self._complaint = error
 
-    def failure(
-        self, client: _Client, what: str, error: KafkaError
-    ) -> BrokerUnavailable | ConfigurationError:
-        """The error to raise when `what` failed, in a sentence that says where and why."""
-        client.poll(0)  # serves the error callback
+    def failure(self, what: str, error: KafkaError) -> BrokerUnavailable | ConfigurationError:
+        """The error to raise when `what` failed, in a sentence that says where and why.
+
+        Poll the client before: only then it hands out its complaints.
+        """
         where = self._config["bootstrap.servers"]
         said = error.str()
         if self._complaint is not None and self._complaint.str() != said:

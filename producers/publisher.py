@@ -31,6 +31,8 @@ _IDEMPOTENT: Final = {
     "message_max_bytes": MAX_DEAD_LETTER_BYTES,
 }
 
+_PRODUCER_UNHARMED: Final = {KafkaError._QUEUE_FULL, KafkaError.MSG_SIZE_TOO_LARGE}
+
 
 class Message(NamedTuple):
     topic: str
@@ -73,9 +75,6 @@ class Publisher:
         """
         if not messages:
             return []
-        if self._line.connection.dead:
-            self._line.close()
-            self._line = _Line(self._config, self._timeout)
         line = self._line
         delivery = _Delivery(len(messages))
         for index, (topic, key, value) in enumerate(messages):
@@ -88,8 +87,9 @@ class Publisher:
                 report(error.args[0], None)
         await delivery.complete
         if delivery.failures:
+            if any(error.code() not in _PRODUCER_UNHARMED for error in delivery.failures):
+                self._replace(line)
             raise line.connection.failure(
-                line.producer,
                 f"publishing {len(delivery.failures)} of {len(messages)} messages",
                 delivery.failures[0],
             )
@@ -102,7 +102,13 @@ class Publisher:
             # Asked for one topic by name, a broker might create it.
             await asyncio.to_thread(line.producer.list_topics, timeout=self._timeout)
         except KafkaException as error:
-            raise line.connection.failure(line.producer, "asking", error.args[0]) from error
+            raise line.connection.failure("asking", error.args[0]) from error
+
+    def _replace(self, line: "_Line") -> None:
+        """A fatal error ends a producer, and a broker that forgot it may refuse it for ever."""
+        if self._line is line:
+            line.close()
+            self._line = _Line(self._config, self._timeout)
 
     def close(self) -> None:
         """Returns once everything sent is acknowledged or has failed."""
@@ -126,7 +132,8 @@ class _Line(threading.Thread):
 
     def run(self) -> None:
         while self._open or len(self.producer):
-            self.producer.poll(POLL)
+            with suppress(KafkaException):  # fatal; every message then fails with its reason
+                self.producer.poll(POLL)
 
     def close(self) -> None:
         self._open = False
@@ -220,7 +227,10 @@ class BulkPublisher:
             BrokerUnavailable: something published was not acknowledged; nothing more will be sent.
             ConfigurationError: the broker refuses the client or the message.
         """
-        self._producer.poll(timeout)
+        try:
+            self._producer.poll(timeout)
+        except KafkaException as error:
+            self._give_up(error.args[0])
         acknowledged, now = self.acknowledged, time.monotonic()
         if self._failure is not None:
             self._give_up(self._failure)
@@ -245,7 +255,6 @@ class BulkPublisher:
         self._producer.purge()
         self._producer.flush(POLL)
         raise self._connection.failure(
-            self._producer,
             f"publishing {self._published - acknowledged:,} of {self._published:,} messages",
             reason,
         )
