@@ -31,14 +31,16 @@ PROBE_TIMEOUT: Final = 2.0  # seconds for one question to a server; loopback ans
 EMBEDDED_DATABASES: Final = "4096"  # one each for thousands of tests; an empty one costs nothing
 
 
-def free_port(wanted: int = 0) -> int:
+def free_port(wanted: int = 0, host: str = LOOPBACK) -> int:
     """`wanted` if nothing listens there, else a port that the system chooses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, wanted))
+            probe.bind((host, wanted))
         except OSError:
-            return free_port()
+            if not wanted:
+                raise
+            return free_port(0, host)
         return int(probe.getsockname()[1])
 
 
@@ -99,7 +101,8 @@ def kafka_ready(config: Mapping[str, str]) -> None:
         finally:
             admin.delete_topics([topic], request_timeout=PROBE_TIMEOUT)[topic].result()
     except KafkaException as error:
-        raise connection.failure(admin, "a round trip", error.args[0]) from error
+        admin.poll(0)
+        raise connection.failure("a round trip", error.args[0]) from error
 
 
 def _round_trip(connection: Connection, topic: str) -> None:

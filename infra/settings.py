@@ -5,6 +5,7 @@ Every field is set by the environment variable FRESHET_<FIELD>. What a running l
 environment wins over that file.
 """
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from stream.contracts.errors import ConfigurationError
 
 STACK_FILE = "stack.env"
+STACK_LOCK = "stack.lock"  # held by the running stack; one that was killed leaves its file behind
 PLACEHOLDERS = {"changeme", "change-me", "secret", "password", "todo"}
 
 
@@ -101,15 +103,26 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
 
+    def environment(self, *names: str) -> dict[str, str]:
+        """The environment variables that set these fields, or all, as they are set here."""
+        variables = {}
+        for name in names or type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value is not None:
+                variables[f"FRESHET_{name.upper()}"] = str(value)
+        return variables
+
 
 def load_settings() -> Settings:
-    """Settings from the environment, then from the running local stack.
+    """Settings from the environment, then from the local stack that runs in this home, if any.
 
     Raises ConfigurationError that names each variable that is wrong.
     """
     home = Path(os.environ.get("FRESHET_HOME", ".freshet"))
     try:
-        return Settings(_env_file=home / STACK_FILE)  # type: ignore[call-arg]
+        return Settings(_env_file=home / STACK_FILE if _stack_runs(home) else None)  # type: ignore[call-arg]
     except ValidationError as error:
         wrong = [
             f"FRESHET_{str(problem['loc'][0]).upper()}: {problem['msg']}"
@@ -118,3 +131,14 @@ def load_settings() -> Settings:
             for problem in error.errors()
         ]
         raise ConfigurationError("; ".join(wrong)) from error
+
+
+def _stack_runs(home: Path) -> bool:
+    try:
+        with (home / STACK_LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final
 
 from infra import tether
-from stream.contracts.errors import Unavailable
+from stream.contracts.errors import FreshetError, Unavailable
 
 # Seconds between a child's death and its restart: almost at once after a stray kill, slower and
 # slower for one that cannot run, which would otherwise fill its log and a core.
@@ -34,7 +34,7 @@ class Service:
         name: unique; the log file is `<name>.log`.
         command: program and arguments.
         address: where it answers, for people.
-        ready: returns once it serves, raises Unavailable while it does not. Runs on a thread.
+        ready: returns once it serves, raises FreshetError while it does not; runs on a thread.
         env: environment variables on top of this process's.
         stop_signal: what makes it end soonest without losing anything.
         needs: services without whose memory this one's is worthless: when one of them dies, this
@@ -81,7 +81,7 @@ class Child:
     @property
     def failed(self) -> bool:
         """Whether it ended before it was ever ready, and stays down."""
-        return self.process is not None and self.due is None and not self.alive
+        return self.process is not None and not self.alive and self.ready_process is None
 
     def kill(self) -> None:
         """Kill -9, as a fault would; the supervisor restarts it. Returns when it is dead."""
@@ -191,8 +191,8 @@ class Supervisor:
             if now >= child.due and all(self._children[n].ready for n in child.service.needs):
                 self._spawn(child)
         elif child.process and child.process.poll() is not None:
-            if child.ready_process is None:
-                self._changed.notify_all()  # it failed: `wait_ready` says so
+            if child.failed:
+                self._changed.notify_all()  # for `wait_ready` to say so
                 return
             child.deaths = 1 if now - child.started_at > STABLE_AFTER else child.deaths + 1
             delay = min(FIRST_DELAY * 2 ** (child.deaths - 1), LONGEST_DELAY)
@@ -224,7 +224,7 @@ class Supervisor:
         while process.poll() is None:
             try:
                 child.service.ready()
-            except Unavailable as error:
+            except FreshetError as error:
                 child.unready = str(error)
                 time.sleep(PROBE_INTERVAL)
             else:

@@ -5,6 +5,7 @@ server that the environment configures is never touched.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from uuid import uuid4
 
@@ -12,7 +13,9 @@ import pytest
 import redis
 
 from infra import services
+from infra.apache import apache
 from infra.supervisor import Supervisor
+from stream.contracts.errors import ConfigurationError
 from stream.contracts.topics import Topics
 
 START_TIMEOUT = 60.0  # seconds; they take under one, on a machine that is not overloaded
@@ -31,6 +34,17 @@ def broker(servers: Supervisor) -> str:
     """Bootstrap servers of the embedded broker."""
     service = services.tansu(services.free_port())
     servers.start(service, timeout=START_TIMEOUT)
+    return service.address
+
+
+@pytest.fixture(scope="session")
+def apache_broker(servers: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Bootstrap servers of Apache Kafka; the service is called `apache`."""
+    try:
+        service = apache(services.free_port(), tmp_path_factory.mktemp("kafka"), say=print)
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    servers.start(replace(service, name="apache"), timeout=START_TIMEOUT)
     return service.address
 
 

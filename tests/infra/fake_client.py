@@ -1,0 +1,15 @@
+"""Stands in for the API and the workers: answers every GET with 200 where their settings say."""
+
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+port = {"api": "FRESHET_API_PORT", "worker": "FRESHET_WORKER_METRICS_PORT"}[sys.argv[1]]
+HTTPServer(("127.0.0.1", int(os.environ[port])), Answer).serve_forever()
