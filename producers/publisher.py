@@ -38,6 +38,7 @@ class Message(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Delivered(NamedTuple):
@@ -77,10 +78,10 @@ class Publisher:
             return []
         line = self._line
         delivery = _Delivery(len(messages))
-        for index, (topic, key, value) in enumerate(messages):
+        for index, (topic, key, value, headers) in enumerate(messages):
             report = partial(delivery.report, index)
             try:
-                line.producer.produce(topic, value, key, on_delivery=report)
+                line.producer.produce(topic, value, key, on_delivery=report, headers=list(headers))
             except BufferError:
                 report(KafkaError(KafkaError._QUEUE_FULL), None)
             except KafkaException as error:
