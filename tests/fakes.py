@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 from stream.contracts import events
+from stream.contracts.errors import BrokerUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState, merge
@@ -168,6 +169,8 @@ class MemoryLog:
     async def read(
         self, partition: int, start: int, end: int
     ) -> AsyncGenerator[Sequence[LogRecord], None]:
+        if end > await self.end(partition):
+            raise BrokerUnavailable(f"the log of partition {partition} does not reach {end}")
         wanted = [record for record in self.records(partition) if start <= record.offset < end]
         for at in range(0, len(wanted), self.chunk):
             yield wanted[at : at + self.chunk]
