@@ -127,13 +127,16 @@ class Processor:
             return Outcome()
         return await self._advance(partition, records, records[0].offset)
 
-    async def catch_up(self, partition: int) -> Outcome:
-        """Apply all that the log holds beyond the state. Raises as `process` does.
+    async def resume(self, partition: int) -> int:
+        """The offset from which to read a partition newly assigned: the first one not applied.
 
-        For a partition newly assigned: the store may have lost, or never had, what the consumer
-        group has committed and will not be delivered again.
+        The store decides, not the consumer group: it may have lost what the group has committed,
+        and it may be ahead of that. Raises as `process` does.
         """
-        return await self._advance(partition, (), await self._log.end(partition))
+        self._positions.pop(partition, None)  # others may have written since
+        self._topic_id = await self._log.topic_id()
+        stored = await self._store.position(partition)
+        return stored.next_offset if stored and stored.topic_id == self._topic_id else 0
 
     async def _advance(self, partition: int, records: Sequence[LogRecord], begin: int) -> Outcome:
         """Apply the log up to `begin`, then `records`, which begin there.
