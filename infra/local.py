@@ -33,6 +33,7 @@ START_TIMEOUT: Final = 90.0
 
 # Seconds for a stop, together under the five that it may take: first those who use the servers,
 # then the servers. Whoever needs longer is killed, which every one of them survives.
+SERVERS: Final = {"broker", "redis"}
 CLIENTS_STOP: Final = 2.5
 SERVERS_STOP: Final = 1.5
 
@@ -89,8 +90,6 @@ class LocalStack:
         self._workers = workers
         self._ports = ports
         self._say = say
-        self._servers: list[str] = []
-        self._clients: list[str] = []
         self._exit = ExitStack()
 
     def __enter__(self) -> "LocalStack":
@@ -166,8 +165,7 @@ class LocalStack:
             redis = services.valkey(self._port("Redis", self._ports.redis), data)
             self._resolve(redis_url=redis.address)
             started.append(redis)
-        self._servers = [service.name for service in started]
-        self._supervisor.start(*started, timeout=START_TIMEOUT)
+        self._start(started)
         self._ensure_topics()
         services.redis_ready(str(self.settings.redis_url))
 
@@ -180,7 +178,7 @@ class LocalStack:
                 name="api",
                 command=[*FRESHET, "api"],
                 address=self.api_url,
-                ready=lambda: services.http_ready(f"{self.api_url}/healthz"),
+                ready=lambda: services.api_ready(self.api_url),
                 env=self.env,
                 needs=needs,
             )
@@ -199,12 +197,17 @@ class LocalStack:
                     needs=needs,
                 )
             )
-        self._clients = [service.name for service in started]
+        self._start(started)
+
+    def _start(self, started: list[Service]) -> None:
+        if started:
+            self._say(f"starting {', '.join(service.name for service in started)}")
         self._supervisor.start(*started, timeout=START_TIMEOUT)
 
     def _stop(self) -> None:
-        self._supervisor.stop(self._clients, CLIENTS_STOP)
-        self._supervisor.stop(self._servers, SERVERS_STOP)
+        names = {child.service.name for child in self._supervisor.children()}
+        self._supervisor.stop(names - SERVERS, CLIENTS_STOP)
+        self._supervisor.stop(names & SERVERS, SERVERS_STOP)
 
     def _broker_ready(self) -> None:
         services.kafka_ready(self.settings.librdkafka())

@@ -2,8 +2,6 @@
 
 import signal
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +9,7 @@ from shutil import which
 from typing import Final
 from uuid import uuid4
 
+import httpx
 import redis
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -136,13 +135,42 @@ def redis_ready(url: str) -> None:
 
 def http_ready(url: str) -> None:
     """GET with a good answer; raises Unavailable."""
+    answer = _get(url)
+    if not answer.is_success:
+        raise Unavailable(f"{url} answers {answer.status_code}: {answer.text[:500]}")
+
+
+def api_gaps(url: str) -> dict[str, str]:
+    """What the API at `url` says it lacks: a sentence by name, such as `model`.
+
+    Raises Unavailable where there is no API.
+    """
+    answer = _get(f"{url}/readyz")
+    if answer.is_success:
+        return {}
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT):
-            pass
-    except urllib.error.HTTPError as error:
-        body = error.read(500).decode(errors="replace")
-        raise Unavailable(f"{url} answers {error.code}: {body}") from error
-    except OSError as error:
+        checks = answer.json()["checks"]
+        return {name: check["detail"] for name, check in checks.items() if not check["ok"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(
+            f"{url}/readyz answers {answer.status_code}: {answer.text[:500]}"
+        ) from error
+
+
+def api_ready(url: str) -> None:
+    """The API reaches broker and state; raises Unavailable.
+
+    It may lack a model and its index: it serves without until one is promoted.
+    """
+    missing = {n: why for n, why in api_gaps(url).items() if n not in ("model", "index")}
+    if missing:
+        raise Unavailable("; ".join(f"{name}: {why}" for name, why in missing.items()))
+
+
+def _get(url: str) -> httpx.Response:
+    try:
+        return httpx.get(url, timeout=PROBE_TIMEOUT)
+    except httpx.HTTPError as error:
         raise Unavailable(f"{url}: {error}") from error
 
 

@@ -189,28 +189,29 @@ class Supervisor:
         now = time.monotonic()
         if child.due is not None:
             if now >= child.due and all(self._children[n].ready for n in child.service.needs):
-                self._spawn(child)
-        elif child.process and child.process.poll() is not None:
-            if child.failed:
-                self._changed.notify_all()  # for `wait_ready` to say so
-                return
-            child.deaths = 1 if now - child.started_at > STABLE_AFTER else child.deaths + 1
-            delay = min(FIRST_DELAY * 2 ** (child.deaths - 1), LONGEST_DELAY)
-            child.due = now + delay
-            self._say(
-                f"{child.service.name} died ({_status(child.process.returncode)}); "
-                f"restarting it in {delay:g} s, log: {child.log}"
-            )
+                try:
+                    self._spawn(child)
+                except OSError as error:  # no process or no file left: perhaps later
+                    self._restart_later(child, f"could not be started ({error})")
+        elif child.failed:
+            self._changed.notify_all()  # for `wait_ready` to say so
+        elif child.process and (status := child.process.poll()) is not None:
+            if now - child.started_at > STABLE_AFTER:
+                child.deaths = 0
+            self._restart_later(child, f"died ({_status(status)})")
             for dependent in self._children.values():
                 if child.service.name in dependent.service.needs and dependent.alive:
                     dependent.kill()
 
+    def _restart_later(self, child: Child, what: str) -> None:
+        delay = min(FIRST_DELAY * 2**child.deaths, LONGEST_DELAY)
+        child.deaths += 1
+        child.due = time.monotonic() + delay
+        self._say(f"{child.service.name} {what}; restarting it in {delay:g} s, log: {child.log}")
+
     def _spawn(self, child: Child) -> None:
-        child.restarts += child.process is not None
-        child.due = None
-        child.started_at = time.monotonic()
         with child.log.open("ab") as log:
-            child.process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-IS", tether.__file__, str(os.getpid()), *child.service.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -218,7 +219,11 @@ class Supervisor:
                 env={**os.environ, **child.service.env},
                 start_new_session=True,  # a Ctrl-C at the terminal is for us to pass on, in order
             )
-        threading.Thread(target=self._probe, args=(child, child.process), daemon=True).start()
+        child.restarts += child.process is not None
+        child.process = process
+        child.started_at = time.monotonic()
+        child.due = None
+        threading.Thread(target=self._probe, args=(child, process), daemon=True).start()
 
     def _probe(self, child: Child, process: "subprocess.Popen[bytes]") -> None:
         while process.poll() is None:

@@ -1,15 +1,18 @@
-"""Stands in for the API and the workers: answers every GET with 200 where their settings say."""
+"""Stands in for the API and the workers: answers where their settings say."""
 
 import os
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+PATHS = ("/healthz", "/readyz")
+
 
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(200 if self.path in PATHS else 404)
         self.end_headers()
 
 
-port = {"api": "FRESHET_API_PORT", "worker": "FRESHET_WORKER_METRICS_PORT"}[sys.argv[1]]
-HTTPServer(("127.0.0.1", int(os.environ[port])), Answer).serve_forever()
+if __name__ == "__main__":
+    port = {"api": "FRESHET_API_PORT", "worker": "FRESHET_WORKER_METRICS_PORT"}[sys.argv[1]]
+    HTTPServer(("127.0.0.1", int(os.environ[port])), Answer).serve_forever()

@@ -1,5 +1,11 @@
 """The embedded servers do what their clients need."""
 
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import ClassVar
+
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -40,3 +46,42 @@ def test_probes_say_what_is_not_there() -> None:
         services.redis_ready(f"redis://127.0.0.1:{port}")
     with pytest.raises(Unavailable, match=str(port)):
         services.http_ready(f"http://127.0.0.1:{port}/readyz")
+
+
+class Api(BaseHTTPRequestHandler):
+    """An API whose readiness is `checks`."""
+
+    checks: ClassVar[dict[str, dict[str, object]]]
+
+    def do_GET(self) -> None:
+        ok = all(check["ok"] for check in self.checks.values())
+        self.send_response(200 if ok else 503)
+        self.end_headers()
+        self.wfile.write(json.dumps({"ready": ok, "checks": self.checks}).encode())
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_api_is_ready_without_a_model_but_not_without_redis(api: str) -> None:
+    good = {"ok": True, "detail": "answers"}
+    Api.checks = {"broker": good, "redis": good, "model": good, "index": good}
+    services.api_ready(api)
+    assert services.api_gaps(api) == {}
+
+    Api.checks = {**Api.checks, "model": {"ok": False, "detail": "none is served"}}
+    services.api_ready(api)
+    assert services.api_gaps(api) == {"model": "none is served"}
+
+    Api.checks = {**Api.checks, "redis": {"ok": False, "detail": "it has no state yet"}}
+    with pytest.raises(Unavailable, match="redis: it has no state yet"):
+        services.api_ready(api)
+    with pytest.raises(Unavailable, match="answers 503"):
+        services.http_ready(f"{api}/readyz")
