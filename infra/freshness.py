@@ -1,0 +1,65 @@
+"""Measures the product's promise from outside, as a client would: rate, ask, look at the clock."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+
+from stream.contracts.errors import FreshetError
+
+# How long a GET may wait for the state to include an event, ms. Far above what is expected, so
+# that a slow round is measured instead of cut off.
+WAIT_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One rating and the first list that reflects it.
+
+    Attributes:
+        accepted_to_included: ms from the POST's answer to the answer of a GET that includes it.
+        total: ms from sending the POST to the same.
+        recommendations: that list, as the API gave it.
+    """
+
+    accepted_to_included: float
+    total: float
+    recommendations: dict[str, object]
+
+
+def rate_and_ask(client: httpx.Client, user_id: int, ratings: Sequence[tuple[int, float]]) -> Round:
+    """Post `(movie id, stars)` of one user, then get a list that includes them.
+
+    Raises:
+        FreshetError: the API refused, or did not include the ratings within `WAIT_MS`.
+    """
+    body = [{"user_id": user_id, "movie_id": m, "rating": stars} for m, stars in ratings]
+    sent = time.perf_counter()
+    posted = client.post("/api/v1/ratings", json=body)
+    accepted = time.perf_counter()
+    position = _json(posted)["positions"][str(user_id)]
+    answer = client.get(
+        f"/api/v1/recommendations/{user_id}", params={"after": position, "wait_ms": WAIT_MS}
+    )
+    included = time.perf_counter()
+    recommendations = _json(answer)
+    if not recommendations["freshness"]["included"]:
+        raise FreshetError(f"position {position} was not in the state within {WAIT_MS} ms")
+    return Round((included - accepted) * 1e3, (included - sent) * 1e3, recommendations)
+
+
+def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95, p99 and max."""
+    p50, p95, p99 = np.percentile(milliseconds, (50, 95, 99))
+    return {"p50": p50, "p95": p95, "p99": p99, "max": max(milliseconds)}
+
+
+def _json(response: httpx.Response) -> dict[str, object]:
+    if response.is_error:
+        raise FreshetError(
+            f"{response.request.method} {response.request.url} answered "
+            f"{response.status_code}: {response.text[:300]}"
+        )
+    return response.json()
