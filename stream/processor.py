@@ -127,6 +127,10 @@ class Processor:
             return Outcome()
         return await self._advance(partition, records, records[0].offset)
 
+    async def catch_up(self, partition: int) -> Outcome:
+        """Apply all that the log holds beyond the state. Raises as `process` does."""
+        return await self._advance(partition, (), await self._log.end(partition))
+
     async def resume(self, partition: int) -> int:
         """The offset from which to read a partition newly assigned: the first one not applied.
 
