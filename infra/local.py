@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 from types import FrameType, TracebackType
 from typing import Final, Literal, TypeAlias
 
-from rich.table import Table
+from rich.table import Column, Table
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra import services
@@ -131,21 +131,21 @@ class LocalStack:
 
     def table(self) -> Table:
         """What runs where, for people."""
-        table = Table("what", "where", "process", "log")
-        running = {child.service.name: child for child in self._supervisor.children()}
+        table = Table("what", Column("where", overflow="fold"), "process", "log")
+        running = self._supervisor.children()
+        for child in running:
+            service = child.service
+            table.add_row(service.name, service.address, str(child.pid), os.path.relpath(child.log))
         settings = self.settings
         elsewhere = {
             "broker": settings.kafka_bootstrap_servers,
             "redis": settings.redis_url,
-            "index": settings.qdrant_url or "Qdrant Edge, in the API's process",
+            "index": settings.qdrant_url or "Qdrant Edge, in process",
             "experiments": settings.tracking_uri,
         }
         for name, where in elsewhere.items():
-            if name not in running:
-                table.add_row(name, where, "", "")
-        for name, child in running.items():
-            log = os.path.relpath(child.log)
-            table.add_row(name, child.service.address, str(child.pid), log)
+            if name not in {child.service.name for child in running}:
+                table.add_row(name, services.without_login(str(where)), "", "")
         return table
 
     def _start_servers(self) -> None:

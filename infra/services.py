@@ -1,5 +1,6 @@
 """The programs of the local stack: how each is started and when it is ready."""
 
+import re
 import signal
 import socket
 from collections.abc import Mapping
@@ -41,6 +42,11 @@ def free_port(wanted: int = 0, host: str = LOOPBACK) -> int:
                 raise
             return free_port(0, host)
         return int(probe.getsockname()[1])
+
+
+def without_login(url: str) -> str:
+    """The URL as people and logs may see it."""
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def tansu(port: int) -> Service:
@@ -128,7 +134,7 @@ def redis_ready(url: str) -> None:
     try:
         client.ping()
     except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis at {url}: {error}") from error
+        raise StoreUnavailable(f"Redis at {without_login(url)}: {error}") from error
     finally:
         client.close()
 

@@ -44,6 +44,9 @@ def test_probes_say_what_is_not_there() -> None:
         services.kafka_ready({"bootstrap.servers": f"127.0.0.1:{port}"})
     with pytest.raises(StoreUnavailable, match=str(port)):
         services.redis_ready(f"redis://127.0.0.1:{port}")
+    with pytest.raises(StoreUnavailable, match="Redis at redis://127") as raised:
+        services.redis_ready(f"redis://user:hush@127.0.0.1:{port}/0")
+    assert "hush" not in str(raised.value)
     with pytest.raises(Unavailable, match=str(port)):
         services.http_ready(f"http://127.0.0.1:{port}/readyz")
 
