@@ -106,7 +106,8 @@ class Processor:
         self._partitions = partitions
         self._items = items
         self._known_movies = known_movies
-        self._topic_id = ""  # not asked yet
+        # What each partition was last known to be of, and to have got to.
+        self._topic_ids: dict[int, str] = {}
         self._positions: dict[int, Position] = {}
 
     def next_offset(self, partition: int) -> int | None:
@@ -138,9 +139,9 @@ class Processor:
         and it may be ahead of that. Raises as `process` does.
         """
         self._positions.pop(partition, None)  # others may have written since
-        self._topic_id = await self._log.topic_id()
+        topic_id = self._topic_ids[partition] = await self._log.topic_id()
         stored = await self._store.position(partition)
-        return stored.next_offset if stored and stored.topic_id == self._topic_id else 0
+        return stored.next_offset if stored and stored.topic_id == topic_id else 0
 
     async def _advance(self, partition: int, records: Sequence[LogRecord], begin: int) -> Outcome:
         """Apply the log up to `begin`, then `records`, which begin there.
@@ -159,8 +160,12 @@ class Processor:
             # 1.
             stored = self._positions.get(partition) or await self._store.position(partition)
             # 2.
-            goes_on = stored and stored.topic_id == self._topic_id and stored.next_offset <= begin
-            if not goes_on and await self._topic_changed():
+            goes_on = (
+                stored is not None
+                and stored.topic_id == self._topic_ids.get(partition)
+                and stored.next_offset <= begin
+            )
+            if not goes_on and await self._topic_changed(partition):
                 records, begin = (), await self._log.end(partition)
             # 3.
             start = await self._start(partition, stored)
@@ -183,15 +188,18 @@ class Processor:
             outcome.duplicates = len(records) - len(fresh)
             return outcome
 
-    async def _topic_changed(self) -> bool:
-        """Ask for the topic's identity; whether it is another one than this process knew."""
-        before, self._topic_id = self._topic_id, await self._log.topic_id()
-        return before not in ("", self._topic_id)
+    async def _topic_changed(self, partition: int) -> bool:
+        """Ask for the topic's identity; whether the partition was known to be of another one."""
+        topic_id = await self._log.topic_id()
+        before = self._topic_ids.get(partition, topic_id)
+        self._topic_ids[partition] = topic_id
+        return before != topic_id
 
     async def _start(self, partition: int, stored: Position | None) -> Position:
-        if stored is not None and stored.topic_id == self._topic_id:
+        topic_id = self._topic_ids[partition]
+        if stored is not None and stored.topic_id == topic_id:
             return stored
-        return Position(await self._store.new_generation(partition), self._topic_id, 0)
+        return Position(await self._store.new_generation(partition), topic_id, 0)
 
     async def _apply(
         self,

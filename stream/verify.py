@@ -1,0 +1,177 @@
+"""Proves that the live state of a partition is what the log gives, while it is being written."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Final, TypeVar
+
+import numpy as np
+
+from stream.bulk import PartitionFold, Progress
+from stream.coldstart import ItemVectors
+from stream.contracts.errors import StoreUnavailable
+from stream.contracts.keys import Position
+from stream.features import UserState
+from stream.log import PartitionLog
+from stream.records import UserRecord
+from stream.store import StateStore
+
+# Times that a rebuild may replace the state under a verification before it gives up.
+ATTEMPTS: Final = 3
+
+# How far a stored cold-start vector may be from one pooled now: components are at most 1, where f16
+# has steps of 0.0005, and sums round differently on other machines.
+TOLERANCE: Final = 1e-3
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that the log and the live state disagree on."""
+
+    what: str
+    log: str
+    live: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared in one partition.
+
+    Attributes:
+        position: what the live state was compared at, None where nothing is live.
+        end: where the log ended when the comparison began.
+        users: how many users were compared.
+        movies: how many movies were.
+        differences: what they differ in, by kind and id.
+    """
+
+    position: Position | None
+    end: int
+    users: int
+    movies: int
+    differences: list[Difference]
+
+
+async def verify(
+    store: StateStore,
+    log: PartitionLog,
+    *,
+    topic: str,
+    partition: int,
+    partitions: int,
+    items: ItemVectors | None,
+    progress: Progress,
+) -> Verified:
+    """Compare every user, movie and heat of a partition with a fold of the log.
+
+    1. Fold the log up to the live position.
+    2. Go through the live users. One that differs may just have moved on: suspect it, and whoever
+       is missing.
+    3. Take the suspects, the movies and the position of one instant, fold the log on to there, and
+       compare: what differs now is a difference.
+
+    Cold-start vectors are compared where they are of the version of `items`.
+
+    Raises BrokerUnavailable or StoreUnavailable.
+    """
+    for _ in range(ATTEMPTS):
+        live = await store.position(partition)
+        end = await log.end(partition)
+        if live is None:
+            return Verified(None, end, 0, 0, [])
+        topic_id = await log.topic_id()
+        if live.topic_id != topic_id:
+            return Verified(live, end, 0, 0, [Difference("topic id", topic_id, live.topic_id)])
+        if live.next_offset > end:
+            ahead = Difference("next offset", f"at most {end}", str(live.next_offset))
+            return Verified(live, end, 0, 0, [ahead])
+        # 1.
+        fold = PartitionFold(log, topic, partition, partitions, progress)
+        state = fold.state
+        await fold.advance(live.next_offset)
+        # 2.
+        suspects = set(state.users)
+        async for chunk in store.users(partition, live.generation):
+            different = set(_differing(chunk, state.users, chunk, items))
+            suspects -= chunk.keys() - different
+            suspects |= different
+        # 3.
+        snapshot = await store.snapshot(partition, live.generation, suspects)
+        now = snapshot.position
+        if now is None or now.generation != live.generation:
+            continue
+        await fold.advance(now.next_offset)
+        heats = {movie: found.heat for movie, found in state.movies.items()}
+        differences = [
+            *_differing(sorted(suspects), state.users, snapshot.users, items).values(),
+            *_entries("movie", state.movies, snapshot.movies),
+            *_entries("heat of movie", heats, snapshot.trending),
+        ]
+        return Verified(now, end, len(state.users), len(state.movies), differences)
+    raise StoreUnavailable(
+        f"the state of partition {partition} was replaced {ATTEMPTS} times while it was verified: "
+        "wait for the rebuilds to finish and run `freshet verify` again"
+    )
+
+
+def _differing(
+    users: Iterable[int],
+    log: Mapping[int, UserState],
+    live: Mapping[int, UserRecord],
+    items: ItemVectors | None,
+) -> dict[int, Difference]:
+    """Those of `users` whose state or cold-start vector is not what the log gives."""
+    differing: dict[int, Difference] = {}
+    equal: list[int] = []
+    for user in users:
+        what, expected, found = f"user {user}", log.get(user), live.get(user)
+        if expected is None or found is None:
+            differing[user] = Difference(what, _presence(expected), _presence(found))
+        elif expected != found.state:
+            differing[user] = _first_field(what, expected, found.state)
+        else:
+            equal.append(user)
+    if items is not None:
+        for user, difference in _vectors(equal, live, items):
+            differing[user] = difference
+    return differing
+
+
+def _presence(side: object) -> str:
+    return "nothing" if side is None else "there"
+
+
+def _first_field(what: str, log: UserState, live: UserState) -> Difference:
+    """The first field of a user that differs."""
+    name = next(f.name for f in fields(log) if getattr(log, f.name) != getattr(live, f.name))
+    ours, theirs = (_readable(state, name) for state in (log, live))
+    return Difference(f"{what}: {name}", ours, theirs)
+
+
+def _readable(state: UserState, name: str) -> str:
+    lists = {"movies": state.movie_ids, "times": state.seconds, "half_stars": state.ratings}
+    return str(lists[name]().tolist() if name in lists else getattr(state, name))
+
+
+def _vectors(
+    users: list[int], live: Mapping[int, UserRecord], items: ItemVectors
+) -> Iterator[tuple[int, Difference]]:
+    tagged = [
+        (user, live[user], stored)
+        for user in users
+        if (stored := live[user].cold_start) is not None and stored.tag == items.tag
+    ]
+    pooled = items.pool([record.state for _, record, _ in tagged])
+    for (user, _, stored), expected in zip(tagged, pooled, strict=True):
+        if expected is None:
+            yield user, Difference(f"user {user}: cold-start vector", "nothing", "there")
+        elif not np.allclose(expected.vector, stored.vector, rtol=0, atol=TOLERANCE):
+            apart = np.abs(expected.vector.astype(np.float32) - stored.vector).max()
+            yield user, Difference(f"user {user}: cold-start vector", "pooled", f"{apart:.3g} off")
+
+
+def _entries(what: str, log: Mapping[int, V], live: Mapping[int, V]) -> Iterator[Difference]:
+    for key in sorted(log.keys() | live.keys()):
+        if log.get(key) != live.get(key):
+            yield Difference(f"{what} {key}", *(str(s.get(key, "nothing")) for s in (log, live)))
