@@ -48,6 +48,7 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
+    worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
     @field_validator("kafka_sasl_password", "qdrant_api_key")

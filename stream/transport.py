@@ -18,17 +18,21 @@ it replaces, on purpose:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from aiokafka.structs import ConsumerRecord
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, EventT, ServiceT
 from faust.types.tuples import ConsumerMessage
+
+logger = logging.getLogger(__name__)
 
 # Records a batch: a commit's fixed cost is spread thin, and one batch takes tens of milliseconds,
 # which is how long a record that has just arrived may wait behind it.
@@ -55,7 +59,7 @@ class Progress(NamedTuple):
     Attributes:
         fetched: the next offset to be handed over.
         end: the offset that the partition's next record will get, as of the last fetch.
-        unfinished: batches handed over that are not finished.
+        unfinished: records handed over that are not finished.
     """
 
     fetched: int
@@ -135,16 +139,24 @@ class BatchConsumer(driver.Consumer):
         """How the assigned partitions are getting on; those not fetched from yet are left out."""
         found = {}
         for tp in self.assignment():
-            end = self.highwater(tp)
-            if end is not None:
-                unfinished = sum(message.tp == tp for message in self._unfinished)
-                found[tp] = Progress(await self.position(tp) or 0, end, unfinished)
+            with suppress(IllegalStateError):  # revoked meanwhile
+                fetched, end = await self.position(tp), self.highwater(tp)
+                if fetched is not None and end is not None:
+                    batches = (it.value for it in self._unfinished if it.tp == tp)
+                    found[tp] = Progress(fetched, end, sum(len(batch or ()) for batch in batches))
         return found
 
     async def perform_seek(self) -> None:
         """Go to where each assigned partition begins. Faust calls it after every rebalance."""
         await super().perform_seek()
-        starts = {tp: await self.transport.start_offset(tp) for tp in self.assignment()}
+        await self.resume(self.assignment())
+
+    async def resume(self, tps: Iterable[TP]) -> None:
+        """Go to the start offset of these partitions."""
+        starts = {tp: await self.transport.start_offset(tp) for tp in sorted(tps)}
+        for tp, start in starts.items():
+            where = "where its group left off" if start is None else f"offset {start}"
+            logger.info("%s, partition %d: reading from %s", *tp, where)
         await self.seek_wait({tp: start for tp, start in starts.items() if start is not None})
 
     def _new_consumer_thread(self) -> BatchConsumerThread:

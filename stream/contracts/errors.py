@@ -5,6 +5,7 @@ FreshetError
 ├── DatasetError            a data set is missing, damaged or too dirty to use
 ├── InvalidEvent            a message breaks its contract; `reason` says how, in one word
 ├── ArtifactError           a model artifact is missing, half written or does not fit this code
+├── Stalled                 a worker has something to do and does not get on: restart it
 └── Unavailable             a service did not answer in time; trying again may help
     ├── BrokerUnavailable
     ├── StoreUnavailable
@@ -41,6 +42,10 @@ class InvalidEvent(FreshetError):  # noqa: N818 - it describes the event, as the
 
 
 class ArtifactError(FreshetError):
+    pass
+
+
+class Stalled(FreshetError):  # noqa: N818 - a state of a worker
     pass
 
 

@@ -1,0 +1,226 @@
+"""The stream worker: everything that one process needs, started, watched and drained."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from threading import Timer
+from typing import Final, cast
+
+import uvloop
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from infra.settings import Settings
+from producers.admin import ensure_topics
+from producers.publisher import Publisher
+from stream.agents import add_agents
+from stream.app import create_app
+from stream.contracts.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    Stalled,
+    Unavailable,
+)
+from stream.contracts.topics import Topics
+from stream.dead_letters import KafkaDeadLetters
+from stream.health import HealthServer
+from stream.log_reader import KafkaLog
+from stream.metrics import Metrics
+from stream.processor import Processor
+from stream.redis_store import RedisStore
+from stream.resume import Resume
+from stream.retrying import retrying
+from stream.transport import BatchConsumer
+from stream.views import Views
+from stream.watchdog import PATIENCE, Mark, Watchdog
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks at the store (catalogue, model, positions) and at the partitions.
+TICK: Final = 1.0
+
+# Seconds for one look at the partitions; it takes milliseconds while the consumer's thread lives.
+LOOK_TIMEOUT: Final = 5.0
+
+# Seconds to finish the batch under way, commit and leave the group: the local stack kills after
+# 2.5. What is not finished then is processed again by whoever takes over.
+DRAIN: Final = 2.0
+
+
+def run(settings: Settings) -> None:
+    """Be a worker until SIGTERM or SIGINT.
+
+    Raises whatever else ended it, so that the process exits with an error and is started again.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    partitions = await asyncio.to_thread(
+        ensure_topics,
+        settings.librdkafka(),
+        Topics(settings.kafka_topic_prefix),
+        settings.kafka_partitions,
+        settings.kafka_replication,
+    )
+    worker = Worker(settings, partitions)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    host, port = settings.worker_metrics_host, settings.worker_metrics_port
+    with HealthServer(host, port, worker.metrics.registry, worker.check_ready) as server:
+        logger.info("metrics and readiness on http://%s:%d", host, server.port)
+        try:
+            await worker.run_until(stop)
+        finally:
+            _end_process_in(DRAIN)
+            await worker.close()
+
+
+def _end_process_in(seconds: float) -> None:
+    """Whatever still hangs then, a thread of the consumer for one, is not worth waiting for."""
+
+    def give_up() -> None:
+        logger.error("not drained within %g s: what is not committed will be done again", seconds)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+
+
+class Worker:
+    """One worker.
+
+    Attributes:
+        metrics: what it counts.
+    """
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        """
+        Args:
+            settings: where Kafka and Redis are.
+            partitions: how many the `ratings` topic has.
+        """
+        if settings.redis_url is None:
+            raise ConfigurationError(
+                "no Redis is configured and no local stack runs: start one with `freshet up`, or "
+                "set FRESHET_REDIS_URL"
+            )
+        config = settings.librdkafka()
+        self._topics = topics = Topics(settings.kafka_topic_prefix)
+        self._partitions = partitions
+        self._store = store = RedisStore(settings.redis_url)
+        self._publisher = Publisher(config)
+        self.metrics = metrics = Metrics()
+        self._views = views = Views(store, metrics)
+        self._processor = Processor(
+            store,
+            KafkaLog(config, topics.ratings),
+            KafkaDeadLetters(self._publisher, topics.dead_letters),
+            topic=topics.ratings,
+            partitions=partitions,
+            items=lambda: views.items,
+            known_movies=lambda: views.known_movies,
+        )
+        self._resume = Resume(topics, self._processor, store, views)
+        self._watchdog = Watchdog()
+        self._app = create_app(config, topics, self._resume.start_offset)
+        add_agents(self._app, topics, self._processor, store, metrics)
+        self._tasks: list[asyncio.Task[object]] = []
+
+    async def check_ready(self) -> None:
+        """Raises Unavailable until it has its place in the group and the store answers."""
+        if not self._settled:
+            raise BrokerUnavailable("the consumer group has not settled yet")
+        await self._store.ping()
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Process until `stop`. Raises whatever else ended it."""
+        await retrying()(self._store.put_partitions, self._partitions)
+        self._tasks = [
+            asyncio.create_task(it) for it in (stop.wait(), self._process(), self._watch())
+        ]
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            for task in done:
+                task.result()
+        except KafkaError as error:
+            raise BrokerUnavailable(f"the consumer gave up: {error}") from error
+
+    async def close(self) -> None:
+        """Finish the batches under way, commit, leave the group."""
+        await self._app.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._publisher.close)
+        await self._store.close()
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self._app.consumer)
+
+    @property
+    def _settled(self) -> bool:
+        """Whether the group has given out its partitions and reading has begun."""
+        return self._consumer.can_resume_flow.is_set()
+
+    async def _process(self) -> None:
+        """Raises what an agent or the consumer died of."""
+        await self._app.start()
+        await self._app.wait_until_stopped()
+        if self._app.crash_reason is not None:
+            raise self._app.crash_reason
+
+    async def _watch(self) -> None:
+        """Raises Stalled."""
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                await self._look_at_store()
+            except Unavailable as error:
+                logger.warning("%s", error)
+            if self._settled:
+                await self._look_at_partitions()
+
+    async def _look_at_store(self) -> None:
+        """Take over what is new, and give it back what it has lost."""
+        await self._store.put_partitions(self._partitions)
+        assigned = self._consumer.assignment() if self._settled else set()
+        if lost := await self._resume.lost(assigned):
+            logger.warning("the store has lost data: filling it again from the log: %s", lost)
+            await self._consumer.resume(lost)
+
+    async def _look_at_partitions(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                progress = await self._consumer.progress()
+        except TimeoutError:
+            marks = {tp: Mark(behind=True, at=None) for tp in self._consumer.assignment()}
+        else:
+            self.metrics.lag(
+                {tp: max(it.end - it.fetched, 0) + it.unfinished for tp, it in progress.items()}
+            )
+            marks = {
+                tp: Mark(
+                    behind=it.end > it.fetched or it.unfinished > 0,
+                    at=(it.fetched, it.unfinished, self._applied(tp)),
+                )
+                for tp, it in progress.items()
+            }
+        if stalled := self._watchdog.stalled(marks, time.monotonic()):
+            raise Stalled(
+                f"no progress for {PATIENCE:g} s although there is something to do: "
+                + ", ".join(f"{tp.topic}/{tp.partition}" for tp in stalled)
+            )
+
+    def _applied(self, tp: TP) -> int | None:
+        """How far the state of a `ratings` partition has got, within a long batch too."""
+        if tp.topic != self._topics.ratings:
+            return None
+        return self._processor.next_offset(tp.partition)
