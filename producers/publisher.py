@@ -201,6 +201,11 @@ class BulkPublisher:
         self.failed = 0
 
     @property
+    def waiting(self) -> int:
+        """How many messages the broker has not acknowledged yet."""
+        return len(self._producer)
+
+    @property
     def acknowledged(self) -> int:
         """How many messages the broker has acknowledged."""
         return self._published - len(self._producer) - self.failed
