@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from stream.coldstart import ItemVectors
-from stream.contracts.errors import InvalidEvent
+from stream.contracts.errors import BrokerUnavailable, InvalidEvent
 from stream.contracts.events import RatingEvent, decode_rating
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
@@ -130,6 +130,7 @@ class Processor:
 
     async def catch_up(self, partition: int) -> Outcome:
         """Apply all that the log holds beyond the state. Raises as `process` does."""
+        await self.resume(partition)
         return await self._advance(partition, (), await self._log.end(partition))
 
     async def resume(self, partition: int) -> int:
@@ -148,7 +149,7 @@ class Processor:
 
         1. Take the position that is stored: what this process committed last, or else read it.
         2. Make sure of the topic where the position is not one to go on from. If it was recreated,
-           the records may be of the old one: take the log's instead.
+           these records and those fetched with them may be of the old one: refuse them.
         3. Go on from the position, or start a new generation where it is none of this topic's.
         4. Fill what is missing before the records from the log.
         5. Trim those that are applied, and apply the rest.
@@ -165,8 +166,8 @@ class Processor:
                 and stored.topic_id == self._topic_ids.get(partition)
                 and stored.next_offset <= begin
             )
-            if not goes_on and await self._topic_changed(partition):
-                records, begin = (), await self._log.end(partition)
+            if not goes_on:
+                await self._make_sure_of_topic(partition)
             # 3.
             start = await self._start(partition, stored)
             try:
@@ -188,12 +189,13 @@ class Processor:
             outcome.duplicates = len(records) - len(fresh)
             return outcome
 
-    async def _topic_changed(self, partition: int) -> bool:
-        """Ask for the topic's identity; whether the partition was known to be of another one."""
+    async def _make_sure_of_topic(self, partition: int) -> None:
         topic_id = await self._log.topic_id()
-        before = self._topic_ids.get(partition, topic_id)
-        self._topic_ids[partition] = topic_id
-        return before != topic_id
+        if self._topic_ids.setdefault(partition, topic_id) != topic_id:
+            raise BrokerUnavailable(
+                f"topic {self._topic} was deleted and created again: resume partition {partition}, "
+                "as a worker that is started again does"
+            )
 
     async def _start(self, partition: int, stored: Position | None) -> Position:
         topic_id = self._topic_ids[partition]
@@ -212,23 +214,24 @@ class Processor:
         """Fold records onto the state at `start` and commit, if `stored` is still what is stored.
 
         1. Tell the valid events from the others.
-        2. Load the state of the users and movies that they concern.
+        2. Load the state of the users and movies that they concern, if it is still at `stored`.
         3. Fold.
         4. Pool the cold-start vectors.
         5. Bury the others. Before the commit, so that a crash between the two loses none.
         6. Commit the state and the new position; drop the generation that it replaces, if any.
 
-        Returns the new position. Raises _Refused where another one was stored.
+        Returns the new position. Raises _Refused where another one is stored than `stored`.
         """
         # 1.
         events, letters = decode(self._topic, partition, self._partitions, records)
         # 2.
-        users, movies = await self._store.load(
+        at, users, movies = await self._store.load(
             partition,
             start.generation,
             {event.user_id for _, event in events},
             {event.movie_id for _, event in events},
         )
+        self._remember(partition, at, stored)
         # 3.
         writes = fold(users, movies, events)
         # 4.
@@ -239,12 +242,7 @@ class Processor:
         # 6.
         new = replace(start, next_offset=records[-1].offset + 1)
         now = await self._store.commit(partition, stored, new, batch)
-        if now is None:
-            self._positions.pop(partition, None)
-        else:
-            self._positions[partition] = now
-        if now != new:
-            raise _Refused
+        self._remember(partition, now, new)
         if stored is None or stored.generation != new.generation:
             await self._store.drop_before(partition, new.generation)
 
@@ -254,3 +252,12 @@ class Processor:
         outcome.unknown_movies += sum(event.movie_id not in known for _, event in events)
         outcome.produced_times = [event.produced_time for _, event in events]
         return new
+
+    def _remember(self, partition: int, position: Position | None, wanted: Position | None) -> None:
+        """Keep what is stored. Raises _Refused where it is not what was wanted."""
+        if position is None:
+            self._positions.pop(partition, None)
+        else:
+            self._positions[partition] = position
+        if position != wanted:
+            raise _Refused

@@ -40,6 +40,9 @@ CHUNK: Final = 1000
 # among the hot ones of most partitions, if not among their very hottest.
 TRENDING_DEPTH: Final = 4
 
+# HMGET wants one id at least; no user and no movie has this one.
+_NOBODY: Final = 0
+
 _READ_USER: Final = "return {redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1])}"
 
 T = TypeVar("T")
@@ -70,17 +73,17 @@ class RedisStore:
 
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
-    ) -> tuple[dict[int, UserState], dict[int, MovieState]]:
-        users, movies = list(users), list(movies)
-        if not users:
-            return {}, {}
+    ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
+        users, movies = list(users) or [_NOBODY], list(movies) or [_NOBODY]
         async with self._bounded():
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.get(keys.live(partition))
             pipeline.hmget(keys.users(partition, generation), users)
             pipeline.hmget(keys.movies(partition, generation), movies)
-            user_values, movie_values = await pipeline.execute()
+            live, user_values, movie_values = await pipeline.execute()
         records = _found(users, user_values, unpack_user)
         return (
+            _position(live),
             {user: record.state for user, record in records.items()},
             _found(movies, movie_values, unpack_movie),
         )
@@ -154,18 +157,17 @@ class RedisStore:
             yield {int(user): unpack_user(value) for user, value in values.items()}
 
     async def snapshot(self, partition: int, generation: int, users: Iterable[int]) -> Snapshot:
-        users = list(users)
+        users = list(users) or [_NOBODY]
         async with self._bounded():
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.get(keys.live(partition))
             pipeline.hgetall(keys.movies(partition, generation))
             pipeline.zrange(keys.trending(partition, generation), 0, -1, withscores=True)
-            if users:
-                pipeline.hmget(keys.users(partition, generation), users)
-            live, movies, trending, *records = await pipeline.execute()
+            pipeline.hmget(keys.users(partition, generation), users)
+            live, movies, trending, records = await pipeline.execute()
         return Snapshot(
             _position(live),
-            _found(users, records[0] if records else (), unpack_user),
+            _found(users, records, unpack_user),
             _movies(movies),
             {int(movie): heat for movie, heat in trending},
         )

@@ -48,8 +48,12 @@ class StateStore(Protocol):
 
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
-    ) -> tuple[dict[int, UserState], dict[int, MovieState]]:
-        """The state of these users and movies; those without state are left out."""
+    ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
+        """The partition's position and the state of these users and movies, of one instant.
+
+        Those without state are left out. Without the position a state read while the store was
+        being filled again could be taken for that of the same position before.
+        """
         ...
 
     async def commit(

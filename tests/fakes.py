@@ -34,10 +34,11 @@ class MemoryStore:
 
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
-    ) -> tuple[dict[int, UserState], dict[int, MovieState]]:
+    ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
         records = self._records(partition, generation, users)
         movie_values = self.movie_values.get((partition, generation), {})
         return (
+            self.live.get(partition),
             {user: record.state for user, record in records.items()},
             {movie: unpack_movie(movie_values[movie]) for movie in movies if movie in movie_values},
         )

@@ -10,16 +10,15 @@ DAY = 86_400_000  # ms
 START = 1_000_000_000_000  # ms: September 2001
 
 
-def rating(
-    user: int, movie: int, stars: float, time: int = START, produced: int = START + DAY
-) -> RatingEvent:
+def rating(user: int, movie: int, stars: float, time: int = START) -> RatingEvent:
+    """Produced a minute after it happened."""
     return RatingEvent(
         event_id=f"{user}-{movie}-{time}",
         user_id=user,
         movie_id=movie,
         rating=stars,
         event_time=time,
-        produced_time=produced,
+        produced_time=time + 60_000,
         source="replay",
     )
 

@@ -58,7 +58,8 @@ class StateStoreSuite:
 
     async def test_an_empty_store_has_nothing(self, store: StateStore) -> None:
         assert await store.position(0) is None
-        assert await store.load(0, 1, [1], [1]) == ({}, {})
+        assert await store.load(0, 1, [1], [1]) == (None, {}, {})
+        assert await store.load(0, 1, [], []) == (None, {}, {})
         assert await store.read_user(0, 1) == (None, None)
         assert await users_of(store, 0, 1) == {}
         assert await store.movies(0, 1) == {}
@@ -75,6 +76,7 @@ class StateStoreSuite:
 
         assert await store.position(3) == position
         assert await store.load(3, position.generation, [1, 2**53 - 1, 7], [1, 2**32 - 1, 7]) == (
+            position,
             states,
             {movie: batch.movies[movie] for movie in (1, 2**32 - 1)},
         )
