@@ -46,6 +46,11 @@ class Connection:
             "error_cb": self._complain,
         }
 
+    @property
+    def complaint(self) -> str:
+        """What the client complained about last, or nothing."""
+        return self._complaint.str() if self._complaint else ""
+
     def _complain(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # follows the error that says why
             self._complaint = error
@@ -57,8 +62,8 @@ class Connection:
         """
         where = self._config["bootstrap.servers"]
         said = error.str()
-        if self._complaint is not None and self._complaint.str() != said:
-            said += f" ({self._complaint.str()})"
+        if self.complaint not in ("", said):
+            said += f" ({self.complaint})"
         permanent = error.code() in _PERMANENT or (
             self._complaint is not None and self._complaint.code() in _PERMANENT
         )

@@ -52,44 +52,51 @@ _FOLDERS: Final = {release.folder for release in RELEASES.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
-    """Ratings and movies, checked and in order.
+class Source:
+    """Where a data set is.
 
     Attributes:
         name: such as ``ml-25m``.
         origin: where it was found, for people.
+        ratings: its file.
+        movies: its file.
+        layout: how they are written; None: Parquet.
+    """
+
+    name: str
+    origin: str
+    ratings: Path
+    movies: Path
+    layout: Format | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Ratings and movies, checked and in order.
+
+    Attributes:
+        source: where it was found.
         ratings: `producers.tables.RATINGS`.
         movies: `producers.tables.MOVIES`.
         reports: what was found in the ratings file and in the movies file.
     """
 
-    name: str
-    origin: str
+    source: Source
     ratings: pa.Table
     movies: pa.Table
     reports: tuple[FileReport, FileReport]
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    name: str
-    origin: str
-    ratings: Path
-    movies: Path
-    layout: Format | None  # None: Parquet
-
-
-def load(
-    dataset: str = DEFAULT,
+def find(
+    dataset: str,
     *,
     cache: Path,
     data_dir: Path | None = None,
     movies_file: Path | None = None,
-    lenient: bool = False,
     say: Callable[[str], None] = print,
     on_progress: Progress | None = None,
-) -> Dataset:
-    """Find a data set, read it and check it.
+) -> Source:
+    """Find a data set, downloading it if it must be.
 
     Args:
         dataset: a release (``25m``, ``ml-25m``), or the path of a ``user,item,rating,timestamp``
@@ -98,44 +105,12 @@ def load(
         cache: where downloads are kept.
         data_dir: looked into first: for the release's own folder, then for its files.
         movies_file: for a ratings file whose movies are not in ``movies.csv`` beside it.
-        lenient: use a file's good lines even where over 1% of its lines are bad.
         say: told what was downloaded, or taken in its place.
         on_progress: of a download.
 
     Raises:
-        DatasetError: there is no such data set, or it is damaged or too dirty.
+        DatasetError: there is no such data set, or what was downloaded is not what was published.
     """
-    found = _find(dataset, cache, data_dir, movies_file, say, on_progress)
-    now = time.time_ns() // 1_000_000
-    try:
-        if found.layout is None:
-            movies, movies_report = _parquet_movies(found.movies)
-            movies_report.judge(lenient)
-            ratings, report = check_ratings(found.ratings, movies["movie_id"], now)
-        else:
-            movies, movies_report = read_movies(found.movies, found.layout)
-            movies_report.judge(lenient)
-            ratings, report = read_ratings(found.ratings, found.layout, movies["movie_id"], now)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DatasetError(f"{found.ratings.parent} cannot be read: {error}") from error
-    report.judge(lenient)
-    return Dataset(
-        found.name,
-        found.origin,
-        to_arrow(ratings, RATINGS),
-        to_arrow(movies, MOVIES),
-        (report, movies_report),
-    )
-
-
-def _find(
-    dataset: str,
-    cache: Path,
-    data_dir: Path | None,
-    movies_file: Path | None,
-    say: Callable[[str], None],
-    on_progress: Progress | None,
-) -> _Found:
     name = dataset.lower().removeprefix("ml-")
     if name not in RELEASES:
         return _custom(Path(dataset), movies_file)
@@ -150,7 +125,7 @@ def _find(
                 return _in_folder(name, str(place), place, release.layout)
     directory = cache / release.folder
     if release.layout.is_in(directory):
-        return _in_folder(name, f"cache, {directory}", directory, release.layout)
+        return _in_folder(name, str(directory), directory, release.layout)
     url = f"{BASE_URL}/{name}.zip"
     archive = cache / f"{name}.zip"
     try:
@@ -160,16 +135,44 @@ def _find(
     unpack(archive, directory)
     archive.unlink()
     say(f"downloaded {url} to {directory}")
-    return _in_folder(name, url, directory, release.layout)
+    return _in_folder(name, str(directory), directory, release.layout)
 
 
-def _in_folder(name: str, origin: str, directory: Path, layout: Format) -> _Found:
+def load(source: Source, lenient: bool = False) -> Dataset:
+    """Read a data set and check it.
+
+    Args:
+        source: what `find` found.
+        lenient: use a file's good lines even where over 1% of its lines are bad.
+
+    Raises:
+        DatasetError: it cannot be read, or is too dirty; the message shows the first bad lines.
+    """
+    now = time.time_ns() // 1_000_000
+    try:
+        if source.layout is None:
+            movies, movies_report = _parquet_movies(source.movies)
+            movies_report.judge(lenient)
+            ratings, report = check_ratings(source.ratings, movies["movie_id"], now)
+        else:
+            movies, movies_report = read_movies(source.movies, source.layout)
+            movies_report.judge(lenient)
+            ratings, report = read_ratings(source.ratings, source.layout, movies["movie_id"], now)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DatasetError(f"{source.ratings.parent} cannot be read: {error}") from error
+    report.judge(lenient)
+    return Dataset(
+        source, to_arrow(ratings, RATINGS), to_arrow(movies, MOVIES), (report, movies_report)
+    )
+
+
+def _in_folder(name: str, origin: str, directory: Path, layout: Format) -> Source:
     if not layout.is_in(directory):
         raise DatasetError(f"{directory} lacks {layout.ratings} or {layout.movies}")
-    return _Found(name, origin, directory / layout.ratings, directory / layout.movies, layout)
+    return Source(name, origin, directory / layout.ratings, directory / layout.movies, layout)
 
 
-def _bundled(wanted: str, error: Unavailable, say: Callable[[str], None]) -> _Found:
+def _bundled(wanted: str, error: Unavailable, say: Callable[[str], None]) -> Source:
     """MovieLens 100K as RecBole's wheel carries it; the package itself is not imported."""
     package = find_spec("recbole")
     if package is None or package.origin is None:
@@ -181,11 +184,11 @@ def _bundled(wanted: str, error: Unavailable, say: Callable[[str], None]) -> _Fo
     return _in_folder("ml-100k", f"bundled, in place of {wanted}", directory, formats.ATOMIC_100K)
 
 
-def _custom(path: Path, movies_file: Path | None) -> _Found:
+def _custom(path: Path, movies_file: Path | None) -> Source:
     if path.is_dir():
         ratings, movies = path / "ratings.parquet", path / "movies.parquet"
         if ratings.is_file() and movies.is_file():
-            return _Found(path.name, str(path), ratings, movies, None)
+            return Source(path.name, str(path), ratings, movies, None)
         for layout in (formats.CSV, formats.U_100K, formats.DAT_10M):
             if layout.is_in(path):
                 return _in_folder(path.name, str(path), path, layout)
@@ -201,7 +204,7 @@ def _custom(path: Path, movies_file: Path | None) -> _Found:
         raise DatasetError(
             f"{path} comes without its movies: give a `movie,title,genres` file with --movies"
         )
-    return _Found(path.stem, str(path), path, movies, formats.CSV)
+    return Source(path.stem, str(path), path, movies, formats.CSV)
 
 
 def _parquet_movies(path: Path) -> tuple[pl.DataFrame, FileReport]:

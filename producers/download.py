@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from stream.contracts.errors import DatasetError, Unavailable
 
-ATTEMPTS: Final = 6  # each goes on where the last was cut off
+ATTEMPTS: Final = 5  # each goes on where the last was cut off
 TIMEOUT: Final = 15.0  # s without a byte before an attempt counts as cut off
 
 Progress: TypeAlias = Callable[[int, int | None], None]  # bytes here, bytes in all if known
@@ -81,7 +81,7 @@ def _retrying(function: Callable[..., None], *args: object) -> None:
     Retrying(
         retry=retry_if_exception_type((httpx.TransportError, _CutOff)),
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(multiplier=0.2, max=5),
+        wait=wait_exponential(multiplier=0.1),
         reraise=True,
     )(function, *args)
 

@@ -23,6 +23,7 @@ from stream.contracts.topics import LIBRDKAFKA_PARTITIONER
 
 POLL: Final = 0.1  # s: how long one wait for delivery reports blocks
 ROOM: Final = 0.01  # s: how long to wait for room in a full queue, about 5,000 messages' time
+HESITATION: Final = 1.0  # s without an acknowledgement that nobody need hear of
 
 _IDEMPOTENT: Final = {
     "enable_idempotence": True,
@@ -208,7 +209,13 @@ class BulkPublisher:
     @property
     def acknowledged(self) -> int:
         """How many messages the broker has acknowledged."""
-        return self._published - len(self._producer) - self.failed
+        return self._published - self.waiting - self.failed
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the broker from acknowledging anything, if it has been a while."""
+        stands_still = time.monotonic() - self._moved[1] > HESITATION and self.waiting
+        return self._connection.complaint if stands_still else ""
 
     def publish(self, topic: str, key: bytes, value: bytes, partition: int = -1) -> None:
         """Queue a message, waiting while the queue is full; the key decides without `partition`.
@@ -240,14 +247,14 @@ class BulkPublisher:
         acknowledged, now = self.acknowledged, time.monotonic()
         if self._failure is not None:
             self._give_up(self._failure)
-        if acknowledged != self._moved[0] or not len(self._producer):
+        if acknowledged != self._moved[0] or not self.waiting:
             self._moved = acknowledged, now
         elif now - self._moved[1] > self._patience:
             self._give_up(KafkaError(KafkaError._TIMED_OUT))
 
     def flush(self) -> None:
         """Returns once everything published is acknowledged; raises as `poll` does."""
-        while len(self._producer):
+        while self.waiting:
             self.poll(ROOM)
         self.poll()
 

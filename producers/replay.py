@@ -14,7 +14,7 @@ not change when a person's last rating of a movie is repeated.
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -45,11 +45,13 @@ class Status:
         done: events that the log has, those of earlier starts included.
         total: events there will be; None for a loop without end.
         waiting: events handed over that the broker has not acknowledged yet.
+        trouble: why it acknowledges nothing, as far as known; empty when all is well.
     """
 
     done: int
     total: int | None
     waiting: int
+    trouble: str
 
 
 def replay(
@@ -95,7 +97,8 @@ def replay(
         def look(patience: float) -> None:
             publisher.poll(patience)
             total = None if laps is None else laps * rows
-            on_progress(Status(before + publisher.acknowledged, total, publisher.waiting))
+            done = before + publisher.acknowledged
+            on_progress(Status(done, total, publisher.waiting, publisher.trouble))
 
         for lap in count() if laps is None else range(laps):
             sequence = lap * rows + row
@@ -137,16 +140,22 @@ def select(
     ratings: pa.Table,
     start: int | None = None,
     end: int | None = None,
-    users: Collection[int] | None = None,
+    users: Sequence[range] = (),
 ) -> pa.Table:
-    """The ratings of `users` with start <= time < end, in ms since the epoch; None: no limit."""
+    """The ratings with start <= time < end, in ms since the epoch, of users in any of `users`.
+
+    What is left out does not limit.
+    """
     frame = pl.DataFrame(ratings).lazy()
     if start is not None:
         frame = frame.filter(pl.col("timestamp") >= start)
     if end is not None:
         frame = frame.filter(pl.col("timestamp") < end)
-    if users is not None:
-        frame = frame.filter(pl.col("user_id").is_in(list(users)))
+    if users:
+        user = pl.col("user_id")
+        frame = frame.filter(
+            pl.any_horizontal((user >= part.start) & (user < part.stop) for part in users)
+        )
     return to_arrow(frame.collect(), RATINGS)
 
 
