@@ -26,6 +26,11 @@ REDIS_TIMEOUT: Final = 1.0
 PUBLISH_TIMEOUT: Final = 3.0
 
 
+# What paths begin with, but for those for operators. Each router carries it itself, so that the
+# route that metrics see is the whole path.
+API: Final = "/api/v1"
+
+
 @dataclass(frozen=True)
 class Services:
     store: StateStore

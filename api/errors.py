@@ -22,6 +22,8 @@ RETRY_AFTER: Final = 1  # s: what is unavailable is mostly back, or replaced, wi
 # Field errors an answer lists; a batch of a thousand may have as many.
 MAX_ERRORS: Final = 20
 
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+
 
 class ProblemError(Exception):
     """Ends a request with this problem."""
@@ -160,8 +162,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         )
         for operations in app.openapi_schema["paths"].values():
             for operation in operations.values():
-                for status, response in operation["responses"].items():
-                    if status >= "400" and "application/json" in response.get("content", {}):
-                        content = response["content"]
+                for response in operation["responses"].values():
+                    content = response.get("content", {})
+                    if content.get("application/json", {}).get("schema") == _PROBLEM:
                         content[MEDIA_TYPE] = content.pop("application/json")
     return app.openapi_schema

@@ -9,10 +9,9 @@ from fastapi import FastAPI
 
 from api import errors
 from api.deps import Services
+from api.limits import LimitBody
 from api.metrics import MeasureRequests
 from api.routes import onboarding, operations, ratings, recommendations
-
-PREFIX: Final = "/api/v1"
 
 # Bytes: ten times a full batch of ratings.
 MAX_BODY: Final = 1 << 20
@@ -32,12 +31,11 @@ def create_app(services: Services) -> FastAPI:
         version=version("freshet"),
         description="Movie recommendations that include what a person did a moment ago.",
         lifespan=life,
-        max_body_size=MAX_BODY,
     )
     app.state.services = services
+    app.add_middleware(LimitBody, limit=MAX_BODY)
     app.add_middleware(MeasureRequests)
     errors.install(app)
-    for module in (recommendations, ratings, onboarding):
-        app.include_router(module.router, prefix=PREFIX)
-    app.include_router(operations.router)
+    for module in (recommendations, ratings, onboarding, operations):
+        app.include_router(module.router)
     return app

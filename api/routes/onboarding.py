@@ -5,14 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.deps import Deps, IdempotencyKey, Services, json_bytes, respond
+from api.deps import API, Deps, IdempotencyKey, Services, json_bytes, respond
 from api.errors import unavailable
 from api.freshness import LogPosition
 from api.idempotency import Answer
 from api.onboarding import new_user_id, profile_strength, suggest
 from api.schemas import Onboarded, Onboarding, Problem, Rating, SuggestedMovies
 
-router = APIRouter(prefix="/onboarding", tags=["onboarding"])
+router = APIRouter(prefix=f"{API}/onboarding", tags=["onboarding"])
 
 MAX_SUGGESTIONS = 60
 

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from api.deps import Deps, IdempotencyKey, json_bytes, respond
+from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.idempotency import Answer
 from api.schemas import Problem, Rating, RatingsAccepted, RatingsBody
 
-router = APIRouter(tags=["ratings"])
+router = APIRouter(prefix=API, tags=["ratings"])
 
 
 @router.post(

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from api.deps import Deps, json_bytes
+from api.deps import API, Deps, json_bytes
 from api.freshness import LogPosition
 from api.schemas import MAX_LIMIT, MAX_WAIT, Problem, Recommendations, UserId
 
-router = APIRouter(tags=["recommendations"])
+router = APIRouter(prefix=API, tags=["recommendations"])
 
 DEFAULT_WAIT = 1_000  # ms: with a healthy worker an event is in the state after some 10 ms
 

@@ -1,0 +1,144 @@
+"""An API over doubles, with a catalogue and a promoted model."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx
+import numpy as np
+import pytest
+
+from api.deps import Services
+from api.idempotency import IdempotentRequests
+from api.main import create_app
+from api.ratings import RatingPublisher
+from api.recommender import Recommender
+from api.serving import ServedModel, ServingWatcher
+from producers.publisher import Publisher
+from stream.coldstart import ItemVectors
+from stream.contracts.errors import ArtifactError
+from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.topics import Topics
+from tests.api.doubles import PARTITIONS, Log, MemoryIndex, PlantedArtifact, Store
+from training.artifact import Artifact
+from training.index import IndexedMovie, collection_name
+
+GENRES = ("Drama", "Comedy", "Action", "Horror", "Children", "Sci-Fi", "Western", "Musical", "War")
+MOVIES = 400  # ids 1 to 400; 1 is the most popular, and its neighbours lie nearest to it
+DIMENSION = 2
+
+
+def catalogue_movie(movie_id: int, title: str | None = None) -> MovieEvent:
+    return MovieEvent(
+        event_id=f"movie-{movie_id}",
+        movie_id=movie_id,
+        title=title or f"Movie {movie_id}",
+        genres=(GENRES[movie_id % len(GENRES)],) if movie_id % 10 else (),
+        year=1930 + movie_id % 90,
+        event_time=1_000_000_000_000,
+        produced_time=1_000_000_000_000,
+        source="replay",
+    )
+
+
+def model_event(version: str) -> ModelEvent:
+    return ModelEvent(
+        event_id=f"promotion-{version}",
+        version=version,
+        artifact=f"artifacts/{version}",
+        collection=collection_name(version),
+        event_time=1_000_000_000_000,
+        produced_time=1_000_000_000_000,
+    )
+
+
+def items(version: str) -> ItemVectors:
+    """Movies on a half circle: the nearest to a movie are those with the nearest ids."""
+    angles = np.linspace(0, np.pi, MOVIES)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    return ItemVectors(version, np.arange(1, MOVIES + 1, dtype=np.uint32), vectors)
+
+
+def load(event: ModelEvent) -> ServedModel:
+    """A model whose payloads name its version; versions that begin with "bad" cannot be loaded."""
+    if event.version.startswith("bad"):
+        raise ArtifactError(f"{event.artifact} is told to be damaged")
+    planted = items(event.version)
+    movies = [
+        IndexedMovie(
+            movie_id=movie_id,
+            title=f"Movie {movie_id} of {event.version}",
+            genres=catalogue_movie(movie_id).genres,
+            year=catalogue_movie(movie_id).year,
+            popularity=MOVIES - movie_id,
+        )
+        for movie_id in planted.movie_ids.tolist()
+    ]
+    artifact = cast(Artifact, PlantedArtifact(planted))
+    return ServedModel(event, artifact, MemoryIndex(movies, planted.vectors))
+
+
+@dataclass
+class World:
+    """The API under test, and everything around it."""
+
+    store: Store
+    log: Log
+    watcher: ServingWatcher
+    services: Services
+    client: httpx.AsyncClient = field(init=False)
+
+    async def get(self, user_id: int, **params: Any) -> dict[str, Any]:
+        answer = await self.client.get(f"/api/v1/recommendations/{user_id}", params=params)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    async def rate(self, user_id: int, *movies: int, stars: float = 5.0) -> str:
+        """The position of the last rating."""
+        body = [{"user_id": user_id, "movie_id": movie, "rating": stars} for movie in movies]
+        answer = await self.client.post("/api/v1/ratings", json=body)
+        assert answer.status_code == 202, answer.text
+        position: str = answer.json()["positions"][str(user_id)]
+        return position
+
+    async def promote(self, version: str) -> None:
+        await self.store.put_model(model_event(version))
+        await self.watcher.refresh()
+
+    @property
+    def index(self) -> MemoryIndex:
+        assert self.watcher.current.model is not None
+        return cast(MemoryIndex, self.watcher.current.model.index)
+
+
+@pytest.fixture
+async def empty_world(redis_url: str) -> AsyncIterator[World]:
+    """Partitions are known, nothing else."""
+    store = Store()
+    await store.put_partitions(PARTITIONS)
+    log = Log(store)
+    watcher = ServingWatcher(store, load)
+    publisher = cast(Publisher, log)
+    services = Services(
+        store=store,
+        publisher=publisher,
+        watcher=watcher,
+        recommender=Recommender(store, watcher),
+        ratings=RatingPublisher(publisher, Topics(), watcher),
+        idempotent=IdempotentRequests(redis_url),
+    )
+    world = World(store, log, watcher, services)
+    await watcher.refresh()
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as world.client:
+        yield world
+    await services.close()
+
+
+@pytest.fixture
+async def world(empty_world: World) -> World:
+    """The catalogue is loaded and model v1 is served."""
+    await empty_world.store.put_movies(catalogue_movie(id_) for id_ in range(1, MOVIES + 1))
+    await empty_world.promote("v1")
+    return empty_world

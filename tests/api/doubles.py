@@ -1,0 +1,167 @@
+"""Doubles at the API's boundary: an index, a model and a log that need no files and no servers."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from producers.publisher import Delivered, Message
+from stream.coldstart import ItemVectors
+from stream.contracts.errors import BrokerUnavailable, IndexUnavailable, StoreUnavailable
+from stream.contracts.events import RatingEvent, decode_rating
+from stream.contracts.keys import Position
+from stream.contracts.topics import partition_of
+from stream.features import UserState, fold
+from stream.records import UserRecord
+from stream.store import Batch
+from tests.fakes import MemoryStore
+from training.index import IndexedMovie, check_dimension, check_points
+
+PARTITIONS = 4
+TOPIC_ID = "topic"
+
+
+class MemoryIndex:
+    """`MovieIndex` by brute force."""
+
+    in_process = True
+
+    def __init__(
+        self,
+        movies: Sequence[IndexedMovie],
+        vectors: npt.NDArray[np.float32],
+        dimension: int | None = None,
+    ) -> None:
+        check_points([movie.movie_id for movie in movies], vectors)
+        self._movies = {movie.movie_id: movie for movie in movies}
+        self._vectors = vectors
+        self.failing = False
+        self.closed = False
+
+    def search(
+        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+    ) -> list[tuple[int, float]]:
+        self._check()
+        check_dimension(vector, self._vectors.shape[1])
+        scores = self._vectors @ vector
+        ids = list(self._movies)
+        hits = [(ids[row], float(scores[row])) for row in np.argsort(-scores).tolist()]
+        return [hit for hit in hits if hit[0] not in exclude][:limit]
+
+    def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
+        self._check()
+        return {id_: self._movies[id_] for id_ in movie_ids if id_ in self._movies}
+
+    def popular(self, limit: int) -> list[IndexedMovie]:
+        self._check()
+        return sorted(self._movies.values(), key=lambda movie: -movie.popularity)[:limit]
+
+    def count(self) -> int:
+        self._check()
+        return len(self._movies)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _check(self) -> None:
+        assert not self.closed, "used after it was closed"
+        if self.failing:
+            raise IndexUnavailable("the index is told to fail")
+
+
+class PlantedArtifact:
+    """A model whose user vector is that of the movie rated last."""
+
+    def __init__(self, items: ItemVectors) -> None:
+        self.items = items
+
+    def user_vectors(self, states: Sequence[UserState]) -> npt.NDArray[np.float32]:
+        last = np.array([state.movie_ids()[-1] for state in states])
+        return self.items.vectors[self.items.rows(last)]
+
+
+class Store(MemoryStore):
+    """`MemoryStore` that can be unreachable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing = False
+
+    def check(self) -> None:
+        if self.failing:
+            raise StoreUnavailable("the store is told to fail")
+
+    async def position(self, partition: int) -> Position | None:
+        self.check()
+        return await super().position(partition)
+
+    async def read_user(
+        self, partition: int, user_id: int
+    ) -> tuple[Position | None, UserRecord | None]:
+        self.check()
+        return await super().read_user(partition, user_id)
+
+    async def partitions(self) -> int | None:
+        self.check()
+        return await super().partitions()
+
+    async def ping(self) -> None:
+        self.check()
+
+
+class Log:
+    """A publisher, and the worker behind it: what is sent is in the state after `apply`.
+
+    Attributes:
+        lag: whether the worker waits for `apply` to be called.
+        failing: whether the broker acknowledges nothing.
+        events: everything acknowledged, in order.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ends = dict.fromkeys(range(PARTITIONS), 0)
+        self._pending: list[tuple[int, int, RatingEvent]] = []
+        self.lag = False
+        self.failing = False
+        self.events: list[RatingEvent] = []
+
+    async def send(self, messages: Sequence[Message]) -> list[Delivered]:
+        if self.failing:
+            raise BrokerUnavailable("the broker is told to fail")
+        delivered = []
+        for message in messages:
+            event = decode_rating(message.value, message.key, 2**42)
+            partition = partition_of(event.user_id, PARTITIONS)
+            delivered.append(Delivered(message.topic, partition, self._ends[partition]))
+            self._pending.append((partition, self._ends[partition], event))
+            self._ends[partition] += 1
+            self.events.append(event)
+        if not self.lag:
+            await self.apply()
+        return delivered
+
+    async def apply(self) -> None:
+        for partition, offset, event in self._pending:
+            before = await self._store.position(partition)
+            generation = (
+                before.generation if before else await self._store.new_generation(partition)
+            )
+            _, users, movies = await self._store.load(
+                partition, generation, [event.user_id], [event.movie_id]
+            )
+            writes = fold(users, movies, [(offset, event)])
+            records = {user: UserRecord(state) for user, state in writes.users.items()}
+            after = Position(generation, TOPIC_ID, offset + 1)
+            committed = await self._store.commit(
+                partition, before, after, Batch(records, writes.movies)
+            )
+            assert committed == after
+        self._pending.clear()
+
+    async def check(self) -> None:
+        if self.failing:
+            raise BrokerUnavailable("the broker is told to fail")
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,193 @@
+"""Switching models: no answer mixes two, none fails, and what cannot be loaded is not served."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from api import metrics, serving
+from api.serving import ServedModel, ServingWatcher
+from stream.contracts.events import ModelEvent
+from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
+from tests.api.doubles import MemoryIndex, Store
+
+USER = 42
+
+
+def index_of(model: ServedModel) -> MemoryIndex:
+    assert isinstance(model.index, MemoryIndex)
+    return model.index
+
+
+def served(world: World) -> ServedModel:
+    assert world.watcher.current.model is not None
+    return world.watcher.current.model
+
+
+@contextmanager
+def watching(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(serving, "POLL", 0.001)
+    world.watcher.start()
+    yield
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - many conditions, none of them an event
+            await asyncio.sleep(0.001)
+
+
+async def test_no_answer_mixes_two_versions_and_none_fails(
+    empty_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Titles come from the index here, and name its version."""
+    world = empty_world
+    await world.promote("v0")
+    await world.store.put_movies([catalogue_movie(id_) for id_ in range(100, 105)])
+    await world.watcher.refresh()
+    await world.rate(USER, *range(100, 105))
+    seen: set[str] = set()
+    promoting = True
+
+    async def ask() -> None:
+        while promoting:
+            answer = await world.get(USER, limit=5)
+            version = answer["model_version"]
+            assert answer["index"] == f"movies-{version}"
+            assert {item["title"].rpartition(" of ")[2] for item in answer["items"]} == {version}
+            seen.add(version)
+            await asyncio.sleep(0)  # nothing else here waits for anything
+
+    with watching(world, monkeypatch):
+        askers = [asyncio.create_task(ask()) for _ in range(8)]
+        for number in range(1, 6):
+            version = f"v{number}"
+            await world.store.put_model(model_event(version))
+            await until(lambda version=version: version in seen)
+        promoting = False
+        await asyncio.gather(*askers)
+    assert seen >= {f"v{number}" for number in range(1, 6)}
+
+
+async def test_an_old_model_is_closed_once_its_last_request_is_done(world: World) -> None:
+    old = served(world)
+    with old.use():
+        with old.use():
+            await world.promote("v2")
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not index_of(old).closed
+    await until(lambda: index_of(old).closed)
+    assert not index_of(served(world)).closed
+
+
+async def test_a_damaged_model_leaves_the_old_one_and_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: list[str] = []
+
+    def counting(event: ModelEvent) -> ServedModel:
+        attempts.append(event.version)
+        return load(event)
+
+    monkeypatch.setattr(world.watcher, "_load", counting)
+    failures = metrics.MODEL_FAILURES._value.get()
+    await world.promote("bad1")
+    assert served(world).event.version == "v1"
+    assert metrics.MODEL_FAILURES._value.get() == failures + 1
+    assert "bad1 cannot be served, v1 stays" in caplog.text
+
+    await world.watcher.refresh()
+    assert attempts == ["bad1"]  # not with every look
+    monkeypatch.setattr(serving.time, "monotonic", lambda: float("inf"))
+    await world.watcher.refresh()
+    assert attempts == ["bad1", "bad1"]
+    await world.promote("v2")
+    assert served(world).event.version == "v2"
+
+
+async def test_an_unexpected_failure_to_load_is_survived_too(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: ModelEvent) -> ServedModel:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(world.watcher, "_load", broken)
+    await world.promote("v2")
+    assert served(world).event.version == "v1"
+    assert "Traceback" in caplog.text
+
+
+async def test_the_same_model_is_not_loaded_twice(world: World) -> None:
+    model = served(world)
+    await world.promote("v1")
+    assert served(world) is model
+
+
+async def test_the_watch_outlives_an_unreachable_store(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "api.serving")
+    world.store.failing = True
+    with watching(world, monkeypatch):
+        await until(lambda: "does not answer" in caplog.text)
+        assert served(world).event.version == "v1"
+        await world.store.put_model(model_event("v2"))
+        world.store.failing = False
+        await until(lambda: served(world).event.version == "v2")
+    assert caplog.text.count("does not answer") == 1
+    assert caplog.text.count("answers again") == 1
+
+
+async def test_the_watch_outlives_a_bug(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trending = Store.trending
+
+    async def broken(self: Store, partitions: int, limit: int) -> list[tuple[int, float]]:
+        monkeypatch.setattr(Store, "trending", trending)
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Store, "trending", broken)
+    await world.store.put_model(model_event("v2"))
+    with watching(world, monkeypatch):
+        await until(lambda: served(world).event.version == "v2")
+    assert "a bug" in caplog.text
+
+
+async def test_an_emptied_store_does_not_take_the_model_away(world: World) -> None:
+    world.store.flush()
+    await world.watcher.refresh()
+    assert served(world).event.version == "v1"
+
+
+async def test_stopping_closes_the_model(world: World) -> None:
+    index = world.index
+    await world.watcher.stop()
+    assert index.closed
+    assert world.watcher.current.model is None
+
+
+async def test_new_movies_are_noticed(world: World) -> None:
+    assert len(world.watcher.current.catalogue) == MOVIES
+    await world.store.put_movies([catalogue_movie(MOVIES + 1)])
+    await world.watcher.refresh()
+    assert world.watcher.current.catalogue[MOVIES + 1].title == f"Movie {MOVIES + 1}"
+
+
+async def test_trending_leaves_out_movies_without_a_title(world: World) -> None:
+    await world.store.put_movies([catalogue_movie(9_000)])
+    await world.watcher.refresh()
+    await world.rate(1, 9_000, 7)
+    del world.store.movie_events[9_000]
+    world.store.version += 1
+    await world.watcher.refresh()
+    assert [movie_id for movie_id, _ in world.watcher.current.trending] == [7]
+
+
+async def test_a_watcher_that_never_started_stops(empty_world: World) -> None:
+    with contextlib.closing(empty_world.log):
+        await ServingWatcher(empty_world.store, load).stop()
