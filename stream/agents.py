@@ -6,7 +6,7 @@ never fail it; those of `ratings` become dead letters, the others are logged and
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from stream.app import App, batches
@@ -27,26 +27,47 @@ E = TypeVar("E")
 Apply = Callable[[int, Sequence[LogRecord]], Awaitable[None]]
 
 
-def add_agents(
-    app: App, topics: Topics, processor: Processor, store: StateStore, metrics: Metrics
-) -> None:
-    """Agents for the `ratings`, `movies` and `models` topics."""
+class Appliers:
+    """What is done with a batch of each topic. All may be repeated: they change nothing twice."""
 
-    async def rate(partition: int, records: Sequence[LogRecord]) -> None:
+    def __init__(
+        self, topics: Topics, processor: Processor, store: StateStore, metrics: Metrics
+    ) -> None:
+        self._topics = topics
+        self._processor = processor
+        self._store = store
+        self._metrics = metrics
+
+    async def ratings(self, partition: int, records: Sequence[LogRecord]) -> None:
         started = time.perf_counter()
-        outcome = await processor.process(partition, records)
-        metrics.batch(len(records), time.perf_counter() - started, outcome)
+        outcome = await self._processor.process(partition, records)
+        self._metrics.batch(len(records), time.perf_counter() - started, outcome)
 
-    async def catalogue(_: int, records: Sequence[LogRecord]) -> None:
-        await store.put_movies(list(_valid(decode_movie, topics.movies, records, metrics)))
+    async def movies(self, _: int, records: Sequence[LogRecord]) -> None:
+        await self._store.put_movies(self._valid(decode_movie, self._topics.movies, records))
 
-    async def promote(_: int, records: Sequence[LogRecord]) -> None:
-        for event in list(_valid(decode_model, topics.models, records, metrics))[-1:]:
-            await store.put_model(event)
+    async def models(self, _: int, records: Sequence[LogRecord]) -> None:
+        for event in self._valid(decode_model, self._topics.models, records)[-1:]:
+            await self._store.put_model(event)
 
-    add_agent(app, topics.ratings, rate)
-    add_agent(app, topics.movies, catalogue)
-    add_agent(app, topics.models, promote)
+    def _valid(
+        self, decode: Callable[[bytes | None], E], topic: str, records: Sequence[LogRecord]
+    ) -> list[E]:
+        events = []
+        for record in records:
+            try:
+                events.append(decode(record.value))
+            except InvalidEvent as error:
+                logger.error("%s, offset %d: left out: %s", topic, record.offset, error)
+                self._metrics.invalid.labels(topic, error.reason).inc()
+        return events
+
+
+def add_agents(app: App, topics: Topics, appliers: Appliers) -> None:
+    """Agents for the `ratings`, `movies` and `models` topics."""
+    add_agent(app, topics.ratings, appliers.ratings)
+    add_agent(app, topics.movies, appliers.movies)
+    add_agent(app, topics.models, appliers.models)
 
 
 def add_agent(app: App, topic: str, apply: Apply) -> None:
@@ -61,14 +82,3 @@ def add_agent(app: App, topic: str, apply: Apply) -> None:
         async for event in stream.noack().events():
             await retrying()(apply, event.message.partition, event.value)
             await cast(BatchConsumer, app.consumer).finish(event)
-
-
-def _valid(
-    decode: Callable[[bytes | None], E], topic: str, records: Sequence[LogRecord], metrics: Metrics
-) -> Iterator[E]:
-    for record in records:
-        try:
-            yield decode(record.value)
-        except InvalidEvent as error:
-            logger.error("%s, offset %d: left out: %s", topic, record.offset, error)
-            metrics.invalid.labels(topic, error.reason).inc()

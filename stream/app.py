@@ -11,9 +11,10 @@ from stream.contracts.topics import Topics
 from stream.transport import FETCH_RECORDS, BatchSchema, BatchTransport, StartOffset
 
 # Seconds without a heartbeat after which a worker is taken for dead and its partitions go to the
-# others; a third of it between heartbeats, as Kafka advises.
-SESSION_TIMEOUT: Final = 9.0
-HEARTBEAT: Final = 3.0
+# others: the least that Kafka allows unless it is told otherwise. The embedded broker waits half of
+# it before it gives out partitions.
+SESSION_TIMEOUT: Final = 6.0
+HEARTBEAT: Final = 1.0  # also how long a worker takes to notice that another one has come
 
 # Seconds between commits to the consumer group. They decide nothing, for the store knows how far
 # the state has got; they are for whoever watches the group's lag.
