@@ -26,12 +26,7 @@ class MemoryIndex:
 
     in_process = True
 
-    def __init__(
-        self,
-        movies: Sequence[IndexedMovie],
-        vectors: npt.NDArray[np.float32],
-        dimension: int | None = None,
-    ) -> None:
+    def __init__(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
         check_points([movie.movie_id for movie in movies], vectors)
         self._movies = {movie.movie_id: movie for movie in movies}
         self._vectors = vectors

@@ -1,6 +1,7 @@
 """Both movie indexes, on the conformance suite and on what is theirs alone."""
 
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -12,6 +13,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from stream.contracts.errors import ArtifactError, IndexUnavailable
+from tests.api.doubles import MemoryIndex
 from tests.suites.movie_index import (
     DIMENSION,
     Build,
@@ -24,7 +26,16 @@ from training.index import ALIAS, IndexedMovie, MovieIndex, collection_name
 from training.index_edge import EdgeIndex, build_edge_index
 from training.index_server import ServerIndex, build_server_index, connect, switch_alias
 
-QDRANT_IMAGE = "qdrant/qdrant:v1.16.3"
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+
+
+class TestMemory(MovieIndexSuite):
+    """The double that the API's tests use."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def build(cls) -> Build:
+        return MemoryIndex
 
 
 class TestEdge(MovieIndexSuite):
@@ -143,7 +154,8 @@ class TestServer(ServerSuite):
             pytest.skip("no FRESHET_QDRANT_URL and no Docker")
         from testcontainers.community.qdrant import QdrantContainer
 
-        with QdrantContainer(QDRANT_IMAGE) as container:
+        (image,) = re.findall(r"qdrant/qdrant:\S+", COMPOSE.read_text())
+        with QdrantContainer(image) as container:
             client = connect(f"http://{container.rest_host_address}", None, timeout=30)
             yield client
             client.close()
