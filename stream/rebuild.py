@@ -4,21 +4,29 @@ The new state grows in a generation of its own, which one commit makes the live 
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 from stream.bulk import PartitionFold, Progress
 from stream.coldstart import ItemVectors
-from stream.contracts.errors import StoreUnavailable
+from stream.contracts.errors import InvalidEvent, StoreUnavailable
+from stream.contracts.events import decode_model, decode_movie
 from stream.contracts.keys import Position
-from stream.log import DeadLetters, PartitionLog
+from stream.log import DeadLetters, LogRecord, PartitionLog
 from stream.processor import Processor, records_of
 from stream.store import Batch, StateStore
 
 # Times to catch up with a live state that moves on before switching to a position behind it. Each
 # has only what arrived during the one before to do, so that more would hardly help.
 ROUNDS: Final = 10
+
+# Dead letters published before their acknowledgements are waited for, each time with a deadline.
+BURIED_AT_ONCE: Final = 1_000
+
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,9 @@ async def rebuild(
         )
         # 4.
         unburied = [letter for letter in letters if letter.record.offset >= processed]
-        if unburied:
-            await dead_letters.bury(unburied)
-            dead.update(letter.reason for letter in unburied)
+        for first in range(0, len(unburied), BURIED_AT_ONCE):
+            await dead_letters.bury(unburied[first : first + BURIED_AT_ONCE])
+        dead.update(letter.reason for letter in unburied)
         # 5.
         new = Position(generation, topic_id, fold.next_offset)
         now = await store.commit(partition, live, new, Batch())
@@ -108,3 +116,31 @@ async def rebuild(
     )
     rest = await processor.catch_up(partition)
     return Rebuilt(fold.events + rest.applied, len(fold.state.users), dead + rest.dead)
+
+
+async def rebuild_catalogue(store: StateStore, movies: PartitionLog, models: PartitionLog) -> int:
+    """Put the catalogue and the model to serve back from the topics that they are kept in.
+
+    Returns how many invalid records were left out. Raises BrokerUnavailable or StoreUnavailable.
+    """
+    invalid = 0
+    async for records in movies.read(0, 0, await movies.end(0)):
+        events, left_out = _valid(decode_movie, records)
+        await store.put_movies(events)
+        invalid += left_out
+    async for records in models.read(0, 0, await models.end(0)):
+        promotions, left_out = _valid(decode_model, records)
+        for promotion in promotions[-1:]:
+            await store.put_model(promotion)
+        invalid += left_out
+    return invalid
+
+
+def _valid(
+    decode: Callable[[bytes | None], E], records: Sequence[LogRecord]
+) -> tuple[list[E], int]:
+    events = []
+    for record in records:
+        with suppress(InvalidEvent):
+            events.append(decode(record.value))
+    return events, len(records) - len(events)
