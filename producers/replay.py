@@ -100,6 +100,7 @@ def replay(
             done = before + publisher.acknowledged
             on_progress(Status(done, total, publisher.waiting, publisher.trouble))
 
+        look(0)
         for lap in count() if laps is None else range(laps):
             sequence = lap * rows + row
             rest = np.flatnonzero(sequence > last)
