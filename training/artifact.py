@@ -1,0 +1,169 @@
+"""A trained model on disk: towers, vocabulary, item vectors and index in one directory.
+
+Torch-free: this is what serving opens. `training.export` writes it.
+
+    manifest.json       what it is and the SHA-256 of every other file
+    vocabulary.npy      u32[n] movie ids; row i of everything else is movie i of it
+    item_vectors.npy    f32[n, d], L2-normalised
+    user_tower.onnx     TowerInputs -> vector
+    item_tower.onnx     index, features -> vector
+    index/              the embedded index of the same vectors (`training.index_edge`)
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from stream.coldstart import MANIFEST, ItemVectors
+from stream.contracts.errors import ArtifactError
+from stream.features import FEATURE_VERSION, UserState
+from training.tower_inputs import (
+    HISTORY,
+    PADDING,
+    Content,
+    Floats,
+    TowerInputs,
+    from_states,
+    movie_features,
+)
+
+LAYOUT: Final = 1  # raise it when the files or the towers' inputs change
+USER_TOWER: Final = "user_tower.onnx"
+ITEM_TOWER: Final = "item_tower.onnx"
+INDEX: Final = "index"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an artifact is.
+
+    Attributes:
+        layout: of the directory and the towers' inputs.
+        version: the model version, sortable by time of training.
+        feature_version: the `stream.features.FEATURE_VERSION` it was trained with.
+        created_at: ISO 8601, UTC.
+        dimensions: of the vectors.
+        history: ratings that the user tower reads.
+        genres: the genres that the item tower has a column for, in order.
+        data_hash: SHA-256 of the ratings and movies it was trained on.
+        config: hyperparameters.
+        metrics: measured on held-out data with a model trained on the data before that.
+        files: SHA-256 by path, of every other file in the directory.
+    """
+
+    layout: int
+    version: str
+    feature_version: int
+    created_at: str
+    dimensions: int
+    history: int
+    genres: tuple[str, ...]
+    data_hash: str
+    config: dict[str, float | int | str]
+    metrics: dict[str, float]
+    files: dict[str, str]
+
+
+class Artifact:
+    """A model ready to answer.
+
+    Attributes:
+        directory: where it is.
+        manifest: what it is.
+        items: its item vectors.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest, items: ItemVectors) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.items = items
+        self._user_tower = _session(directory / USER_TOWER)
+        self._item_tower = _session(directory / ITEM_TOWER)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Artifact":
+        """Open a model after checking that it is whole and fits this code.
+
+        Raises:
+            ArtifactError: a file is missing or damaged, or another version of the code wrote it.
+        """
+        manifest = read_manifest(directory)
+        for name, expected in manifest.files.items():
+            path = directory / name
+            if not path.is_file():
+                raise ArtifactError(f"{path} is missing: train again, or copy the whole artifact")
+            if sha256(path) != expected:
+                raise ArtifactError(f"{path} is damaged (SHA-256 differs): train or copy it again")
+        items = ItemVectors.load(directory)
+        if items.vectors.shape[1] != manifest.dimensions:
+            raise ArtifactError(
+                f"{directory}: item vectors have {items.vectors.shape[1]} dimensions, its manifest "
+                f"says {manifest.dimensions}: train again"
+            )
+        return cls(directory, manifest, items)
+
+    @property
+    def index_directory(self) -> Path:
+        """Where the embedded index of these vectors is."""
+        return self.directory / INDEX
+
+    def user_vectors(self, states: Sequence[UserState]) -> Floats:
+        """f32[len(states), d], L2-normalised: what each user would choose next."""
+        return self.embed_users(from_states(states, self.items.rows))
+
+    def embed_users(self, inputs: TowerInputs) -> Floats:
+        """f32[B, d], L2-normalised."""
+        vectors: Floats = self._user_tower.run(None, inputs._asdict())[0]
+        return vectors
+
+    def item_vectors_for(self, movies: Sequence[Content]) -> Floats:
+        """f32[len(movies), d], L2-normalised, of movies that the model was not trained on."""
+        inputs = {
+            "index": np.full(len(movies), PADDING, np.int64),
+            "features": movie_features(movies, self.manifest.genres),
+        }
+        vectors: Floats = self._item_tower.run(None, inputs)[0]
+        return vectors
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of an artifact that this code can serve. Raises ArtifactError."""
+    path = directory / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ArtifactError(
+            f"no whole model artifact in {directory} ({error}): train again"
+        ) from error
+    for what, found, expected in (
+        ("layout", manifest.layout, LAYOUT),
+        ("feature version", manifest.feature_version, FEATURE_VERSION),
+        ("history length", manifest.history, HISTORY),
+    ):
+        if found != expected:
+            raise ArtifactError(
+                f"model {manifest.version} in {directory} has {what} {found}, this code reads "
+                f"{expected}: train again with this code"
+            )
+    return manifest
+
+
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    # One user is too little work to share: handing it to other threads takes longer than doing it.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base but this
+        raise ArtifactError(f"{path} is not a tower that can be run: {error}") from error
