@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.commands import generate
+
 if TYPE_CHECKING:
     from producers.datasets import Dataset, Source
     from producers.download import Progress
     from producers.replay import Status
 
 app = typer.Typer()
-data = typer.Typer(no_args_is_help=True, help="Data sets: fetch, check.")
+data = typer.Typer(no_args_is_help=True, help="Data sets: fetch, check, make.")
 events = typer.Typer(no_args_is_help=True, help="The events on the wire.")
+data.add_typer(generate.app)
 app.add_typer(data, name="data")
 app.add_typer(events, name="events")
 
