@@ -66,7 +66,7 @@ class ItemVectors:
             version = json.loads((directory / MANIFEST).read_bytes())["version"]
             movie_ids = np.load(directory / VOCABULARY)
             vectors = np.load(directory / VECTORS)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"no whole model artifact in {directory} ({error}): train and promote again"
             ) from error

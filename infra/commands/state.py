@@ -158,9 +158,9 @@ async def _rebuild() -> None:
             f"({events / seconds:,.0f} events/s)"
         )
         for reason, count in dead.most_common():
-            state.console.print(f"{count:,} records went to the dead letters: {reason}")
+            state.console.print(f"dead letters, {reason}: {count:,}")
         if invalid:
-            state.console.print(f"{invalid:,} invalid records of the catalogue were left out")
+            state.console.print(f"invalid records of the catalogue left out: {invalid:,}")
 
 
 async def _verify() -> int:
@@ -214,7 +214,7 @@ def _report(console: "Console", verified: list["Verified"]) -> int:
         shown.add_row(str(partition), difference.what, difference.log, difference.live)
     console.print(shown)
     console.print(
-        f"[bold red]{len(differences):,} differences[/], the first "
-        f"{min(len(differences), DIFFERENCES_SHOWN)} above: `freshet rebuild` makes it anew"
+        f"[bold red]differences: {len(differences):,}[/], of which the first are shown. "
+        "`freshet rebuild` makes the state anew"
     )
     return len(differences)
