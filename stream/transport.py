@@ -165,24 +165,28 @@ class BatchConsumer(driver.Consumer):
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         try:
             while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow.wait())
                 generation = self.app.consumer_generation_id
                 fetched, _ = await self._wait_next_records(POLL)
-                await self._hand_over(fetched or {}, generation)
+                if not await self._hand_over(fetched or {}, generation):
+                    await self._begin_anew()
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
 
-    async def _hand_over(self, fetched: RecordMap, generation: int) -> None:
+    async def _hand_over(self, fetched: RecordMap, generation: int) -> bool:
         """Give every batch to its stream and wait until all are finished.
 
-        Leaves off where a rebalance begins: it seeks, so that what is left comes again.
+        Returns False where it left something out: a rebalance came in between, and it cannot be
+        known if that was fetched before or after.
         """
         self._all_finished.clear()
         self._unfinished.clear()
         for tp, records in fetched.items():
             for first in range(0, len(records), BATCH_RECORDS):
                 if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
+                    return False
                 batch = records[first : first + BATCH_RECORDS]
                 read = self._read_offset[tp]
                 begin = batch[0].offset if read is None else min(read + 1, batch[0].offset)
@@ -192,6 +196,14 @@ class BatchConsumer(driver.Consumer):
                 await self.callback(message)
         if self._unfinished:
             await self.wait_first(self._all_finished.wait(), self.suspend_flow.wait())
+        return True
+
+    async def _begin_anew(self) -> None:
+        """Read what was left out once more. A rebalance seeks, but maybe before it was fetched."""
+        await self.wait(self.can_resume_flow.wait())
+        if self.assignment():
+            with suppress(IllegalStateError):  # the next rebalance has begun, and will seek
+                await self.perform_seek()
 
 
 async def _group_offset(_: TP) -> int | None:
