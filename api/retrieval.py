@@ -67,13 +67,7 @@ def trending(
     serving: Serving, seen: Collection[int], limit: int, *degraded: DegradedReason
 ) -> Retrieved:
     """The hottest movies, filled up with popular ones where too few are hot."""
-    candidates = []
-    for movie_id, heat in serving.trending:
-        movie = serving.movie(movie_id)
-        if movie is not None and movie_id not in seen:
-            share = 2.0 ** (heat - serving.trending[0][1])
-            candidates.append(Candidate(movie, share, "trending"))
-    del candidates[limit:]
+    candidates = list(islice(_trending(serving, seen), limit))
     taken = {candidate.movie.movie_id for candidate in candidates}
     candidates += islice(_popular(serving, taken | set(seen)), limit - len(candidates))
     return Retrieved("trending", candidates, list(degraded))
@@ -82,6 +76,13 @@ def trending(
 def popular(serving: Serving, limit: int, *degraded: DegradedReason) -> Retrieved:
     """The most rated movies of the training data: needs neither Redis nor the index."""
     return Retrieved("popular", list(islice(_popular(serving, ()), limit)), list(degraded))
+
+
+def _trending(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
+    for movie_id, heat in serving.trending:
+        movie = serving.movie(movie_id)
+        if movie is not None and movie_id not in without:
+            yield Candidate(movie, 2.0 ** (heat - serving.trending[0][1]), "trending")
 
 
 def _popular(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:

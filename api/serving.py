@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from api import metrics
+from api.schemas import MAX_LIMIT
 from stream.contracts.errors import FreshetError, StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.store import StateStore
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 Movie: TypeAlias = MovieEvent | IndexedMovie
 
 # s between two looks at what is to be served: how late a promotion or a new movie may be noticed.
-POLL: Final = 0.5
+POLL: Final = 1.0
 
 # s until a model that could not be loaded is tried again: its files may still be on their way.
 RETRY: Final = 5.0
@@ -35,9 +36,9 @@ RETRY: Final = 5.0
 # still fills an answer, and every genre and decade has some to suggest.
 POPULAR: Final = 3_000
 
-# Hottest movies kept at hand: twice what the longest answer takes, the rest is filled up with
-# popular ones.
-TRENDING: Final = 200
+# Hottest movies kept at hand, as many as the longest answer takes: whoever has seen some of them
+# gets popular ones as well. To read them takes this process 1 ms a partition.
+TRENDING: Final = MAX_LIMIT
 
 
 class ServedModel:

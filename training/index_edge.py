@@ -37,6 +37,7 @@ from qdrant_edge import (
 
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from training.index import (
+    EXACT_FROM,
     HNSW_EF,
     PAYLOAD_INDEXES,
     IndexedMovie,
@@ -97,7 +98,7 @@ class EdgeIndex:
             limit=limit + len(dropped),
             query=Query.Nearest(vector.tolist()),
             filter=Filter(must_not=[HasIdCondition(set(filtered))]) if filtered else None,
-            params=SearchParams(hnsw_ef=HNSW_EF),
+            params=SearchParams(hnsw_ef=HNSW_EF + len(filtered), exact=len(filtered) > EXACT_FROM),
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)

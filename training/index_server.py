@@ -32,6 +32,7 @@ from qdrant_client.models import (
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from training.index import (
     ALIAS,
+    EXACT_FROM,
     HNSW_EF,
     PAYLOAD_INDEXES,
     IndexedMovie,
@@ -84,7 +85,9 @@ class ServerIndex:
                 query_filter=(
                     Filter(must_not=[HasIdCondition(has_id=list(filtered))]) if filtered else None
                 ),
-                search_params=SearchParams(hnsw_ef=HNSW_EF),
+                search_params=SearchParams(
+                    hnsw_ef=HNSW_EF + len(filtered), exact=len(filtered) > EXACT_FROM
+                ),
                 with_payload=False,
             ).points
         hits = [(int(hit.id), hit.score) for hit in found]
