@@ -7,6 +7,8 @@ server that the environment configures is never touched.
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -17,6 +19,11 @@ from infra.apache import apache
 from infra.supervisor import Supervisor
 from stream.contracts.errors import ConfigurationError
 from stream.contracts.topics import Topics
+
+# The fixtures that need these import them: all other tests start a second sooner.
+if TYPE_CHECKING:
+    from tests.planted_model import Trait
+    from tests.system import System
 
 START_TIMEOUT = 60.0  # seconds; they take under one, on a machine that is not overloaded
 
@@ -69,3 +76,39 @@ def redis_url(redis_server: str) -> Iterator[str]:
 def topics() -> Topics:
     """Topic names that no other test uses."""
     return Topics(prefix=f"{uuid4().hex[:12]}.")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that need a system of several processes come last: the others fail sooner."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> "dict[Trait, Path]":
+    """A model artifact that groups movies by each trait."""
+    from tests.planted_model import write_model
+
+    home = tmp_path_factory.mktemp("artifacts")
+    found: dict[Trait, Path] = {"genre": home / "genre", "decade": home / "decade"}
+    for trait, directory in found.items():
+        write_model(directory, trait, trait)
+    return found
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("tansu", marks=pytest.mark.e2e),
+        pytest.param("apache", marks=[pytest.mark.e2e, pytest.mark.apache]),
+    ],
+)
+def system(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    models: "dict[Trait, Path]",
+) -> "Iterator[System]":
+    """The whole product on each broker, for all tests of it: each takes users of its own."""
+    from tests.system import running
+
+    with running(request.param, tmp_path_factory.mktemp("home"), models) as system:
+        yield system

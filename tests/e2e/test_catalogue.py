@@ -1,0 +1,38 @@
+"""A movie that the catalogue does not know yet: kept in the state, and used once it is known."""
+
+import time
+
+from stream.contracts.events import encode
+from tests.planted_model import Movie
+from tests.system import Outgoing, System, eventually, rating
+
+
+def test_a_movie_that_is_rated_before_it_is_known(system: System) -> None:
+    newest = system.user()  # an id nobody has is as good for a movie
+    movie = Movie(1_000_000 + newest, "Late Arrival", "Drama", 2005)
+    before = system.metric("freshet_unknown_movies_total")
+    fans = system.users(80)
+    now = int(time.time() * 1000)
+    events = [rating(user, movie.movie_id, 5.0, now) for user in fans]
+    system.produce(
+        system.topics.ratings,
+        *(Outgoing(b"%d" % event.user_id, encode(event)) for event in events),
+    )
+
+    system.assert_applied(dict.fromkeys(fans, 1))
+    records = system.records(fans)
+    assert {int(it.state.movie_ids()[0]) for it in records.values()} == {movie.movie_id}
+    assert system.metric("freshet_unknown_movies_total") == before + len(fans)
+    stranger = system.user()
+    assert system.post(stranger, (movie.movie_id, 4.0)).status_code == 404
+    assert movie.movie_id not in trending(system, stranger)
+
+    system.publish_movies([movie])
+
+    eventually(lambda: movie.movie_id in trending(system, stranger))
+    position = system.rate(stranger, (movie.movie_id, 4.0))
+    system.recommend_after(stranger, position)
+
+
+def trending(system: System, stranger: int) -> list[int]:
+    return [item["movie_id"] for item in system.recommend(stranger, limit=100)["items"]]

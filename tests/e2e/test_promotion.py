@@ -1,0 +1,41 @@
+"""A promotion while people ask: nobody notices, and no answer mixes two models."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+from tests.planted_model import BY_ID
+from tests.system import System, eventually
+from tests.traffic import Readers
+from training.index import collection_name
+
+
+def test_promotion_while_people_ask(system: System) -> None:
+    tower, loved = system.fan("genre")
+    pooled, _ = system.fan("genre", number=2)
+
+    with Readers(system, [tower, pooled]) as readers:
+        readers.wait_for_more(10)
+        for version in ("decade", "genre"):
+            system.promote(version)
+            eventually(lambda: system.recommend(tower)["model_version"], version.__eq__)
+            readers.wait_for_more(10)
+
+    answers = [answer.json() for answer in readers.answers if answer.status_code == 200]
+    assert len(answers) == len(readers.answers)
+    versions = [answer["model_version"] for answer in answers]
+    changes = [new for old, new in pairwise(versions) if new != old]
+    assert (versions[0], changes) == ("genre", ["decade", "genre"])
+    groups = defaultdict(set)
+    for answer in answers:
+        version, items = answer["model_version"], answer["items"]
+        assert answer["index"] == collection_name(version)
+        assert len(items) == 10
+        groups[answer["strategy"], version] |= {
+            BY_ID[item["movie_id"]].group(version) for item in items
+        }
+    # Each version, by either strategy, recommends what is like what they love in its own way.
+    assert groups == {
+        (strategy, version): {loved[0].group(version)}
+        for strategy in ("two_tower", "cold_start")
+        for version in ("genre", "decade")
+    }

@@ -1,0 +1,164 @@
+"""A catalogue and models whose right answers are known: nothing is trained.
+
+Every movie has one genre and one decade. A model sees one of the two: to someone who likes movies
+of one group it recommends that group, so that an answer shows which model it came from, and one
+put together from two models shows that too.
+"""
+
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from stream.coldstart import INDIFFERENT, MANIFEST, RECENCY, VECTORS, VOCABULARY
+from stream.features import FEATURE_VERSION
+from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
+from training.index import IndexedMovie
+from training.index_edge import build_edge_index
+from training.tower_inputs import HISTORY, USER_FEATURES
+
+Trait: TypeAlias = Literal["genre", "decade"]
+
+GENRES: Final = ("Comedy", "Drama", "Horror", "Musical", "Romance", "Western")
+DECADES: Final = (1950, 1960, 1970, 1980, 1990, 2000)
+MOVIES: Final = 288  # eight of every genre and decade
+DIMENSIONS: Final = 16
+SPREAD: Final = 0.2  # length of what is a movie's own in its vector; the rest is its group's
+
+OPSET: Final = 17
+
+
+class Movie(NamedTuple):
+    movie_id: int
+    title: str
+    genre: str
+    year: int
+
+    def group(self, trait: Trait) -> str | int:
+        return self.genre if trait == "genre" else self.year // 10 * 10
+
+
+CATALOGUE: Final = tuple(
+    Movie(
+        movie_id=10 + 7 * i,
+        title=f"Movie {i}",
+        genre=GENRES[i % 6],
+        year=DECADES[i // 6 % 6] + i % 10,
+    )
+    for i in range(MOVIES)
+)
+BY_ID: Final = {movie.movie_id: movie for movie in CATALOGUE}
+
+
+def write_model(directory: Path, version: str, trait: Trait) -> None:
+    """Write a whole artifact that groups movies by `trait`; `directory` must be missing."""
+    directory.mkdir(parents=True)
+    vectors = _vectors(trait)
+    np.save(directory / VOCABULARY, np.array(list(BY_ID), np.uint32))
+    np.save(directory / VECTORS, vectors)
+    onnx.save(_user_tower(vectors), directory / USER_TOWER)
+    onnx.save(_item_tower(vectors), directory / ITEM_TOWER)
+    movies = [
+        IndexedMovie(
+            movie_id=movie.movie_id,
+            title=movie.title,
+            genres=(movie.genre,),
+            year=movie.year,
+            popularity=MOVIES - i,
+        )
+        for i, movie in enumerate(CATALOGUE)
+    ]
+    build_edge_index(directory / INDEX, movies, vectors)
+    manifest = Manifest(
+        layout=LAYOUT,
+        version=version,
+        feature_version=FEATURE_VERSION,
+        created_at="2026-01-01T00:00:00+00:00",
+        dimensions=DIMENSIONS,
+        history=HISTORY,
+        genres=GENRES,
+        data_hash="planted",
+        config={},
+        metrics={},
+        files={
+            str(path.relative_to(directory)): sha256(path)
+            for path in directory.rglob("*")
+            if path.is_file()
+        },
+    )
+    (directory / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+
+
+def _vectors(trait: Trait) -> npt.NDArray[np.float32]:
+    """f32[MOVIES, DIMENSIONS], L2-normalised: an axis for each group, and noise."""
+    groups = sorted({movie.group(trait) for movie in CATALOGUE}, key=str)
+    noise = np.random.default_rng(len(trait)).normal(size=(MOVIES, DIMENSIONS))
+    vectors = SPREAD * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    for row, movie in zip(vectors, CATALOGUE, strict=True):
+        row[groups.index(movie.group(trait))] += 1
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32)
+
+
+def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
+    """The history's vectors, weighted by liking and recency, summed and normalised."""
+    constants = {
+        "table": np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors]),
+        "indifferent": np.float32(INDIFFERENT),
+        "decay": RECENCY ** np.arange(HISTORY, dtype=np.float32),
+        "last": np.array([-1], np.int64),
+        "second": np.array([1], np.int64),
+        "tiny": np.float32(1e-9),
+    }
+    nodes = [
+        helper.make_node("Gather", ["table", "history"], ["rated"]),
+        helper.make_node("Sub", ["ratings", "indifferent"], ["liking"]),
+        helper.make_node("Mul", ["liking", "decay"], ["weight"]),
+        helper.make_node("Unsqueeze", ["weight", "last"], ["column"]),
+        helper.make_node("Mul", ["rated", "column"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "second"], ["sum"], keepdims=0),
+        helper.make_node("ReduceL2", ["sum"], ["norm"], axes=[1], keepdims=1),
+        helper.make_node("Max", ["norm", "tiny"], ["length"]),
+        helper.make_node("Div", ["sum", "length"], ["vector"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("history", TensorProto.INT64, ["users", HISTORY]),
+        helper.make_tensor_value_info("ratings", TensorProto.FLOAT, ["users", HISTORY]),
+        helper.make_tensor_value_info("ages", TensorProto.FLOAT, ["users", HISTORY]),
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["users", USER_FEATURES]),
+    ]
+    return _model("user_tower", nodes, inputs, constants, "users")
+
+
+def _item_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
+    nodes = [helper.make_node("Gather", ["table", "index"], ["vector"])]
+    inputs = [
+        helper.make_tensor_value_info("index", TensorProto.INT64, ["movies"]),
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["movies", len(GENRES) + 5]),
+    ]
+    table = np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors])
+    return _model("item_tower", nodes, inputs, {"table": table}, "movies")
+
+
+def _model(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    constants: dict[str, npt.NDArray[np.generic] | np.float32],
+    rows: str,
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        inputs,
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, [rows, DIMENSIONS])],
+        [numpy_helper.from_array(np.asarray(v, order="C"), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    model.ir_version = 10  # ONNX Runtime lags behind what the onnx package writes by default
+    onnx.checker.check_model(model)
+    return model
