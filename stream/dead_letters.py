@@ -25,6 +25,9 @@ TIMEOUT: Final = 30.0
 # changes nothing, for a rating replaces itself.
 CHUNK: Final = 200
 
+# ms that the broker waits for more at the end of the topic; by default 500.
+FETCH_WAIT: Final = 20
+
 _SENT_BACK: Final = "sent-back"
 _REASON: Final = "reason"
 
@@ -161,6 +164,7 @@ def _read(config: Mapping[str, str], topic: str, timeout: float) -> Iterator[Mes
             group_id="freshet-dead-letters",  # required, and never joined
             enable_auto_commit=False,
             enable_partition_eof=True,
+            fetch_wait_max_ms=FETCH_WAIT,
         )
     )
     try:

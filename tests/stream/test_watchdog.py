@@ -1,0 +1,53 @@
+"""A partition stands still when it is behind and has been at one place for longer than patience."""
+
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.watchdog import Mark, Watchdog
+
+HERE, THERE = TP("ratings", 0), TP("ratings", 1)
+
+
+def test_a_partition_that_stands_still_is_named_once_patience_is_over() -> None:
+    watchdog = Watchdog(patience=10)
+    standing, moving = Mark(True, 5), 0
+    for now in range(0, 11, 2):
+        moving += 1
+        marks = {HERE: standing, THERE: Mark(True, moving)}
+        assert watchdog.stalled(marks, now) == []
+    assert watchdog.stalled({HERE: standing, THERE: Mark(True, moving + 1)}, 11) == [HERE]
+
+
+def test_nothing_to_do_is_not_standing_still() -> None:
+    watchdog = Watchdog(patience=10)
+    watchdog.stalled({HERE: Mark(False, 5)}, 0)
+    assert watchdog.stalled({HERE: Mark(False, 5)}, 1000) == []
+    # What arrives after a quiet time has all the patience from then on.
+    assert watchdog.stalled({HERE: Mark(True, 5)}, 1001) == []
+    assert watchdog.stalled({HERE: Mark(True, 5)}, 1011) == []
+    assert watchdog.stalled({HERE: Mark(True, 5)}, 1012) == [HERE]
+
+
+def test_a_partition_that_was_away_begins_anew() -> None:
+    watchdog = Watchdog(patience=10)
+    watchdog.stalled({HERE: Mark(True, 5)}, 0)
+    watchdog.stalled({}, 8)
+    assert watchdog.stalled({HERE: Mark(True, 5)}, 12) == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(1, 5)), max_size=30))
+def test_agrees_with_a_look_at_the_whole_history(steps: list[tuple[bool, int, int]]) -> None:
+    patience = 7
+    watchdog = Watchdog(patience)
+    now, history = 0, []
+    for behind, at, passed in steps:
+        now += passed
+        history.append((now, Mark(behind, at)))
+        same = now
+        for when, mark in reversed(history):
+            if mark != Mark(behind, at):
+                break
+            same = when
+        expected = [HERE] if behind and now - same > patience else []
+        assert watchdog.stalled({HERE: Mark(behind, at)}, now) == expected
