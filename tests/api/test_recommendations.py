@@ -12,6 +12,7 @@ from api.retrieval import retrieve
 from api.schemas import Recommendations
 from api.serving import Serving
 from stream.contracts import keys
+from stream.contracts.errors import ArtifactError
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState
@@ -264,6 +265,18 @@ class TestDegrades:
         assert answer["strategy"] == "trending"
         assert answer["degraded"] == ["index_unavailable"]
         assert not set(ids(answer)) & {1, 2, 3, 4, 5}
+
+    async def test_without_a_tower_that_works_to_trending(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(states: object) -> None:
+            raise ArtifactError("the tower is told to fail")
+
+        await world.rate(USER, 1, 2, 3, 4, 5)
+        assert world.watcher.current.model is not None
+        monkeypatch.setattr(world.watcher.current.model.artifact, "user_vectors", broken)
+        answer = await world.get(USER)
+        assert (answer["strategy"], answer["degraded"]) == ("trending", ["model_unavailable"])
 
     async def test_with_nothing_at_all_says_so(self, empty_world: World) -> None:
         for failing in (False, True):
