@@ -28,7 +28,7 @@ def retrying(seconds: float = GIVE_UP) -> AsyncRetrying:
     """Repeats a call that raises Unavailable; after `seconds` of that, raises it."""
     return AsyncRetrying(
         retry=retry_if_exception_type(Unavailable),
-        wait=wait_exponential_jitter(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+        wait=wait_exponential_jitter(multiplier=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT),
         stop=stop_after_delay(seconds),
         before_sleep=before_sleep_log(logger, logging.WARNING),
         reraise=True,
