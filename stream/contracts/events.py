@@ -35,7 +35,10 @@ Millis = Annotated[int, msgspec.Meta(ge=EARLIEST_EVENT_TIME, le=4_294_967_295_00
 Source: TypeAlias = Literal["replay", "api", "onboarding"]
 
 
-class RatingEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rating"):
+# gc=False: it refers to nothing that could refer back, and there are very many of them.
+class RatingEvent(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="rating"
+):
     """A person rated a movie. Topic `ratings`, key = the user id in decimal ASCII."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
