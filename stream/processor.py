@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from stream.coldstart import ItemVectors
-from stream.contracts.errors import BrokerUnavailable, InvalidEvent
+from stream.contracts.errors import InvalidEvent, TopicRecreated
 from stream.contracts.events import RatingEvent, decode_rating
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
@@ -122,7 +122,8 @@ class Processor:
         """Apply what the log delivered, in its order; returns once it is committed.
 
         Raises StoreUnavailable or BrokerUnavailable with nothing lost or doubled: process the same
-        records again, here or in another worker.
+        records again, here or in another worker. Raises TopicRecreated where they may be of a topic
+        that is no more: resume.
         """
         if not records:
             return Outcome()
@@ -192,7 +193,7 @@ class Processor:
     async def _make_sure_of_topic(self, partition: int) -> None:
         topic_id = await self._log.topic_id()
         if self._topic_ids.setdefault(partition, topic_id) != topic_id:
-            raise BrokerUnavailable(
+            raise TopicRecreated(
                 f"topic {self._topic} was deleted and created again: resume partition {partition}, "
                 "as a worker that is started again does"
             )

@@ -4,6 +4,7 @@ FreshetError
 ├── ConfigurationError      a setting or an option is wrong; nothing was started
 ├── DatasetError            a data set is missing, damaged or too dirty to use
 ├── InvalidEvent            a message breaks its contract; `reason` says how, in one word
+├── TopicRecreated          the log is not the one that it was: start again from its beginning
 ├── ArtifactError           a model artifact is missing, half written or does not fit this code
 ├── Stalled                 a worker has something to do and does not get on: restart it
 └── Unavailable             a service did not answer in time; trying again may help
@@ -39,6 +40,10 @@ class InvalidEvent(FreshetError):  # noqa: N818 - it describes the event, as the
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class TopicRecreated(FreshetError):  # noqa: N818 - it says what happened
+    pass
 
 
 class ArtifactError(FreshetError):

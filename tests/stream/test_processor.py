@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.coldstart import ItemVectors
-from stream.contracts.errors import BrokerUnavailable, StoreUnavailable, Unavailable
+from stream.contracts.errors import StoreUnavailable, TopicRecreated
 from stream.log import Record
 from stream.processor import Processor
 from stream.redis_store import RedisStore
@@ -93,7 +93,7 @@ class History:
         """A worker that fails is started again."""
         try:
             await self.workers[worker].process(PARTITION, batch)
-        except Unavailable:
+        except (StoreUnavailable, TopicRecreated):
             await self.restart(worker)
 
     async def restart(self, worker: int) -> None:
@@ -253,7 +253,7 @@ async def test_records_of_a_topic_that_is_no_more_are_refused_until_the_worker_r
     await worker.process(PARTITION, old[:3])
     world.recreate_topic("second", plain_log(9))
     for batch in (old[:2], old[:2], [e.record for e in world.entries[:2]]):
-        with pytest.raises(BrokerUnavailable, match="deleted and created again"):
+        with pytest.raises(TopicRecreated, match="deleted and created again"):
             await worker.process(PARTITION, batch)
     assert await worker.resume(PARTITION) == 0
     await worker.process(PARTITION, [e.record for e in world.entries])
