@@ -23,6 +23,7 @@ from stream.contracts.topics import LIBRDKAFKA_PARTITIONER
 
 POLL: Final = 0.1  # s: how long one wait for delivery reports blocks
 ROOM: Final = 0.01  # s: how long to wait for room in a full queue, about 5,000 messages' time
+PATIENCE: Final = 30.0  # s without an acknowledgement, which a broker's restart may well take
 HESITATION: Final = 1.0  # s without an acknowledgement that nobody need hear of
 
 _IDEMPOTENT: Final = {
@@ -182,7 +183,7 @@ class BulkPublisher:
         patience: seconds without any acknowledgement after which to give up.
     """
 
-    def __init__(self, config: Mapping[str, str], patience: float = 30.0) -> None:
+    def __init__(self, config: Mapping[str, str], patience: float = PATIENCE) -> None:
         self._connection = Connection(config)
         self._producer = Producer(
             {"on_delivery": self._report}

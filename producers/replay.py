@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from producers.admin import partition_count
 from producers.pace import Pace
-from producers.publisher import BulkPublisher
+from producers.publisher import PATIENCE, BulkPublisher
 from producers.resume import last_sequences
 from producers.tables import RATINGS, to_arrow
 from stream.contracts.events import MovieEvent, RatingEvent, encode
@@ -62,6 +62,7 @@ def replay(
     pace: Pace = Pace(),  # noqa: B008 - frozen
     laps: int | None = 1,
     on_progress: Callable[[Status], None] = lambda _: None,
+    patience: float = PATIENCE,
 ) -> int:
     """Publish ratings and wait until the broker has them all.
 
@@ -75,6 +76,7 @@ def replay(
         pace: how fast.
         laps: how often; None for ever.
         on_progress: told several times a second.
+        patience: seconds without any answer of the broker after which to give up.
 
     Returns:
         How many events this call published.
@@ -90,12 +92,13 @@ def replay(
     partitions = partition_count(config, topics.ratings)
     columns = [column.to_numpy() for column in ratings.select(RATINGS.names).columns]
     columns.append(_partitions(columns[0], partitions))
-    last = np.array(last_sequences(config, topics.ratings, partitions, run))[columns[-1]]
+    ends = last_sequences(config, topics.ratings, partitions, run, patience)
+    last = np.array(ends)[columns[-1]]
     before = int(np.maximum((last - row) // rows + 1, 0).sum())
-    with BulkPublisher(config) as publisher:
+    with BulkPublisher(config, patience) as publisher:
 
-        def look(patience: float) -> None:
-            publisher.poll(patience)
+        def look(timeout: float) -> None:
+            publisher.poll(timeout)
             total = None if laps is None else laps * rows
             done = before + publisher.acknowledged
             on_progress(Status(done, total, publisher.waiting, publisher.trouble))

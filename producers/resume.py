@@ -7,33 +7,49 @@ from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from producers.connection import Connection
 
 FIRST_LOOK: Final = 2_000  # records at the end of each partition; a replay alone ends with its own
-GROWTH: Final = 8  # how much more each further look takes in
+GROWTH: Final = 8  # how many times more each further look takes in
 BATCH: Final = 5_000  # records handed over at a time
-SILENCE: Final = 30.0  # s without an answer before the broker counts as down
+WAIT: Final = 0.1  # s for a batch to fill
 
 # s: what a killed process had handed to the network may be appended after we looked. The end of
 # the log must have stood still for this long.
 SETTLED: Final = 1.0
 
 
-def last_sequences(config: Mapping[str, str], topic: str, partitions: int, run: str) -> list[int]:
+def last_sequences(
+    config: Mapping[str, str], topic: str, partitions: int, run: str, patience: float
+) -> list[int]:
     """For each partition the sequence number of the run's last event in it, -1 where there is none.
 
     Events of others may stand between and behind. Reads backwards in growing steps, so a run that
     has not begun costs reading the whole log once.
 
-    Raises BrokerUnavailable, or ConfigurationError where the broker refuses us.
+    Args:
+        config: `Settings.librdkafka()`.
+        topic: the log.
+        partitions: how many it has.
+        run: what the run's event ids begin with, before the colon.
+        patience: seconds without an answer after which to give up.
+
+    Raises:
+        BrokerUnavailable: no answer.
+        ConfigurationError: the broker refuses us.
     """
-    found = _look(config, topic, partitions, run)
-    while max(found) >= 0:
-        time.sleep(SETTLED)
-        before, found = found, _look(config, topic, partitions, run)
-        if found == before:
-            break
+    reader = _Reader(config, topic, run, patience)
+    try:
+        found = reader.look(partitions)
+        settled = max(found) < 0
+        while not settled:
+            time.sleep(SETTLED)
+            before, found = found, reader.look(partitions)
+            settled = found == before
+    finally:
+        reader.close()
     return found
 
 
@@ -51,68 +67,88 @@ class _Range:
         self.start = max(self.first, self.start - records)
 
 
-def _look(config: Mapping[str, str], topic: str, partitions: int, run: str) -> list[int]:
-    connection = Connection(config)
-    consumer = Consumer(
-        connection.config(
-            group_id="freshet-replay",  # required, never joined
-            enable_auto_commit=False,
-            enable_partition_eof=True,
-            auto_offset_reset="earliest",
-            fetch_wait_max_ms=20,
-        )
-    )
-    try:
-        ranges = {}
-        for partition in range(partitions):
-            first, end = consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=SILENCE
+class _Reader:
+    def __init__(self, config: Mapping[str, str], topic: str, run: str, patience: float) -> None:
+        self._connection = Connection(config)
+        self._consumer = Consumer(
+            self._connection.config(
+                group_id="freshet-replay",  # required, never joined
+                enable_auto_commit=False,
+                enable_partition_eof=True,
+                auto_offset_reset="earliest",
+                fetch_wait_max_ms=20,
             )
-            # A broker may answer with an earlier end than the real one. Reading goes on to the
-            # real one, so that does no harm.
-            ranges[partition] = _Range(first, max(first, end - FIRST_LOOK), None)
-        step = FIRST_LOOK
-        pending = ranges
-        while pending:
-            _read(connection, consumer, topic, pending, run)
-            pending = {p: r for p, r in pending.items() if r.found < 0 and r.start > r.first}
-            step *= GROWTH
-            for unresolved in pending.values():
-                unresolved.back(step)
-    except KafkaException as error:
-        consumer.poll(0)
-        raise connection.failure(f"reading topic {topic}", error.args[0]) from error
-    finally:
-        consumer.close()
-    return [ranges[partition].found for partition in range(partitions)]
+        )
+        self._topic = topic
+        self._pattern = re.compile(rb'"event_id":"%s:(\d+)"' % re.escape(run.encode()))
+        self._patience = patience
+
+    def look(self, partitions: int) -> list[int]:
+        """As `last_sequences`, of this moment."""
+        try:
+            ranges = {partition: self._end(partition) for partition in range(partitions)}
+            step, pending = FIRST_LOOK, ranges
+            while pending:
+                self._read(pending)
+                pending = {p: r for p, r in pending.items() if r.found < 0 and r.start > r.first}
+                step *= GROWTH
+                for unresolved in pending.values():
+                    unresolved.back(step)
+        except KafkaException as error:
+            self._consumer.poll(0)
+            what = f"reading topic {self._topic}"
+            raise self._connection.failure(what, error.args[0]) from error
+        return [part.found for part in ranges.values()]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _end(self, partition: int) -> _Range:
+        """The last records. A broker may name too early an end, but reading goes on to the real."""
+        asking = Retrying(
+            retry=retry_if_exception(_unsettled),
+            wait=wait_exponential(multiplier=0.02, max=0.5),
+            stop=stop_after_delay(self._patience),
+            reraise=True,
+        )
+        here = TopicPartition(self._topic, partition)
+        first, end = asking(self._consumer.get_watermark_offsets, here, timeout=self._patience)
+        return _Range(first, max(first, end - FIRST_LOOK), None)
+
+    def _read(self, ranges: dict[int, _Range]) -> None:
+        """Read the ranges through and note the last of the run's events in each."""
+        self._consumer.assign([TopicPartition(self._topic, p, r.start) for p, r in ranges.items()])
+        unread = set(ranges)
+        heard = time.monotonic()
+        while unread:
+            messages = self._consumer.consume(BATCH, timeout=WAIT)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self._patience:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            for message in messages:
+                partition = message.partition() or 0
+                if self._note(message, ranges[partition]):
+                    unread.discard(partition)
+
+    def _note(self, message: Message, part: _Range) -> bool:
+        """Whether the range is read through."""
+        error = message.error()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            return True
+        if part.stop is not None and (message.offset() or 0) >= part.stop:
+            return True
+        if match := self._pattern.search(message.value() or b""):
+            part.found = int(match[1])
+        return False
 
 
-def _read(
-    connection: Connection, consumer: Consumer, topic: str, ranges: dict[int, _Range], run: str
-) -> None:
-    """Read the ranges through and note the last of the run's events in each."""
-    pattern = re.compile(rb'"event_id":"%s:(\d+)"' % re.escape(run.encode()))
-    consumer.assign([TopicPartition(topic, p, r.start) for p, r in ranges.items()])
-    unread = set(ranges)
-    heard = time.monotonic()
-    while unread:
-        messages = consumer.consume(BATCH, timeout=0.1)
-        if messages:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > SILENCE:
-            raise connection.failure(f"reading topic {topic}", KafkaError(KafkaError._TIMED_OUT))
-        for message in messages:
-            _note(message, ranges, unread, pattern)
-
-
-def _note(
-    message: Message, ranges: dict[int, _Range], unread: set[int], pattern: re.Pattern[bytes]
-) -> None:
-    partition, offset, error = message.partition() or 0, message.offset() or 0, message.error()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        raise KafkaException(error)
-    part = ranges[partition]
-    if error is not None or (part.stop is not None and offset >= part.stop):
-        unread.discard(partition)
-    elif match := pattern.search(message.value() or b""):
-        part.found = int(match[1])
+def _unsettled(error: BaseException) -> bool:
+    """Whether the broker is still about to lead the partition, as after the topic's creation."""
+    return isinstance(error, KafkaException) and error.args[0].code() in {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
