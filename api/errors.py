@@ -26,12 +26,21 @@ _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 
 class ProblemError(Exception):
-    """Ends a request with this problem."""
+    """Ends a request with this problem.
+
+    Args:
+        status: of the answer.
+        kind: the problem's own name; None where the status says it all.
+        title: the same for every problem of the kind.
+        detail: what was wrong this time, and what to do.
+        errors: the parts of the request that are wrong.
+        headers: of the answer.
+    """
 
     def __init__(
         self,
         status: HTTPStatus,
-        kind: str,
+        kind: str | None,
         title: str,
         detail: str,
         errors: Sequence[FieldError] = (),
@@ -39,7 +48,7 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         self.problem = Problem(
-            type=f"urn:freshet:{kind}",
+            type=f"urn:freshet:{kind}" if kind else "about:blank",
             title=title,
             status=status,
             detail=detail,
@@ -110,13 +119,7 @@ async def _validation(request: Request, error: Exception) -> Response:
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    return ProblemError(
-        status,
-        status.name.lower().replace("_", "-"),
-        status.phrase,
-        error.detail,
-        headers=error.headers,
-    ).response()
+    return ProblemError(status, None, status.phrase, error.detail, headers=error.headers).response()
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:

@@ -96,6 +96,9 @@ def _popular(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
 
 
 def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] | None:
+    """What the user tower makes of the history, None where it knows none of the movies."""
+    if (model.artifact.items.rows(record.state.movie_ids()) < 0).all():
+        return None
     vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
     return vector
 

@@ -265,7 +265,10 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request failed (RFC 9457). `type` is a stable name of the kind of problem."""
+    """Why a request failed (RFC 9457).
+
+    `type` is a stable name of the kind of problem, ``about:blank`` where the status says it all.
+    """
 
     model_config = _answer(
         {

@@ -95,7 +95,7 @@ class TestErrors:
 
     async def test_no_such_path(self, world: World) -> None:
         problem = await self.problem(await world.client.get("/nowhere"))
-        assert (problem.status, problem.type) == (404, "urn:freshet:not-found")
+        assert (problem.status, problem.type) == (404, "about:blank")
 
     async def test_wrong_method(self, world: World) -> None:
         answer = await world.client.get("/api/v1/ratings")
