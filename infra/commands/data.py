@@ -60,7 +60,7 @@ def check(
     from rich.console import Console
     from rich.table import Table
 
-    loaded = _load(dataset, data_dir, movies, lenient)
+    loaded = load_dataset(dataset, data_dir, movies, lenient)
     console = Console()
     console.print(f"{loaded.source.name}: {loaded.source.origin}", highlight=False, markup=False)
     times = loaded.ratings["timestamp"].to_numpy()
@@ -118,10 +118,10 @@ def replay(
     settings = load_settings()
     config, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
     pace, chosen = Pace.parse(speed, rate), parse_users(users)
-    loaded = _load(dataset, data_dir, movies, lenient)
+    loaded = load_dataset(dataset, data_dir, movies, lenient)
     ensure_topics(config, topics, settings.kafka_partitions, settings.kafka_replication)
     publish_movies(loaded.movies, config, topics)
-    ratings = select(loaded.ratings, _millis(start), _millis(until), chosen)
+    ratings = select(loaded.ratings, millis(start), millis(until), chosen)
     laps = None if loop else 1
     with _replay_progress() as on_progress:
         published = run(ratings, config, topics, pace=pace, laps=laps, on_progress=on_progress)
@@ -164,7 +164,8 @@ def parse_users(text: str) -> list[range]:
     return chosen
 
 
-def _millis(time: datetime | None) -> int | None:
+def millis(time: datetime | None) -> int | None:
+    """A time given without zone, which is UTC, in ms since the epoch."""
     return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1000)
 
 
@@ -184,7 +185,10 @@ def _find(dataset: str, data_dir: Path | None, movies: Path | None) -> "Source":
         )
 
 
-def _load(dataset: str, data_dir: Path | None, movies: Path | None, lenient: bool) -> "Dataset":
+def load_dataset(
+    dataset: str, data_dir: Path | None, movies: Path | None, lenient: bool
+) -> "Dataset":
+    """Find and read a data set as every command does. Raises DatasetError."""
     from producers.datasets import load
 
     return load(_find(dataset, data_dir, movies), lenient)
@@ -196,9 +200,18 @@ def _download_progress() -> "Iterator[Progress]":
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("downloading", visible=False)
-        yield lambda here, total: bar.update(task, completed=here, total=total, visible=True)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("downloading")
+
+    def show(here: int, total: int | None) -> None:
+        bar.start()  # not before there is something to download
+        bar.update(task, completed=here, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
