@@ -5,6 +5,7 @@ server that the environment configures is never touched.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -90,8 +91,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> "dict[Trait, Path]":
 
     home = tmp_path_factory.mktemp("artifacts")
     found: dict[Trait, Path] = {"genre": home / "genre", "decade": home / "decade"}
-    for trait, directory in found.items():
-        write_model(directory, trait, trait)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write_model, found.values(), found, found))
     return found
 
 

@@ -69,8 +69,8 @@ class Load(_Background):
         produced: how many of each user; complete, and acknowledged by the broker, after the block.
     """
 
-    RATE: Final = 2_000
-    PULSE: Final = 40  # ratings at once
+    RATE: Final = 1_000
+    PULSE: Final = 20  # ratings at once
 
     def __init__(self, system: System, users: Sequence[int]) -> None:
         super().__init__()
@@ -100,6 +100,8 @@ class Readers(_Background):
         answers: all of them, in order.
     """
 
+    PAUSE: Final = 0.01  # seconds after each: enough requests to meet every moment of a change
+
     def __init__(self, system: System, users: Sequence[int]) -> None:
         super().__init__()
         self._api = httpx.Client(base_url=system.stack.api_url, timeout=DEADLINE)
@@ -108,6 +110,7 @@ class Readers(_Background):
 
     def step(self) -> None:
         self.answers.append(self._api.get(f"/api/v1/recommendations/{next(self._users)}"))
+        self._stop.wait(self.PAUSE)
 
     def finish(self) -> None:
         self._api.close()

@@ -5,11 +5,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from infra import services
 from tests.planted_model import CATALOGUE
 from tests.system import System, eventually
 
 MOVIE = CATALOGUE[0].movie_id
+
+# What has nothing to do with the broker.
+only_tansu = pytest.mark.parametrize(
+    "system", [pytest.param("tansu", marks=pytest.mark.e2e)], indirect=True
+)
 
 
 @contextmanager
@@ -57,6 +64,7 @@ def test_the_broker_hangs(system: System) -> None:
     system.freshet("verify")
 
 
+@only_tansu
 def test_no_model_can_be_loaded(system: System) -> None:
     user, loved = system.fan("genre")
     nowhere = f"http://127.0.0.1:{services.free_port()}"
@@ -74,6 +82,7 @@ def test_no_model_can_be_loaded(system: System) -> None:
     assert rated.isdisjoint(item["movie_id"] for item in answer["items"])
 
 
+@only_tansu
 def test_nothing_is_there(system: System) -> None:
     nowhere = f"127.0.0.1:{services.free_port()}"
     with system.another_api(redis_url=f"redis://{nowhere}", kafka_bootstrap_servers=nowhere) as api:
