@@ -24,6 +24,7 @@ class Resume:
         self._store = store
         self._views = views
         self._had = {topics.movies: False, topics.models: False}
+        self._began: dict[int, int] = {}  # where, by partition of `ratings`
 
     async def start_offset(self, tp: TP) -> int | None:
         """The offset at which to begin; None: where the group left off.
@@ -33,7 +34,7 @@ class Resume:
         return await retrying()(self._start_offset, tp)
 
     async def lost(self, tps: Iterable[TP]) -> list[TP]:
-        """Those partitions of which the store has less now than this process has put there.
+        """Those partitions of which the store has less now than this process has seen there.
 
         Raises StoreUnavailable.
         """
@@ -51,14 +52,15 @@ class Resume:
 
     async def _start_offset(self, tp: TP) -> int | None:
         if tp.topic == self._topics.ratings:
-            return await self._processor.resume(tp.partition)
+            self._began[tp.partition] = await self._processor.resume(tp.partition)
+            return self._began[tp.partition]
         await self._views.refresh()
         return None if self._has()[tp.topic] else 0
 
     async def _is_behind(self, partition: int) -> bool:
-        known = self._processor.next_offset(partition)
+        known = self._processor.next_offset(partition) or self._began.get(partition, 0)
         stored = await self._store.position(partition)
-        return known is not None and (stored is None or stored.next_offset < known)
+        return known > (stored.next_offset if stored else 0)
 
     def _has(self) -> dict[str, bool]:
         return {

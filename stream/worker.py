@@ -87,18 +87,22 @@ async def _run(settings: Settings) -> None:
         logger.info("metrics and readiness on http://%s:%d", host, server.port)
         try:
             await worker.run_until(stop)
+        except Exception as error:
+            logger.critical("ending: %r", error)
+            raise
         finally:
-            _end_process_in(DRAIN)
+            _end_process_in(DRAIN, os.EX_OK if stop.is_set() else os.EX_SOFTWARE)
             await worker.close()
 
 
-def _end_process_in(seconds: float) -> None:
-    """Whatever still hangs then, a thread of the consumer for one, is not worth waiting for."""
+def _end_process_in(seconds: float, status: int) -> None:
+    """Whatever still hangs then is not worth waiting for: a service that is away, or a thread of
+    the consumer's that was told to stop before it had started."""
 
     def give_up() -> None:
-        logger.error("not drained within %g s: what is not committed will be done again", seconds)
+        logger.warning("not drained within %g s: what is not committed is done again", seconds)
         logging.shutdown()
-        os._exit(1)
+        os._exit(status)
 
     timer = Timer(seconds, give_up)
     timer.daemon = True

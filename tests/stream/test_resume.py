@@ -78,6 +78,16 @@ async def test_notices_an_emptied_store(log: MemoryLog) -> None:
     assert process.processor.next_offset(PARTITION) == 2
 
 
+async def test_notices_the_loss_of_what_others_had_put_there(log: MemoryLog) -> None:
+    store = MemoryStore()
+    await fill(Process(store, log), log)
+    successor = Process(store, log)
+    assert await successor.starts() == [2, 0, None, None]
+    assert await successor.resume.lost(ALL) == []
+    store.flush()
+    assert await successor.resume.lost(ALL) == [RATINGS, MOVIES, MODELS]
+
+
 async def test_notices_a_store_restored_from_a_snapshot(log: MemoryLog) -> None:
     store = MemoryStore()
     process = Process(store, log)
