@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from faust.types import TP
 from tenacity import Retrying, retry_if_not_result, stop_after_delay, wait_fixed
 
 from infra.settings import Settings
 from producers.admin import ensure_topics
 from producers.publisher import BulkPublisher
+from stream import worker as worker_module
 from stream.contracts import keys
+from stream.contracts.errors import Stalled
 from stream.contracts.events import MODEL_KEY, encode
 from stream.contracts.topics import Topics, partition_of
 from stream.dead_letters import read_dead_letters
@@ -26,6 +29,9 @@ from stream.features import fold
 from stream.log_reader import KafkaLog
 from stream.processor import decode
 from stream.redis_store import RedisStore
+from stream.transport import Progress
+from stream.watchdog import Watchdog
+from stream.worker import Worker
 from tests.stream.build import rating
 from tests.stream.test_agents import model, movie
 from tests.stream.world import live_state
@@ -188,6 +194,27 @@ def test_killed_emptied_and_corrupted(
     client.close()
     assert second.exit_code() == 1
     assert "ValueError" in second.log
+
+
+class StuckConsumer:
+    """Has something to do for as long as one looks."""
+
+    async def progress(self) -> dict[TP, Progress]:
+        return {TP("ratings", 3): Progress(fetched=10, end=12, unfinished=1)}
+
+
+async def test_a_partition_that_stands_still_ends_the_worker(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "Watchdog", lambda: Watchdog(patience=0))
+    worker = Worker(settings, PARTITIONS)
+    monkeypatch.setattr(Worker, "_consumer", StuckConsumer())
+    await worker._look_at_partitions()
+    sample = worker.metrics.registry.get_sample_value
+    assert sample("freshet_lag_records", {"topic": "ratings", "partition": "3"}) == 3
+    with pytest.raises(Stalled, match="ratings/3"):
+        await worker._look_at_partitions()
+    await worker.close()
 
 
 def test_told_to_stop_while_it_joins_the_group(start: Callable[[str], WorkerProcess]) -> None:
