@@ -143,7 +143,13 @@ class Processor:
         self._positions.pop(partition, None)  # others may have written since
         topic_id = self._topic_ids[partition] = await self._log.topic_id()
         stored = await self._store.position(partition)
-        return stored.next_offset if stored and stored.topic_id == topic_id else 0
+        if stored is not None and stored.topic_id == topic_id:
+            return stored.next_offset
+        if stored is not None:  # of a topic that is no more: nobody may take it for this one's
+            start = await self._start(partition, stored)
+            if await self._store.commit(partition, stored, start, Batch()) == start:
+                await self._store.drop_before(partition, start.generation)
+        return 0
 
     async def _advance(self, partition: int, records: Sequence[LogRecord], begin: int) -> Outcome:
         """Apply the log up to `begin`, then `records`, which begin there.

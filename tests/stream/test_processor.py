@@ -218,6 +218,17 @@ async def test_a_worker_resumes_where_the_state_is() -> None:
     assert await worker.resume(PARTITION) == 0
 
 
+async def test_the_state_of_a_topic_that_is_no_more_goes_without_a_new_event() -> None:
+    world = World(plain_log())
+    await world.worker().process(PARTITION, [e.record for e in world.entries])
+    world.recreate_topic("second", [])
+    assert await world.worker().resume(PARTITION) == 0
+    position = await world.store.position(PARTITION)
+    assert position is not None
+    assert (position.topic_id, position.next_offset) == ("second", 0)
+    assert await live_state(world.store) == world.straight_fold()
+
+
 async def test_a_zombie_that_commits_late_changes_nothing() -> None:
     """It has folded and is about to commit when another worker takes over and goes on."""
     world = World(plain_log())
