@@ -196,6 +196,22 @@ class System:
         self.produce(self.topics.models, Outgoing(MODEL_KEY, encode(event)))
         return event.version
 
+    def populate(self) -> None:
+        """A catalogue, something trending, and the model of genres; returns once all is served."""
+        self.publish_movies(CATALOGUE)
+        now = int(time.time() * 1000)
+        events = [
+            rating(user, movie.movie_id, event_time=now)
+            for user, movie in zip(self.users(60), CATALOGUE, strict=False)
+        ]
+        self.produce(
+            self.topics.ratings, *(Outgoing(b"%d" % it.user_id, encode(it)) for it in events)
+        )
+        version = self.promote("genre")
+        readiness = eventually(lambda: self.api.get("/readyz").json(), lambda it: bool(it["ready"]))
+        assert readiness["checks"]["model"]["detail"] == version
+        eventually(lambda: self.recommend(self.user())["items"])
+
     # The commands.
 
     def freshet(self, *arguments: str, status: int = 0) -> str:
@@ -306,7 +322,7 @@ def rating(user: int, movie: int, stars: float = 4.0, event_time: int = LONG_AGO
 
 @contextmanager
 def running(broker: Broker, home: Path, models: Mapping[Trait, Path]) -> Iterator[System]:
-    """A system with a catalogue, a history of ratings, and the model of genres."""
+    """A system on this broker, populated."""
     settings = Settings(
         home=home,
         kafka_bootstrap_servers=None,
@@ -318,17 +334,5 @@ def running(broker: Broker, home: Path, models: Mapping[Trait, Path]) -> Iterato
     with LocalStack(settings, broker, len(WORKERS), ANY_PORTS) as stack:
         system = System(stack, models)
         with system.api:
-            system.publish_movies(CATALOGUE)
-            now = int(time.time() * 1000)
-            system.produce(
-                system.topics.ratings,
-                *(
-                    Outgoing(b"%d" % user, encode(rating(user, movie.movie_id, event_time=now)))
-                    for user, movie in zip(system.users(60), CATALOGUE, strict=False)
-                ),
-            )
-            version = system.promote("genre")
-            eventually(lambda: system.api.get("/readyz").json(), lambda it: bool(it["ready"]))
-            eventually(lambda: system.recommend(system.user()), lambda it: bool(it["items"]))
-            assert system.api.get("/readyz").json()["checks"]["model"]["detail"] == version
+            system.populate()
             yield system
