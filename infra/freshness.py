@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
@@ -26,7 +27,7 @@ class Round:
 
     accepted_to_included: float
     total: float
-    recommendations: dict[str, object]
+    recommendations: dict[str, Any]
 
 
 def rate_and_ask(client: httpx.Client, user_id: int, ratings: Sequence[tuple[int, float]]) -> Round:
@@ -39,12 +40,12 @@ def rate_and_ask(client: httpx.Client, user_id: int, ratings: Sequence[tuple[int
     sent = time.perf_counter()
     posted = client.post("/api/v1/ratings", json=body)
     accepted = time.perf_counter()
-    position = _json(posted)["positions"][str(user_id)]
+    position = body_of(posted)["positions"][str(user_id)]
     answer = client.get(
         f"/api/v1/recommendations/{user_id}", params={"after": position, "wait_ms": WAIT_MS}
     )
     included = time.perf_counter()
-    recommendations = _json(answer)
+    recommendations = body_of(answer)
     if not recommendations["freshness"]["included"]:
         raise FreshetError(f"position {position} was not in the state within {WAIT_MS} ms")
     return Round((included - accepted) * 1e3, (included - sent) * 1e3, recommendations)
@@ -56,10 +57,12 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
     return {"p50": p50, "p95": p95, "p99": p99, "max": max(milliseconds)}
 
 
-def _json(response: httpx.Response) -> dict[str, object]:
+def body_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON of an answer. Raises FreshetError where it is an error."""
     if response.is_error:
         raise FreshetError(
             f"{response.request.method} {response.request.url} answered "
             f"{response.status_code}: {response.text[:300]}"
         )
-    return response.json()
+    body: dict[str, Any] = response.json()
+    return body

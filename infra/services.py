@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from random import SystemRandom
 from shutil import which
 from typing import Final
 from uuid import uuid4
@@ -28,20 +29,31 @@ from stream.contracts.errors import (
 LOOPBACK: Final = "127.0.0.1"
 
 PROBE_TIMEOUT: Final = 2.0  # seconds for one question to a server; loopback answers in 1 ms
+
+# Below those that systems give to outgoing connections: one of these could take a port that was
+# chosen among them before its server listens.
+FREE_PORTS: Final = range(10_000, 32_768)
+TRIES: Final = 100
+
 EMBEDDED_DATABASES: Final = "4096"  # one each for thousands of tests; an empty one costs nothing
 
 
 def free_port(wanted: int = 0, host: str = LOOPBACK) -> int:
-    """`wanted` if nothing listens there, else a port that the system chooses."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, wanted))
-        except OSError:
-            if not wanted:
-                raise
-            return free_port(0, host)
-        return int(probe.getsockname()[1])
+    """`wanted` if nothing listens there, else any port that is free.
+
+    Raises ConfigurationError where `host` is no address of this machine.
+    """
+    chance = SystemRandom()  # programs that start at once must not choose alike
+    for port in filter(None, (wanted, *chance.sample(FREE_PORTS, TRIES))):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                failure = error
+            else:
+                return port
+    raise ConfigurationError(f"no port of {host} can be listened on: {failure}") from failure
 
 
 def without_login(url: str) -> str:
