@@ -25,20 +25,14 @@ from infra import services
 from infra.local import ANY_PORTS, FRESHET, Broker, LocalStack
 from infra.settings import Settings
 from producers.publisher import BulkPublisher
-from stream.contracts.events import (
-    MODEL_KEY,
-    ModelEvent,
-    MovieEvent,
-    RatingEvent,
-    encode,
-    new_event_id,
-)
+from stream.contracts.events import MovieEvent, RatingEvent, encode, new_event_id
 from stream.contracts.keys import Position
 from stream.contracts.topics import LIBRDKAFKA_PARTITIONER, Topics, partition_of
 from stream.records import UserRecord
 from stream.redis_store import RedisStore
 from tests.planted_model import CATALOGUE, Movie, Trait
-from training.index import collection_name
+from training.artifact import Artifact
+from training.registry import promote
 
 PARTITIONS: Final = 4
 WORKERS: Final = ("worker-1", "worker-2")
@@ -184,17 +178,8 @@ class System:
 
     def promote(self, trait: Trait) -> str:
         """Have the model that groups movies by `trait` served; its version."""
-        now = int(time.time() * 1000)
-        event = ModelEvent(
-            event_id=new_event_id(),
-            version=trait,
-            artifact=str(self.models[trait]),
-            collection=collection_name(trait),
-            event_time=now,
-            produced_time=now,
-        )
-        self.produce(self.topics.models, Outgoing(MODEL_KEY, encode(event)))
-        return event.version
+        artifact = Artifact.load(self.models[trait])
+        return promote(artifact, self.kafka, self.topics.models).version
 
     def populate(self) -> None:
         """A catalogue, something trending, and the model of genres; returns once all is served."""

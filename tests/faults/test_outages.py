@@ -83,9 +83,9 @@ def test_no_model_can_be_loaded(system: System) -> None:
 
 
 @only_tansu
-def test_nothing_is_there(system: System) -> None:
-    nowhere = f"127.0.0.1:{services.free_port()}"
-    with system.another_api(redis_url=f"redis://{nowhere}", kafka_bootstrap_servers=nowhere) as api:
+def test_an_api_that_never_met_redis(system: System) -> None:
+    nowhere = f"redis://127.0.0.1:{services.free_port()}"
+    with system.another_api(redis_url=nowhere) as api:
         for answer in (
             api.get("/readyz"),
             api.get("/api/v1/recommendations/1"),
