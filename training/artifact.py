@@ -5,6 +5,7 @@ Torch-free: this is what serving opens. `training.export` writes it.
     manifest.json       what it is and the SHA-256 of every other file
     vocabulary.npy      u32[n] movie ids; row i of everything else is movie i of it
     item_vectors.npy    f32[n, d], L2-normalised
+    catalogue.json      [IndexedMovie], in the same order
     user_tower.onnx     TowerInputs -> vector
     item_tower.onnx     index, features -> vector
     index/              the embedded index of the same vectors (`training.index_edge`)
@@ -22,6 +23,7 @@ import onnxruntime as ort
 from stream.coldstart import MANIFEST, ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
+from training.index import IndexedMovie
 from training.tower_inputs import (
     HISTORY,
     PADDING,
@@ -35,6 +37,7 @@ from training.tower_inputs import (
 LAYOUT: Final = 1  # raise it when the files or the towers' inputs change
 USER_TOWER: Final = "user_tower.onnx"
 ITEM_TOWER: Final = "item_tower.onnx"
+CATALOGUE: Final = "catalogue.json"
 INDEX: Final = "index"
 
 
@@ -110,6 +113,14 @@ class Artifact:
     def index_directory(self) -> Path:
         """Where the embedded index of these vectors is."""
         return self.directory / INDEX
+
+    def movies(self) -> list[IndexedMovie]:
+        """The movies of `items`, row by row, as an index holds them. Raises ArtifactError."""
+        path = self.directory / CATALOGUE
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=list[IndexedMovie])
+        except (OSError, msgspec.DecodeError) as error:
+            raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
 
     def user_vectors(self, states: Sequence[UserState]) -> Floats:
         """f32[len(states), d], L2-normalised: what each user would choose next."""

@@ -136,6 +136,11 @@ class Ratings:
         return features
 
     @cached_property
+    def genres(self) -> tuple[str, ...]:
+        """All genres of the catalogue, by name."""
+        return tuple(sorted({genre for movie in self.movies for genre in movie.genres}))
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of everything here, in hexadecimal."""
         digest = hashlib.sha256(repr(self.movies).encode())

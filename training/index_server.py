@@ -162,6 +162,15 @@ def build_server_index(
         )
 
 
+def holds(client: QdrantClient, collection: str, movies: int) -> bool:
+    """Whether the server has this collection with all its movies. Raises IndexUnavailable."""
+    with _server_errors(f"looking for collection {collection} failed"):
+        return (
+            client.collection_exists(collection)
+            and client.count(collection, exact=True).count == movies
+        )
+
+
 def switch_alias(client: QdrantClient, collection: str) -> None:
     """Point the alias at `collection`, in one step that no reader can see the middle of.
 

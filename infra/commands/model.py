@@ -1,5 +1,157 @@
 """Commands: training and promotion."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from infra.commands.data import DATES, DataDir, DatasetOption, Lenient, Movies
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+    from infra.settings import Settings
+    from training.artifact import Artifact
+    from training.pipeline import OnProgress, Outcome
+
 app = typer.Typer()
+
+# s for a call to a Qdrant server while an index is uploaded to it.
+QDRANT_TIMEOUT = 60
+
+
+@app.command()
+def train(
+    dataset: DatasetOption = "latest-small",
+    data_dir: DataDir = None,
+    movies: Movies = None,
+    lenient: Lenient = False,
+    until: Annotated[
+        datetime | None, typer.Option(formats=DATES, help="Only ratings before this time (UTC).")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 12,
+    promote: Annotated[bool, typer.Option("--promote", help="Serve the model at once.")] = False,
+    track: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
+) -> None:
+    """Train the two-tower model, compare it with popularity, and build its index."""
+    from rich.console import Console
+
+    from infra.commands.data import load_dataset, millis
+    from infra.settings import load_settings
+    from producers.replay import select
+    from training.pipeline import RunOptions
+    from training.pipeline import train as run
+    from training.registry import Registry
+
+    settings, console = load_settings(), Console()
+    if promote:
+        settings.librdkafka()  # before the work, not after it
+    loaded = load_dataset(dataset, data_dir, movies, lenient)
+    ratings = select(loaded.ratings, None, millis(until))
+    with training_progress() as on_progress:
+        outcome = run(
+            ratings,
+            loaded.movies,
+            settings.artifacts,
+            options=RunOptions(max_epochs=epochs),
+            on_progress=on_progress,
+        )
+    print_outcome(outcome, console)
+    if track:
+        Registry(settings.tracking_uri).record(outcome)
+        console.print(f"tracked in {settings.tracking_uri}", highlight=False)
+    console.print(f"model [b]{outcome.version}[/] is in {outcome.directory}", highlight=False)
+    if promote:
+        promote_model(settings, outcome.version, console)
+    else:
+        console.print(f"Serve it with `freshet promote {outcome.version}`.", highlight=False)
+
+
+@app.command()
+def promote(version: Annotated[str, typer.Argument(help="As `freshet train` named it.")]) -> None:
+    """Serve a trained model from now on."""
+    from rich.console import Console
+
+    from infra.settings import load_settings
+
+    promote_model(load_settings(), version, Console())
+
+
+def print_outcome(outcome: "Outcome", console: "Console") -> None:
+    """The model's quality beside popularity's."""
+    from rich.table import Table
+
+    from training.evaluate import K
+
+    titles = {"live": "the next one", "frozen": "all later ones"}
+    columns = ("liked movies", "model", f"recall@{K}", f"NDCG@{K}", "hit rate", "lists")
+    table = Table(*columns, title="On the last 10% of the ratings, trained on the first 80%")
+    for protocol, comparison in outcome.results.items():
+        for model, quality in comparison._asdict().items():
+            figures = (f"{x:.4f}" for x in (quality.recall, quality.ndcg, quality.hit_rate))
+            table.add_row(titles[protocol], model, *figures, f"{quality.lists:,}")
+    console.print(table)
+    console.print(
+        f"trained {outcome.best_epoch} epochs, {outcome.seconds:.0f} s in all", highlight=False
+    )
+
+
+@contextmanager
+def training_progress() -> Iterator["OnProgress"]:
+    """A bar for each stage."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=of)
+            bar.update(tasks[stage], completed=done)
+
+        yield show
+
+
+def promote_model(settings: "Settings", version: str, console: "Console") -> None:
+    """Serve a version from now on, where it is sure that it can be. Raises FreshetError."""
+    from producers.admin import ensure_topics
+    from stream.contracts.topics import Topics
+    from training.artifact import Artifact
+    from training.registry import Registry
+    from training.registry import promote as publish
+
+    kafka, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
+    artifact = Artifact.load(settings.artifacts / version)
+    ensure_topics(kafka, topics, settings.kafka_partitions, settings.kafka_replication)
+    with _qdrant_serving(settings, artifact):
+        publish(artifact, kafka, topics.models)
+    console.print(f"model [b]{version}[/] is promoted", highlight=False)
+    if not Registry(settings.tracking_uri).mark_serving(version):
+        console.print(
+            f"[yellow]{settings.tracking_uri} does not know it:[/] it was trained with --no-track",
+            highlight=False,
+        )
+
+
+@contextmanager
+def _qdrant_serving(settings: "Settings", artifact: "Artifact") -> Iterator[None]:
+    """On a Qdrant server, the model's collection is there before and has the alias afterwards."""
+    if settings.qdrant_url is None:
+        yield
+        return
+    from training.index import collection_name
+    from training.index_server import build_server_index, connect, holds, switch_alias
+
+    key = settings.qdrant_api_key
+    client = connect(settings.qdrant_url, key.get_secret_value() if key else None, QDRANT_TIMEOUT)
+    collection, movies = collection_name(artifact.manifest.version), artifact.movies()
+    if not holds(client, collection, len(movies)):
+        build_server_index(client, collection, movies, artifact.items.vectors)
+    yield
+    switch_alias(client, collection)
+    client.close()

@@ -1,0 +1,178 @@
+"""Writes trained towers as an artifact that serving can open without torch."""
+
+import hashlib
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stream.coldstart import MANIFEST, VECTORS, VOCABULARY
+from stream.features import FEATURE_VERSION
+from training.artifact import CATALOGUE, INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
+from training.dataset import Ratings
+from training.index import IndexedMovie
+from training.index_edge import build_edge_index
+from training.tower_inputs import HISTORY, USER_FEATURES, Floats, Ints
+from training.towers import TwoTowers, UserTower
+from training.trainer import Config, padded_vectors
+
+OPSET: Final = 20
+
+
+def write_artifact(
+    parent: Path,
+    towers: TwoTowers,
+    ratings: Ratings,
+    events: Ints,
+    config: Config,
+    metrics: Mapping[str, float],
+) -> Path:
+    """Write a whole model artifact, its index included, or nothing.
+
+    Args:
+        parent: the directory that holds artifacts; is created.
+        towers: what was trained.
+        ratings: what it was trained on.
+        events: i64[], which of them.
+        config: hyperparameters.
+        metrics: for the manifest.
+
+    Returns:
+        The new directory in `parent`, whose name is the model version.
+
+    Raises:
+        IndexUnavailable: the index could not be built.
+    """
+    now = datetime.now(UTC)
+    vectors = padded_vectors(towers)
+    version = f"{now:%Y%m%dT%H%M%S}-{hashlib.sha256(vectors.tobytes()).hexdigest()[:6]}"
+    partial = parent / f".{version}.partial"
+    partial.mkdir(parents=True)
+    try:
+        ids = np.array([movie.movie_id for movie in ratings.movies], np.uint32)
+        np.save(partial / VOCABULARY, ids)
+        np.save(partial / VECTORS, vectors[1:])
+        _export_towers(partial, towers, vectors)
+        movies = _indexed_movies(ratings, events)
+        (partial / CATALOGUE).write_bytes(msgspec.json.encode(movies))
+        build_edge_index(partial / INDEX, movies, vectors[1:])
+        files = sorted(path for path in partial.rglob("*") if path.is_file())
+        manifest = Manifest(
+            layout=LAYOUT,
+            version=version,
+            feature_version=FEATURE_VERSION,
+            created_at=now.isoformat(timespec="seconds"),
+            dimensions=config.towers.dimensions,
+            history=HISTORY,
+            genres=ratings.genres,
+            data_hash=ratings.digest,
+            config=flat(config),
+            metrics=dict(metrics),
+            files={path.relative_to(partial).as_posix(): sha256(path) for path in files},
+        )
+        encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        (partial / MANIFEST).write_bytes(encoded)
+        for path in (*files, partial / MANIFEST, partial):
+            _sync(path)
+        partial.rename(parent / version)
+        _sync(parent)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    return parent / version
+
+
+def flat(config: Config) -> dict[str, float | int | str]:
+    """The hyperparameters in one level, as manifests and MLflow want them."""
+    values = asdict(config)
+    shape: dict[str, float | int | str] = values.pop("towers")
+    return shape | values
+
+
+def _indexed_movies(ratings: Ratings, events: Ints) -> list[IndexedMovie]:
+    """The catalogue as the index holds it, popularity counted in these events."""
+    counts, _ = ratings.counts(events)
+    return [
+        IndexedMovie(
+            movie_id=movie.movie_id,
+            title=movie.title,
+            genres=movie.genres,
+            year=movie.year,
+            popularity=count,
+        )
+        for movie, count in zip(ratings.movies, counts.tolist(), strict=True)
+    ]
+
+
+class _ServedUserTower(nn.Module):
+    """The user tower together with the item vectors that histories point into."""
+
+    vectors: Tensor
+
+    def __init__(self, tower: UserTower, vectors: Floats) -> None:
+        super().__init__()
+        self.tower = tower
+        self.register_buffer("vectors", torch.from_numpy(vectors))
+
+    def forward(self, history: Tensor, ratings: Tensor, ages: Tensor, features: Tensor) -> Tensor:
+        vectors: Tensor = self.tower(self.vectors, history, ratings, ages, features)
+        return vectors
+
+
+def _export_towers(directory: Path, towers: TwoTowers, vectors: Floats) -> None:
+    floats = torch.zeros(2, HISTORY)
+    users = {
+        "history": torch.zeros(2, HISTORY, dtype=torch.int64),
+        "ratings": floats,
+        "ages": floats,
+        "features": torch.zeros(2, USER_FEATURES),
+    }
+    items = {
+        "index": torch.zeros(2, dtype=torch.int64),
+        "features": torch.zeros(2, towers.features.shape[1]),
+    }
+    _to_onnx(_ServedUserTower(towers.users, vectors), users, directory / USER_TOWER)
+    _to_onnx(towers.items, items, directory / ITEM_TOWER)
+
+
+def _to_onnx(model: nn.Module, example: Mapping[str, Tensor], path: Path) -> None:
+    """Write a model whose inputs all have a batch of any size in front."""
+    # The exporter warns of torchvision, which is not used, and of the names it gives to axes.
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(
+                model.eval(),
+                kwargs=dict(example),
+                f=path,
+                input_names=list(example),
+                output_names=["vectors"],
+                dynamic_shapes={name: {0: torch.export.Dim.DYNAMIC} for name in example},
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
+
+
+def _sync(path: Path) -> None:
+    """Return once the file or directory is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
