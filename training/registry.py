@@ -1,6 +1,6 @@
 """Where models are known: MLflow remembers every training, the `models` topic says what to serve.
 
-MLflow is imported where it is used: that takes two seconds.
+MLflow is imported where it is used: importing it takes two seconds.
 """
 
 import logging
@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from producers.publisher import BulkPublisher
 from stream.contracts.errors import Unavailable
 from stream.contracts.events import MODEL_KEY, ModelEvent, encode, new_event_id
 from training.artifact import Artifact, read_manifest
 from training.index import collection_name
-from training.pipeline import Outcome
+
+if TYPE_CHECKING:  # it imports torch, which promoting does not need
+    from training.pipeline import Outcome
 
 MODEL: Final = "freshet-two-tower"  # its name in MLflow: experiment and registered model
 CANDIDATE: Final = "candidate"  # alias of the model version trained last
@@ -37,7 +39,7 @@ class Registry:
 
     tracking_uri: str
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: "Outcome") -> None:
         """Record a run with its figures and files, and register its model as the candidate."""
         from mlflow.entities import Metric, Param, RunTag
 
