@@ -1,6 +1,7 @@
 """Which movies, from which source: the user tower, pooled vectors, trends, or plain popularity."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,6 +17,8 @@ from stream.records import UserRecord
 
 # Ratings from which the user tower knows a person better than the pooled vectors of a few movies.
 TOWER_RATINGS: Final = 5
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -99,7 +102,11 @@ def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] | 
     """What the user tower makes of the history, None where it knows none of the movies."""
     if (model.artifact.items.rows(record.state.movie_ids()) < 0).all():
         return None
-    vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
+    try:
+        vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
+    except Exception as error:  # ONNX Runtime's errors share no base but this
+        log.exception("the user tower of model %s failed", model.event.version)
+        raise ArtifactError(f"the user tower failed: {error}") from error
     return vector
 
 

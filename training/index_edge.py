@@ -25,8 +25,10 @@ from qdrant_edge import (
     EdgeVectorParams,
     Filter,
     HasIdCondition,
+    IntegerIndexParams,
+    KeywordIndexParams,
+    Memory,
     OrderBy,
-    PayloadSchemaType,
     Point,
     Query,
     QueryRequest,
@@ -49,9 +51,11 @@ from training.index import (
 # Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
 UPSERT_POINTS: Final = 2_000
 
-_SCHEMA_TYPES: Final = {
-    "integer": PayloadSchemaType.Integer,
-    "keyword": PayloadSchemaType.Keyword,
+# Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
+# instead of 150 to 300, in which nothing else of the process would run.
+_SCHEMAS: Final[dict[str, IntegerIndexParams | KeywordIndexParams]] = {
+    "integer": IntegerIndexParams(memory=Memory.Cold),
+    "keyword": KeywordIndexParams(memory=Memory.Cold),
 }
 
 
@@ -167,7 +171,7 @@ def _build(
             ),
         )
         for name, kind in PAYLOAD_INDEXES.items():
-            shard.update(UpdateOperation.create_field_index(name, _SCHEMA_TYPES[kind]))
+            shard.update(UpdateOperation.create_field_index(name, _SCHEMAS[kind]))
         for start in range(0, len(movies), UPSERT_POINTS):
             chunk = slice(start, start + UPSERT_POINTS)
             points = [

@@ -12,7 +12,6 @@ from api.retrieval import retrieve
 from api.schemas import Recommendations
 from api.serving import Serving
 from stream.contracts import keys
-from stream.contracts.errors import ArtifactError
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState
@@ -272,7 +271,7 @@ class TestDegrades:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(states: object) -> None:
-            raise ArtifactError("the tower is told to fail")
+            raise RuntimeError("the tower is told to fail")
 
         await world.rate(USER, 1, 2, 3, 4, 5)
         assert world.watcher.current.model is not None
