@@ -15,7 +15,7 @@ from rich.progress import track
 from infra.commands.data import load_dataset
 from infra.commands.model import print_outcome, promote_model, training_progress
 from infra.local import FRESHET, LocalStack
-from infra.newcomer import Newcomer
+from infra.newcomer import Newcomer, print_freshness
 from infra.settings import Settings
 from producers.replay import publish_movies, replay, select
 from stream.contracts.errors import FreshetError
@@ -64,27 +64,28 @@ def run(settings: Settings, dataset: str, console: Console) -> Iterator[LocalSta
         promote_model(stack.settings, outcome.version, console)
 
         console.rule("Now: someone new, while the others' ratings come in")
-        with (
-            _live_replay(stack, dataset, now),
-            httpx.Client(base_url=stack.api_url, timeout=30) as client,
-        ):
-            newcomer = Newcomer(client, console)
-            newcomer.wait_for_model(outcome.version, MODEL_TIMEOUT)
-            person = newcomer.onboard()
-            newcomer.change_mind(person)
-            rounds = track(range(ROUNDS), "rate and ask", console=console, transient=True)
-            measured = newcomer.freshness(person, rounds)
-            newcomer.print_freshness(measured, f"{ROUNDS} times, {REPLAY_RATE} ratings/s meanwhile")
+        with _live_replay(stack, dataset, now):
+            with httpx.Client(base_url=stack.api_url, timeout=30) as client:
+                newcomer = Newcomer(client, console)
+                newcomer.wait_for_model(outcome.version, MODEL_TIMEOUT)
+                person = newcomer.onboard()
+                newcomer.change_mind(person)
+                rounds = track(range(ROUNDS), "rate and ask", console=console, transient=True)
+                measured = newcomer.freshness(person, rounds)
+            print_freshness(measured, f"{ROUNDS} times, {REPLAY_RATE} ratings/s meanwhile", console)
 
-        console.rule("The proof: live state against the log")
-        _verify(stack)
-        console.print(f"All of this took {time.monotonic() - began:.0f} s.")
-        yield stack
+            console.rule("The proof: live state against the log")
+            _verify(stack)
+            console.print(f"All of this took {time.monotonic() - began:.0f} s.")
+            yield stack
 
 
 @contextmanager
 def _live_replay(stack: LocalStack, dataset: str, start: int) -> Iterator[None]:
-    """Within, the ratings from `start` (s) on happen, in a process of their own."""
+    """Within, the ratings from `start` (s) on happen, in a process of their own.
+
+    Raises FreshetError, at the end, where not all of them came through.
+    """
     command = (*FRESHET, "replay", "--dataset", dataset, "--from", _date(start))
     log = stack.settings.home / "logs" / "replay.log"
     with log.open("wb") as output:

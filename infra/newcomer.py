@@ -66,7 +66,7 @@ class Newcomer:
         onboarded = body_of(self._client.post("/api/v1/onboarding/rate", json={"ratings": ratings}))
         table = Table("they rate", "genres", "stars", title="Someone new")
         for movie in movies[:8]:
-            table.add_row(movie["title"], ", ".join(movie["genres"]), f"{stars(movie['genres'])}")
+            table.add_row(name_of(movie), ", ".join(movie["genres"]), f"{stars(movie['genres'])}")
         self._console.print(table)
         recommendations = onboarded["recommendations"]
         self._print_list(
@@ -87,7 +87,7 @@ class Newcomer:
         loved = sorted(fresh, key=lambda m: DISCOVERED not in m["genres"])[:3]
         took = rate_and_ask(self._client, person.user_id, [(m["movie_id"], 5.0) for m in loved])
         self._console.print(
-            "\nNow they give 5 stars to " + ", ".join(f"[b]{m['title']}[/]" for m in loved) + "."
+            "\nNow they give 5 stars to " + ", ".join(f"[b]{name_of(m)}[/]" for m in loved) + "."
         )
         items = took.recommendations["items"]
         before = {m["movie_id"] for m in person.shown}
@@ -115,16 +115,11 @@ class Newcomer:
             measured.append(took.accepted_to_included)
         return measured
 
-    def print_freshness(self, measured: Sequence[float], meanwhile: str) -> None:
-        table = Table("", "p50", "p95", "p99", "max", title="Rating accepted to list that has it")
-        table.add_row(meanwhile, *(f"{value:.1f} ms" for value in percentiles(measured).values()))
-        self._console.print(table)
-
     def _print_list(self, title: str, items: list[dict[str, Any]], before: Collection[int]) -> None:
         table = Table("", "movie", "genres", "score", title=title)
         for movie in items:
             mark = "[green]new[/]" if before and movie["movie_id"] not in before else ""
-            table.add_row(mark, movie["title"], ", ".join(movie["genres"]), f"{movie['score']:.3f}")
+            table.add_row(mark, name_of(movie), ", ".join(movie["genres"]), f"{movie['score']:.3f}")
         self._console.print(table)
 
     def _suggested(self, count: int) -> list[dict[str, Any]]:
@@ -133,6 +128,18 @@ class Newcomer:
             "movies"
         ]
         return movies
+
+
+def print_freshness(measured: Sequence[float], meanwhile: str, console: Console) -> None:
+    """A table of percentiles; `measured` in ms."""
+    table = Table("", "p50", "p95", "p99", "max", title="Rating accepted to list that has it")
+    table.add_row(meanwhile, *(f"{value:.1f} ms" for value in percentiles(measured).values()))
+    console.print(table)
+
+
+def name_of(movie: dict[str, Any]) -> str:
+    """Title and year, as people know it."""
+    return f"{movie['title']} ({movie['year']})" if movie["year"] else str(movie["title"])
 
 
 def stars(genres: Sequence[str]) -> float:

@@ -117,15 +117,15 @@ def _indexed_movies(ratings: Ratings, events: Ints) -> list[IndexedMovie]:
 class _ServedUserTower(nn.Module):
     """The user tower together with the item vectors that histories point into."""
 
-    vectors: Tensor
+    item_vectors: Tensor
 
     def __init__(self, tower: UserTower, vectors: Floats) -> None:
         super().__init__()
         self.tower = tower
-        self.register_buffer("vectors", torch.from_numpy(vectors))
+        self.register_buffer("item_vectors", torch.from_numpy(vectors))
 
     def forward(self, history: Tensor, ratings: Tensor, ages: Tensor, features: Tensor) -> Tensor:
-        vectors: Tensor = self.tower(self.vectors, history, ratings, ages, features)
+        vectors: Tensor = self.tower(self.item_vectors, history, ratings, ages, features)
         return vectors
 
 
