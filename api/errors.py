@@ -1,4 +1,4 @@
-"""One error model for everything that goes wrong: `schemas.Problem`, as RFC 9457 describes."""
+"""One error model for everything that goes wrong: `Problem`, as RFC 9457 describes."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,10 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from api.schemas import FieldError, Problem
+from api.schemas import answer_config
 from stream.contracts.errors import FreshetError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,40 @@ RETRY_AFTER: Final = 1  # s: what is unavailable is mostly back, or replaced, wi
 MAX_ERRORS: Final = 20
 
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+
+
+class FieldError(BaseModel):
+    """What is wrong with one part of a request; `field` is its path, such as ``body[2].rating``."""
+
+    model_config = answer_config({"field": "body.rating", "message": "Input should be at most 5"})
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Why a request failed (RFC 9457).
+
+    `type` is a stable name of the kind of problem, ``about:blank`` where the status says it all.
+    """
+
+    model_config = answer_config(
+        {
+            "type": "urn:freshet:invalid-request",
+            "title": "The request is not valid",
+            "status": 422,
+            "detail": "body.rating: Input should be less than or equal to 5",
+            "errors": [
+                {"field": "body.rating", "message": "Input should be less than or equal to 5"}
+            ],
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
 
 
 class ProblemError(Exception):

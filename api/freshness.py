@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from api.errors import invalid
-from api.schemas import FieldError, Freshness
+from api.errors import FieldError, invalid
+from api.schemas import Freshness
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState

@@ -7,9 +7,9 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from api import metrics
-from api.errors import ProblemError, unavailable
+from api.errors import FieldError, ProblemError, unavailable
 from api.freshness import LogPosition
-from api.schemas import AcceptedEvent, FieldError, MovieRating, Rating, RatingsAccepted
+from api.schemas import AcceptedEvent, MovieRating, Rating, RatingsAccepted
 from api.serving import ServingWatcher
 from producers.publisher import Message, Publisher
 from stream.contracts.events import RatingEvent, Source, encode, new_event_id

@@ -28,11 +28,13 @@ MovieId = Annotated[int, Field(ge=1, le=MAX_MOVIE_ID)]
 Genres = Annotated[list[str], Field(description="as the catalogue names them")]
 
 
-def _answer(example: JsonDict) -> ConfigDict:
+def answer_config(example: JsonDict) -> ConfigDict:
+    """For what the API says."""
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-def _request(example: JsonDict) -> ConfigDict:
+def request_config(example: JsonDict) -> ConfigDict:
+    """For what clients say: nothing is guessed, and nothing they say is ignored."""
     return ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
@@ -84,7 +86,7 @@ _RATINGS: list[JsonValue] = [
 class MovieRating(BaseModel):
     """Stars for a movie, from someone who is named elsewhere."""
 
-    model_config = _request({"movie_id": 318, "rating": 4.5})
+    model_config = request_config({"movie_id": 318, "rating": 4.5})
 
     movie_id: MovieId
     rating: Annotated[float, Field(ge=0.5, le=5.0, multiple_of=0.5, allow_inf_nan=False)]
@@ -104,7 +106,7 @@ class MovieRating(BaseModel):
 class Rating(MovieRating):
     """Stars from a person for a movie."""
 
-    model_config = _request({"user_id": 42, "movie_id": 318, "rating": 4.5})
+    model_config = request_config({"user_id": 42, "movie_id": 318, "rating": 4.5})
 
     user_id: UserId
 
@@ -123,7 +125,7 @@ RatingsBody: TypeAlias = Annotated[
 class AcceptedEvent(BaseModel):
     """An event that is in the log; `position` is ``partition:offset``."""
 
-    model_config = _answer(_EVENT)
+    model_config = answer_config(_EVENT)
 
     event_id: str
     user_id: int
@@ -134,7 +136,7 @@ class AcceptedEvent(BaseModel):
 class RatingsAccepted(BaseModel):
     """The ratings are in the log. `positions` has each user's last one, to name as `after`."""
 
-    model_config = _answer({"accepted": 1, "positions": {"42": "3:1042"}, "events": [_EVENT]})
+    model_config = answer_config({"accepted": 1, "positions": {"42": "3:1042"}, "events": [_EVENT]})
 
     accepted: int
     positions: dict[str, str]
@@ -144,7 +146,7 @@ class RatingsAccepted(BaseModel):
 class Freshness(BaseModel):
     """Which events the answer is based on. Null where there is no state."""
 
-    model_config = _answer(_FRESHNESS)
+    model_config = answer_config(_FRESHNESS)
 
     position: Annotated[
         str | None, Field(description="the last event applied in the user's partition")
@@ -170,7 +172,7 @@ class RecommendedMovie(BaseModel):
     training data as a share of the most rated movie's (`popular`).
     """
 
-    model_config = _answer(_ITEM)
+    model_config = answer_config(_ITEM)
 
     movie_id: int
     title: str
@@ -187,7 +189,7 @@ class Recommendations(BaseModel):
     answered, null where no model is served.
     """
 
-    model_config = _answer(_RECOMMENDATIONS)
+    model_config = answer_config(_RECOMMENDATIONS)
 
     user_id: int
     strategy: Strategy
@@ -201,7 +203,7 @@ class Recommendations(BaseModel):
 class SuggestedMovie(BaseModel):
     """A movie that someone new may know, and why it is suggested."""
 
-    model_config = _answer(_SUGGESTED)
+    model_config = answer_config(_SUGGESTED)
 
     movie_id: int
     title: str
@@ -214,7 +216,7 @@ class SuggestedMovie(BaseModel):
 class SuggestedMovies(BaseModel):
     """Movies to rate for a start, shuffled."""
 
-    model_config = _answer({"movies": [_SUGGESTED]})
+    model_config = answer_config({"movies": [_SUGGESTED]})
 
     movies: list[SuggestedMovie]
 
@@ -222,7 +224,7 @@ class SuggestedMovies(BaseModel):
 class Onboarding(BaseModel):
     """What someone new thinks of some movies."""
 
-    model_config = _request({"ratings": _RATINGS, "limit": 10})
+    model_config = request_config({"ratings": _RATINGS, "limit": 10})
 
     ratings: Annotated[
         list[MovieRating], Field(min_length=MIN_ONBOARDING, max_length=MAX_ONBOARDING)
@@ -240,7 +242,7 @@ class Onboarding(BaseModel):
 class Onboarded(BaseModel):
     """A new person. `profile_strength` says how much there is to go on, 0 to 1."""
 
-    model_config = _answer(
+    model_config = answer_config(
         {
             "user_id": 4_611_686_018_427_387,
             "position": "3:1042",
@@ -253,73 +255,3 @@ class Onboarded(BaseModel):
     position: str
     profile_strength: float
     recommendations: Recommendations
-
-
-class FieldError(BaseModel):
-    """What is wrong with one part of a request; `field` is its path, such as ``body[2].rating``."""
-
-    model_config = _answer({"field": "body.rating", "message": "Input should be at most 5"})
-
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """Why a request failed (RFC 9457).
-
-    `type` is a stable name of the kind of problem, ``about:blank`` where the status says it all.
-    """
-
-    model_config = _answer(
-        {
-            "type": "urn:freshet:invalid-request",
-            "title": "The request is not valid",
-            "status": 422,
-            "detail": "body.rating: Input should be less than or equal to 5",
-            "errors": [
-                {"field": "body.rating", "message": "Input should be less than or equal to 5"}
-            ],
-        }
-    )
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[FieldError] = []
-
-
-class Check(BaseModel):
-    """One thing the API depends on."""
-
-    model_config = _answer({"ok": True, "detail": "20260715-101500-3f2a"})
-
-    ok: bool
-    detail: str
-
-
-class Readiness(BaseModel):
-    """What the API depends on, and whether all of it is there."""
-
-    model_config = _answer(
-        {
-            "ready": False,
-            "checks": {
-                "broker": {"ok": True, "detail": "answers"},
-                "redis": {"ok": True, "detail": "8 partitions"},
-                "model": {"ok": False, "detail": "none is promoted yet: run `freshet train`"},
-                "index": {"ok": False, "detail": "there is no model"},
-            },
-        }
-    )
-
-    ready: bool
-    checks: dict[str, Check]
-
-
-class Health(BaseModel):
-    """The process is alive."""
-
-    model_config = _answer({"status": "ok"})
-
-    status: Literal["ok"] = "ok"

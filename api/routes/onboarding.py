@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.deps import API, Deps, IdempotencyKey, Services, json_bytes, respond
-from api.errors import unavailable
+from api.errors import Problem, unavailable
 from api.freshness import LogPosition
 from api.idempotency import Answer
 from api.onboarding import new_user_id, profile_strength, suggest
-from api.schemas import Onboarded, Onboarding, Problem, Rating, SuggestedMovies
+from api.schemas import Onboarded, Onboarding, Rating, SuggestedMovies
 
 router = APIRouter(prefix=f"{API}/onboarding", tags=["onboarding"])
 

@@ -3,15 +3,53 @@
 import asyncio
 from collections.abc import Awaitable
 from http import HTTPStatus
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
 from api.deps import Deps, Services, json_bytes
-from api.schemas import Check, Health, Readiness
+from api.schemas import answer_config
 from stream.contracts.errors import FreshetError, IndexUnavailable
 
 router = APIRouter(tags=["operations"])
+
+
+class Check(BaseModel):
+    """One thing the API depends on."""
+
+    model_config = answer_config({"ok": True, "detail": "20260715-101500-3f2a"})
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """What the API depends on, and whether all of it is there."""
+
+    model_config = answer_config(
+        {
+            "ready": False,
+            "checks": {
+                "broker": {"ok": True, "detail": "answers"},
+                "redis": {"ok": True, "detail": "8 partitions"},
+                "model": {"ok": False, "detail": "none is promoted yet: run `freshet train`"},
+                "index": {"ok": False, "detail": "there is no model"},
+            },
+        }
+    )
+
+    ready: bool
+    checks: dict[str, Check]
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    model_config = answer_config({"status": "ok"})
+
+    status: Literal["ok"] = "ok"
 
 
 @router.get("/healthz", response_model=Health)

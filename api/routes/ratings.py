@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 
 from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
+from api.errors import Problem
 from api.idempotency import Answer
-from api.schemas import Problem, Rating, RatingsAccepted, RatingsBody
+from api.schemas import Rating, RatingsAccepted, RatingsBody
 
 router = APIRouter(prefix=API, tags=["ratings"])
 

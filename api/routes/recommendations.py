@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from api.deps import API, Deps, json_bytes
+from api.errors import Problem
 from api.freshness import LogPosition
-from api.schemas import MAX_LIMIT, MAX_WAIT, Problem, Recommendations, UserId
+from api.schemas import MAX_LIMIT, MAX_WAIT, Recommendations, UserId
 
 router = APIRouter(prefix=API, tags=["recommendations"])
 

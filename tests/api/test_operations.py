@@ -7,9 +7,10 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import schemas
+from api import errors, schemas
 from api.main import MAX_BODY, create_app
 from api.recommender import Recommender
+from api.routes import operations
 from tests.api.conftest import World
 
 
@@ -86,9 +87,9 @@ async def test_only_the_served_model_is_named(world: World) -> None:
 
 
 class TestErrors:
-    async def problem(self, answer: httpx.Response) -> schemas.Problem:
+    async def problem(self, answer: httpx.Response) -> errors.Problem:
         assert answer.headers["content-type"] == "application/problem+json"
-        problem = schemas.Problem.model_validate_json(answer.content)
+        problem = errors.Problem.model_validate_json(answer.content)
         assert problem.status == answer.status_code
         assert "Traceback" not in answer.text
         return problem
@@ -145,15 +146,21 @@ class TestDocument:
         return create_app(world.services).openapi()
 
     def test_every_schema_has_an_example_that_is_valid(self, document: dict[str, Any]) -> None:
+        models = {
+            name: model
+            for module in (schemas, errors, operations)
+            for name, model in vars(module).items()
+            if isinstance(model, type) and issubclass(model, BaseModel)
+        }
         for name, schema in document["components"]["schemas"].items():
-            model: type[BaseModel] = getattr(schemas, name)
+            model = models[name]
             assert schema["examples"], name
             for example in schema["examples"]:
                 model.model_validate_json(json.dumps(example), strict=True)
 
     def test_every_error_is_a_problem(self, document: dict[str, Any]) -> None:
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
                 for status, response in operation["responses"].items():
                     if status >= "400" and path.startswith("/api"):
                         schema = response["content"]["application/problem+json"]["schema"]
