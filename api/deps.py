@@ -14,7 +14,6 @@ from api.recommender import Recommender
 from api.serving import ServingWatcher
 from infra.settings import Settings
 from producers.publisher import Publisher
-from stream.contracts.errors import ConfigurationError
 from stream.contracts.topics import Topics
 from stream.redis_store import RedisStore
 from stream.store import StateStore
@@ -53,13 +52,8 @@ def connect(settings: Settings) -> Services:
 
     Raises ConfigurationError where broker or Redis are not configured.
     """
-    if settings.redis_url is None:
-        raise ConfigurationError(
-            "no Redis is configured and no local stack runs: start one with `freshet up`, or "
-            "set FRESHET_REDIS_URL"
-        )
     topics = Topics(settings.kafka_topic_prefix)
-    store = RedisStore(settings.redis_url, REDIS_TIMEOUT)
+    store = RedisStore(settings.redis(), REDIS_TIMEOUT)
     publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
     api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     watcher = ServingWatcher(store, model_loader(settings.qdrant_url, api_key))
@@ -69,7 +63,7 @@ def connect(settings: Settings) -> Services:
         watcher=watcher,
         recommender=Recommender(store, watcher),
         ratings=RatingPublisher(publisher, topics, watcher),
-        idempotent=IdempotentRequests(settings.redis_url),
+        idempotent=IdempotentRequests(settings.redis()),
     )
 
 

@@ -68,6 +68,18 @@ class Settings(BaseSettings):
             )
         return self
 
+    def redis(self) -> str:
+        """The URL of Redis.
+
+        Raises ConfigurationError where none is configured and no local stack runs.
+        """
+        if not self.redis_url:
+            raise ConfigurationError(
+                "no Redis is configured and no local stack runs: start one with `freshet up`, or "
+                "set FRESHET_REDIS_URL"
+            )
+        return self.redis_url
+
     def librdkafka(self) -> dict[str, str]:
         """Where Kafka is and how to log in, in librdkafka's names.
 

@@ -20,7 +20,6 @@ from stream.agents import Appliers, add_agents
 from stream.app import create_app
 from stream.contracts.errors import (
     BrokerUnavailable,
-    ConfigurationError,
     Stalled,
     Unavailable,
 )
@@ -122,15 +121,10 @@ class Worker:
             settings: where Kafka and Redis are.
             partitions: how many the `ratings` topic has.
         """
-        if settings.redis_url is None:
-            raise ConfigurationError(
-                "no Redis is configured and no local stack runs: start one with `freshet up`, or "
-                "set FRESHET_REDIS_URL"
-            )
         config = settings.librdkafka()
         self._topics = topics = Topics(settings.kafka_topic_prefix)
         self._partitions = partitions
-        self._store = store = RedisStore(settings.redis_url)
+        self._store = store = RedisStore(settings.redis())
         self._publisher = Publisher(config)
         self.metrics = metrics = Metrics()
         self._views = views = Views(store, metrics)

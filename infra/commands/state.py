@@ -93,20 +93,14 @@ async def _connected() -> AsyncIterator[State]:
 
     from infra.settings import load_settings
     from producers.admin import partition_count
-    from stream.contracts.errors import ConfigurationError
     from stream.contracts.topics import Topics
     from stream.log_reader import KafkaLog
     from stream.redis_store import RedisStore
 
     settings = load_settings()
     config, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
-    if settings.redis_url is None:
-        raise ConfigurationError(
-            "no Redis is configured and no local stack runs: start one with `freshet up`, or set "
-            "FRESHET_REDIS_URL"
-        )
     partitions = partition_count(config, topics.ratings)
-    store = RedisStore(settings.redis_url)
+    store = RedisStore(settings.redis())
     log = KafkaLog(config, topics.ratings)
     try:
         yield State(config, topics, partitions, store, log, Console())
