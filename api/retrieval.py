@@ -1,7 +1,6 @@
 """Which movies, from which source: the user tower, pooled vectors, trends, or plain popularity."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,8 +16,6 @@ from stream.records import UserRecord
 
 # Ratings from which the user tower knows a person better than the pooled vectors of a few movies.
 TOWER_RATINGS: Final = 5
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -59,9 +56,11 @@ async def retrieve(serving: Serving, record: UserRecord, limit: int) -> Retrieve
             if vector is None:
                 return trending(serving, seen, limit)
             candidates = await _nearest(serving, model, vector, seen, limit, strategy)
-        except ArtifactError:
+        except ArtifactError as error:
+            model.note_failure("model_unavailable", error)
             return trending(serving, seen, limit, "model_unavailable")
-        except IndexUnavailable:
+        except IndexUnavailable as error:
+            model.note_failure("index_unavailable", error)
             return trending(serving, seen, limit, "index_unavailable")
     return Retrieved(strategy, candidates)
 
@@ -105,7 +104,6 @@ def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] | 
     try:
         vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
     except Exception as error:  # ONNX Runtime's errors share no base but this
-        log.exception("the user tower of model %s failed", model.event.version)
         raise ArtifactError(f"the user tower failed: {error}") from error
     return vector
 

@@ -60,6 +60,7 @@ class ServedModel:
             movie.movie_id: movie for movie in index.popular(POPULAR)
         }
         self.most_ratings = max([1, *(movie.popularity for movie in self.popular.values())])
+        self._noted: set[str] = set()
         self._users = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,6 +76,12 @@ class ServedModel:
             self._users -= 1
             if not self._users:
                 self._idle.set()
+
+    def note_failure(self, what: str, error: Exception) -> None:
+        """Log what failed the first time it does; the metrics count every time."""
+        if what not in self._noted:
+            self._noted.add(what)
+            log.error("%s of model %s: %s", what, self.event.version, error, exc_info=error)
 
     async def retire(self) -> None:
         """Close the index once nobody uses it; nobody may begin to."""

@@ -259,10 +259,14 @@ class TestDegrades:
         assert ids(answer) == [2]
         assert answer["model_version"] is None
 
-    async def test_without_an_index_to_trending(self, world: World) -> None:
+    async def test_without_an_index_to_trending(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         await world.rate(USER, 1, 2, 3, 4, 5)
         world.index.failing = True
+        await world.get(USER)
         answer = await world.get(USER)
+        assert caplog.text.count("index_unavailable of model v1") == 1
         assert answer["strategy"] == "trending"
         assert answer["degraded"] == ["index_unavailable"]
         assert not set(ids(answer)) & {1, 2, 3, 4, 5}
