@@ -151,7 +151,9 @@ class Ratings:
     def inputs_before(self, events: Ints) -> TowerInputs:
         """The user tower's inputs as each of these events found its user, that event excluded."""
         at = events[:, None] - 1 - np.arange(HISTORY + self._most_replaced)
-        there = (at >= self.first[events][:, None]) & (self.replaced[at] >= events[:, None])
+        there = at >= self.first[events][:, None]
+        at = np.maximum(at, 0)
+        there &= self.replaced[at] >= events[:, None]
         if self._most_replaced:
             kept = np.argsort(~there, axis=1, kind="stable")[:, :HISTORY]
             at = np.take_along_axis(at, kept, axis=1)

@@ -1,0 +1,118 @@
+"""Models on data whose right answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from producers import datasets
+from stream.contracts.errors import DatasetError
+from tests.training.build import SMALL, chains, clubs, everything, ratings
+from training.baselines import Popularity
+from training.dataset import Ratings
+from training.evaluate import Quality, live
+from training.split import split_by_time
+from training.tower_inputs import Floats, Ints
+from training.trainer import Config, TowerScorer, Trainer, padded_vectors, targets
+
+
+def trained(data: Ratings, epochs: int, config: Config = SMALL) -> tuple[Quality, Quality]:
+    """(popularity's, the towers') quality on the last tenth of the ratings."""
+    split = split_by_time(data)
+    trainer = Trainer(data, split.train, config)
+    for _ in range(epochs):
+        trainer.epoch()
+    scorer = TowerScorer(trainer.towers, data)
+    popularity = Popularity(data, split.train)
+    return live(data, popularity, split.test), live(data, scorer, split.test)
+
+
+def test_tastes_are_found() -> None:
+    data = ratings(clubs())
+
+    def knows_the_clubs(events: Ints) -> Floats:
+        """Scores a movie by how many of its club the user has liked."""
+        liked = [np.bincount(data.rows[data.first[e] : e] // 12, minlength=6) for e in events]
+        return np.repeat(liked, 12, axis=1).astype(np.float32)
+
+    best = live(data, knows_the_clubs, split_by_time(data).test).hit_rate
+    popularity, towers = trained(data, epochs=10)
+    assert best > 0.8
+    assert towers.hit_rate == pytest.approx(best, abs=0.04)
+    assert popularity.hit_rate < 0.3
+
+
+def test_the_order_of_movies_is_found() -> None:
+    popularity, towers = trained(ratings(chains()), epochs=20)
+    assert towers.ndcg > 0.95
+    assert popularity.ndcg < 0.3
+
+
+def test_in_shuffled_data_nothing_is_found() -> None:
+    events = clubs(loyal=1.0)
+    movies = np.random.default_rng(0).permutation([movie for _, movie, _, _ in events])
+    shuffled = [(u, int(m), stars, t) for (u, _, stars, t), m in zip(events, movies, strict=True)]
+    _, towers = trained(ratings(shuffled), epochs=10)
+    assert towers.hit_rate == pytest.approx(10 / 72, abs=0.06)  # three standard errors
+
+
+def test_a_few_users_can_be_learned_by_heart() -> None:
+    data = ratings(clubs(users=12, loyal=0.5))
+    trainer = Trainer(data, everything(data), SMALL)
+    first = trainer.epoch()
+    for _ in range(60):
+        last = trainer.epoch()
+    assert last < first / 4
+    assert live(data, TowerScorer(trainer.towers, data), everything(data)).ndcg > 0.9
+
+
+def test_real_ratings_are_predicted_twice_as_well_as_by_popularity(tmp_path: Path) -> None:
+    said: list[str] = []
+    dataset = datasets.load(datasets.find("100k", cache=tmp_path, say=said.append))
+    data = Ratings.from_tables(dataset.ratings, dataset.movies)
+    popularity, towers = trained(data, epochs=3, config=Config())
+    assert towers.lists == popularity.lists > 5_000
+    assert towers.ndcg > 2 * popularity.ndcg
+    assert towers.hit_rate > 2 * popularity.hit_rate
+
+
+def test_the_same_seed_gives_the_same_towers() -> None:
+    data = ratings(clubs(users=40))
+    vectors = []
+    for seed in (1, 1, 2):
+        trainer = Trainer(data, everything(data), SMALL, seed)
+        trainer.epoch()
+        vectors.append(padded_vectors(trainer.towers))
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert not np.allclose(vectors[0], vectors[2], atol=0.01)
+
+
+def test_what_happens_later_changes_nothing() -> None:
+    events = sorted(clubs(users=40), key=lambda event: event[3])
+    known, later = events[:250], events[250:]
+    vectors = []
+    for future in (later, [(u, 73 - m, 0.5, t) for u, m, _, t in later]):
+        data = ratings([*known, *future], range(1, 73))
+        before = np.flatnonzero(data.times < data.times.min() + later[0][3] - known[0][3])
+        trainer = Trainer(data, before, SMALL)
+        trainer.epoch()
+        vectors.append(padded_vectors(trainer.towers))
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_targets_are_liked_and_not_first() -> None:
+    data = ratings([(1, 1, 5.0, 0), (1, 2, 3.5, 1), (1, 3, 3.0, 2), (2, 1, 5.0, 0)])
+    assert targets(data, everything(data), SMALL).tolist() == [1]
+
+
+def test_nothing_to_learn() -> None:
+    data = ratings([(1, 1, 5.0, 0), (1, 2, 1.0, 1), (2, 1, 5.0, 0)])
+    with pytest.raises(DatasetError, match="none of 3 ratings is a liked movie"):
+        Trainer(data, everything(data), SMALL)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """So small a step is slower in threads, by far where the machine has something else to do."""
+    torch.set_num_threads(1)
