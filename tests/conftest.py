@@ -6,6 +6,7 @@ server that the environment configures is never touched.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -111,5 +112,10 @@ def system(
     """The whole product on each broker, for all tests of it: each takes users of its own."""
     from tests.system import running
 
-    with running(request.param, tmp_path_factory.mktemp("home"), models) as system:
+    with ExitStack() as entered:
+        try:
+            home = tmp_path_factory.mktemp("home")
+            system = entered.enter_context(running(request.param, home, models))
+        except ConfigurationError as error:  # no Java, no Maven
+            pytest.skip(str(error))
         yield system

@@ -38,8 +38,12 @@ class Movie(NamedTuple):
     genre: str
     year: int
 
+    @property
+    def decade(self) -> int:
+        return self.year // 10 * 10
+
     def group(self, trait: Trait) -> str | int:
-        return self.genre if trait == "genre" else self.year // 10 * 10
+        return self.genre if trait == "genre" else self.decade
 
 
 CATALOGUE: Final = tuple(

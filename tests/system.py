@@ -131,11 +131,10 @@ class System:
         assert answer["freshness"]["included"] is True
         return answer
 
-    def fan(self, trait: Trait, number: int = 5) -> tuple[int, list[Movie]]:
+    def fan(self, number: int = 5) -> tuple[int, list[Movie]]:
         """Someone who loves `number` movies, which agree in genre and in decade."""
         user = self.user()
-        group = [m for m in CATALOGUE if (m.genre, m.year // 10) == ("Horror", 197)]
-        loved = group[:number]
+        loved = [it for it in CATALOGUE if (it.genre, it.decade) == ("Horror", 1970)][:number]
         self.recommend_after(user, self.rate(user, *((m.movie_id, 5.0) for m in loved)))
         return user, loved
 
@@ -307,17 +306,16 @@ def rating(user: int, movie: int, stars: float = 4.0, event_time: int = LONG_AGO
 
 @contextmanager
 def running(broker: Broker, home: Path, models: Mapping[Trait, Path]) -> Iterator[System]:
-    """A system on this broker, populated."""
-    settings = Settings(
-        home=home,
-        kafka_bootstrap_servers=None,
-        kafka_partitions=PARTITIONS,
-        redis_url=None,
-        qdrant_url=None,
-        api_port=0,
-    )
-    with LocalStack(settings, broker, len(WORKERS), ANY_PORTS) as stack:
-        system = System(stack, models)
-        with system.api:
-            system.populate()
-            yield system
+    """A system on this broker, populated. Raises ConfigurationError where Java or Maven is missing.
+
+    All of it is its own, even where the environment points at servers that run elsewhere.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "QDRANT_URL"):
+            environment.delenv(f"FRESHET_{name}", raising=False)
+        settings = Settings(home=home, kafka_partitions=PARTITIONS, api_port=0)
+        with LocalStack(settings, broker, len(WORKERS), ANY_PORTS) as stack:
+            system = System(stack, models)
+            with system.api:
+                system.populate()
+                yield system

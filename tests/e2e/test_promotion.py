@@ -10,8 +10,8 @@ from training.index import collection_name
 
 
 def test_promotion_while_people_ask(system: System) -> None:
-    tower, loved = system.fan("genre")
-    pooled, _ = system.fan("genre", number=2)
+    tower, loved = system.fan()
+    pooled, _ = system.fan(2)
 
     with Readers(system, [tower, pooled]) as readers:
         readers.wait_for_more(10)

@@ -13,8 +13,8 @@ from tests.traffic import Load, Readers
 
 
 def test_a_planted_difference_is_found_and_mended_while_traffic_flows(system: System) -> None:
-    quiet = [system.fan("genre")[0] for _ in range(4)]
-    changed, lost = (system.fan("genre")[0] for _ in range(2))
+    quiet = [system.fan()[0] for _ in range(4)]
+    changed, lost = (system.fan()[0] for _ in range(2))
     busy = system.users(50)
     lists = {user: system.recommend(user)["items"] for user in quiet}
     records = states(system.records([*quiet, changed, lost]))

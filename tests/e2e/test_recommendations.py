@@ -49,7 +49,7 @@ def test_recommendations_turn_with_the_latest_ratings(system: System) -> None:
 
 
 def test_items_are_the_catalogues(system: System) -> None:
-    user, _ = system.fan("genre")
+    user, _ = system.fan()
     for item in system.recommend(user, limit=20)["items"]:
         movie = BY_ID[item["movie_id"]]
         assert (item["title"], item["genres"], item["year"]) == (

@@ -40,7 +40,7 @@ def under_way(system: System, users: Sequence[int]) -> None:
 
 def test_redis_is_killed(system: System) -> None:
     users = system.users(100)
-    fan, _ = system.fan("genre")
+    fan, _ = system.fan()
 
     with Load(system, users) as load:
         under_way(system, users)

@@ -9,7 +9,7 @@ from tests.system import WORKERS, System, eventually
 
 @pytest.mark.parametrize("system", [pytest.param("tansu", marks=pytest.mark.e2e)], indirect=True)
 def test_a_broker_that_lost_its_log(system: System) -> None:
-    user, _ = system.fan("genre")
+    user, _ = system.fan()
     before = system.positions()
     system.stack.process("broker").kill()
     eventually(lambda: system.stack.process("api").restarts)

@@ -31,7 +31,7 @@ def hanging(system: System, name: str) -> Iterator[None]:
 
 
 def test_redis_hangs(system: System) -> None:
-    user, loved = system.fan("genre")
+    user, loved = system.fan()
     last = system.recommend(user)["freshness"]["last_event_position"]
     with hanging(system, "redis"):
         answer = system.recommend(user, after=last)
@@ -48,7 +48,7 @@ def test_redis_hangs(system: System) -> None:
 
 
 def test_the_broker_hangs(system: System) -> None:
-    user, loved = system.fan("genre")
+    user, loved = system.fan()
     with hanging(system, "broker"):
         answer = system.post(user, (MOVIE, 3.0))
         assert answer.status_code == 503
@@ -66,7 +66,7 @@ def test_the_broker_hangs(system: System) -> None:
 
 @only_tansu
 def test_no_model_can_be_loaded(system: System) -> None:
-    user, loved = system.fan("genre")
+    user, loved = system.fan()
     nowhere = f"http://127.0.0.1:{services.free_port()}"
     with system.another_api(qdrant_url=nowhere) as api:
         readiness = eventually(
