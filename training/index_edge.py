@@ -74,15 +74,15 @@ class EdgeIndex:
         if not directory.is_dir():
             raise IndexUnavailable(f"no index in {directory}: train and promote a model again")
         self._dimension = dimension
-        self._copy = tempfile.TemporaryDirectory(prefix="freshet-index-")
-        try:
-            shutil.copytree(directory, self._copy.name, dirs_exist_ok=True)
-            with _edge_errors(f"cannot open the index in {directory}"):
-                self._shard = EdgeShard.load(self._copy.name)
-                self._check_dimension(directory)
-        except BaseException:
-            self._copy.cleanup()
-            raise
+        # The open files outlive their directory until the index is closed. So nothing is left
+        # behind, not even by a process that is killed.
+        with (
+            tempfile.TemporaryDirectory(prefix="freshet-index-") as copy,
+            _edge_errors(f"cannot open the index in {directory}"),
+        ):
+            shutil.copytree(directory, copy, dirs_exist_ok=True)
+            self._shard = EdgeShard.load(copy)
+            self._check_dimension(directory)
 
     def _check_dimension(self, directory: Path) -> None:
         points, _ = self._shard.scroll(ScrollRequest(limit=1, with_vector=True))
@@ -130,9 +130,7 @@ class EdgeIndex:
             return self._shard.count(CountRequest(exact=True))
 
     def close(self) -> None:
-        """Close the index and remove its copy."""
         self._shard.close()
-        self._copy.cleanup()
 
 
 def build_edge_index(

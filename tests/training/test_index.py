@@ -185,19 +185,25 @@ def edge_directory(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "index"))
 
 
-def test_edge_readers_have_a_copy_each_and_remove_it(
+def snapshot(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_edge_readers_have_a_copy_each_that_leaves_nothing_behind(
     edge_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = tmp_path / "copies"
     copies.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(copies))
+    before = snapshot(edge_directory)
     first, second = EdgeIndex(edge_directory, DIMENSION), EdgeIndex(edge_directory, DIMENSION)
+    assert snapshot(edge_directory) == before
     shutil.rmtree(edge_directory)
-    assert len(list(copies.iterdir())) == 2
+    assert list(copies.iterdir()) == []  # a process that is killed now leaves nothing behind
     first.close()
-    assert second.count() == 2
+    assert second.search(unit_vectors(2)[1], 1)[0][0] == 2
+    assert second.movies([1]) == {1: movie(1)}
     second.close()
-    assert list(copies.iterdir()) == []
 
 
 def _missing(directory: Path) -> None:
