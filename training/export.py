@@ -130,11 +130,10 @@ class _ServedUserTower(nn.Module):
 
 
 def _export_towers(directory: Path, towers: TwoTowers, vectors: Floats) -> None:
-    floats = torch.zeros(2, HISTORY)
-    users = {
+    users = {  # each a tensor of its own: the exporter takes inputs that share one for the same
         "history": torch.zeros(2, HISTORY, dtype=torch.int64),
-        "ratings": floats,
-        "ages": floats,
+        "ratings": torch.zeros(2, HISTORY),
+        "ages": torch.zeros(2, HISTORY),
         "features": torch.zeros(2, USER_FEATURES),
     }
     items = {

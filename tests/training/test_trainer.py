@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from producers import datasets
 from stream.contracts.errors import DatasetError
@@ -110,9 +109,3 @@ def test_nothing_to_learn() -> None:
     data = ratings([(1, 1, 5.0, 0), (1, 2, 1.0, 1), (2, 1, 5.0, 0)])
     with pytest.raises(DatasetError, match="none of 3 ratings is a liked movie"):
         Trainer(data, everything(data), SMALL)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """So small a step is slower in threads, by far where the machine has something else to do."""
-    torch.set_num_threads(1)

@@ -1,0 +1,59 @@
+"""The same user tower in torch and in ONNX Runtime."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.suites.user_tower import Embed, UserTowerSuite, some_inputs
+from training.artifact import Artifact
+from training.dataset import Ratings
+from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
+from training.trainer import TowerScorer, Trainer, embed_users, padded_vectors
+
+
+@pytest.fixture
+def in_torch(trainer: Trainer) -> Embed:
+    vectors = torch.from_numpy(padded_vectors(trainer.towers))
+
+    @torch.inference_mode()
+    def embed(inputs: TowerInputs) -> Floats:
+        users: Floats = embed_users(trainer.towers, vectors, inputs).numpy()
+        return users
+
+    return embed
+
+
+class TestTorch(UserTowerSuite):
+    @pytest.fixture
+    def embed(self, in_torch: Embed) -> Embed:
+        return in_torch
+
+
+class TestOnnxRuntime(UserTowerSuite):
+    @pytest.fixture
+    def embed(self, artifact: Artifact) -> Embed:
+        return artifact.embed_users
+
+
+def test_both_give_the_same_vectors(artifact: Artifact, in_torch: Embed) -> None:
+    inputs = some_inputs(200)
+    np.testing.assert_allclose(artifact.embed_users(inputs), in_torch(inputs), atol=1e-5)
+
+
+def test_what_is_served_scores_as_what_was_measured(
+    artifact: Artifact, trainer: Trainer, club_ratings: Ratings, club_events: Ints
+) -> None:
+    served = artifact.embed_users(club_ratings.inputs_before(club_events))
+    measured = TowerScorer(trainer.towers, club_ratings)(club_events)
+    np.testing.assert_allclose(served @ artifact.items.vectors.T, measured, atol=1e-5)
+
+
+def test_item_vectors_are_the_item_towers(
+    artifact: Artifact, trainer: Trainer, club_ratings: Ratings
+) -> None:
+    movies = club_ratings.movies
+    index = torch.full((len(movies),), PADDING)
+    features = torch.from_numpy(movie_features(movies, club_ratings.genres))
+    with torch.no_grad():
+        in_torch = trainer.towers.items(index, features).numpy()
+    np.testing.assert_allclose(artifact.item_vectors_for(movies), in_torch, atol=1e-5)
