@@ -81,8 +81,12 @@ def topics() -> Topics:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that need a system of several processes come last: the others fail sooner."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+    """What shares servers runs in one process, a file in one otherwise; the longest come first."""
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        group = next((name for name in ("apache", "e2e") if name in marks), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session")
