@@ -59,13 +59,12 @@ def write_artifact(
     partial = parent / f".{version}.partial"
     partial.mkdir(parents=True)
     try:
-        ids = np.array([movie.movie_id for movie in ratings.movies], np.uint32)
-        np.save(partial / VOCABULARY, ids)
-        np.save(partial / VECTORS, vectors[1:])
-        _export_towers(partial, towers, vectors)
         movies = _indexed_movies(ratings, events)
+        np.save(partial / VOCABULARY, np.array([movie.movie_id for movie in movies], np.uint32))
+        np.save(partial / VECTORS, vectors[1:])
         (partial / CATALOGUE).write_bytes(msgspec.json.encode(movies))
         build_edge_index(partial / INDEX, movies, vectors[1:])
+        _export_towers(partial, towers, vectors)
         files = sorted(path for path in partial.rglob("*") if path.is_file())
         manifest = Manifest(
             layout=LAYOUT,
