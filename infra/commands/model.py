@@ -1,7 +1,7 @@
 """Commands: training and promotion."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,10 +148,11 @@ def _qdrant_serving(settings: "Settings", artifact: "Artifact") -> Iterator[None
     from training.index_server import build_server_index, connect, holds, switch_alias
 
     key = settings.qdrant_api_key
-    client = connect(settings.qdrant_url, key.get_secret_value() if key else None, QDRANT_TIMEOUT)
     collection, movies = collection_name(artifact.manifest.version), artifact.movies()
-    if not holds(client, collection, len(movies)):
-        build_server_index(client, collection, movies, artifact.items.vectors)
-    yield
-    switch_alias(client, collection)
-    client.close()
+    with closing(
+        connect(settings.qdrant_url, key.get_secret_value() if key else None, QDRANT_TIMEOUT)
+    ) as client:
+        if not holds(client, collection, len(movies)):
+            build_server_index(client, collection, movies, artifact.items.vectors)
+        yield
+        switch_alias(client, collection)

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from qdrant_client import QdrantClient
 from typer.testing import CliRunner
 
 from infra.cli import app
@@ -10,7 +13,8 @@ from stream.contracts.events import decode_model
 from stream.contracts.topics import Topics
 from tests.producers.kafka import records
 from tests.training.build import clubs, tables
-from training.artifact import read_manifest
+from training.artifact import Artifact
+from training.index import ALIAS
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +43,31 @@ def invoke(*words: str) -> str:
     return result.output
 
 
-def test_train_and_promote(data: Path, home: Path, log: dict[str, str], topics: Topics) -> None:
+@pytest.fixture
+def qdrant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], QdrantClient]:
+    """Connects to what stands for a Qdrant server: the client's local mode."""
+
+    def connect(*_: object) -> QdrantClient:
+        return QdrantClient(path=str(tmp_path / "qdrant"))
+
+    monkeypatch.setattr("training.index_server.connect", connect)
+    return connect
+
+
+def test_train_and_promote(
+    data: Path,
+    home: Path,
+    log: dict[str, str],
+    topics: Topics,
+    qdrant: Callable[[], QdrantClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     words = ("--dataset", str(data), "--until", "2004-01-01", "--epochs", "1", "--promote")
     output = invoke("train", *words)
     assert "popularity" in output
     assert "NDCG@10" in output
     [directory] = (home / "artifacts").iterdir()
-    assert read_manifest(directory).data_hash
+    movies = Artifact.load(directory).movies()
     assert f"model {directory.name} is promoted" in output
 
     output = invoke("promote", directory.name)
@@ -53,6 +75,14 @@ def test_train_and_promote(data: Path, home: Path, log: dict[str, str], topics: 
     [messages] = records(log, topics.models, 1)
     versions = [decode_model(message.value()).version for message in messages]
     assert versions == [directory.name] * 2
+
+    monkeypatch.setenv("FRESHET_QDRANT_URL", "http://localhost:6333")
+    for _ in range(2):  # the second time it is there already, and in use
+        invoke("promote", directory.name)
+    with closing(qdrant()) as client:
+        assert client.count(ALIAS).count == len(movies)
+        [alias] = client.get_aliases().aliases
+        assert alias.collection_name == f"movies-{directory.name}"
 
 
 def test_promoting_what_is_not_there(log: dict[str, str]) -> None:
