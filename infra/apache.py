@@ -65,7 +65,7 @@ def apache(port: int, home: Path, say: Callable[[str], None]) -> Service:
     if not (data / "meta.properties").exists():  # written last when a directory is formatted
         cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
         tool = [java, "-cp", classpath, "kafka.tools.StorageTool", "format"]
-        _run([*tool, "--ignore-formatted", "--cluster-id", cluster, "--config", str(config)])
+        _run([*tool, "--ignore-formatted", f"--cluster-id={cluster}", "--config", str(config)])
     address = f"{LOOPBACK}:{port}"
     return Service(
         name="broker",

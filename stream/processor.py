@@ -171,7 +171,7 @@ class Processor:
             goes_on = (
                 stored is not None
                 and stored.topic_id == self._topic_ids.get(partition)
-                and stored.next_offset <= begin
+                and stored.next_offset == begin
             )
             if not goes_on:
                 await self._make_sure_of_topic(partition)

@@ -79,7 +79,8 @@ async def verify(
         live = await store.position(partition)
         end = await log.end(partition)
         if live is None:
-            return Verified(None, end, 0, 0, [])
+            missing = [Difference("state", f"{end} records", "nothing")] if end else []
+            return Verified(None, end, 0, 0, missing)
         topic_id = await log.topic_id()
         if live.topic_id != topic_id:
             return Verified(live, end, 0, 0, [Difference("topic id", topic_id, live.topic_id)])

@@ -6,10 +6,10 @@ server that the environment configures is never touched.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,7 +19,6 @@ import redis
 from infra import services
 from infra.apache import apache
 from infra.supervisor import Supervisor
-from stream.contracts.errors import ConfigurationError
 from stream.contracts.topics import Topics
 
 # The fixtures that need these import them: all other tests start a second sooner.
@@ -49,10 +48,8 @@ def broker(servers: Supervisor) -> str:
 @pytest.fixture(scope="session")
 def apache_broker(servers: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Bootstrap servers of Apache Kafka; the service is called `apache`."""
-    try:
-        service = apache(services.free_port(), tmp_path_factory.mktemp("kafka"), say=print)
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+    _skip_without_java()
+    service = apache(services.free_port(), tmp_path_factory.mktemp("kafka"), say=print)
     servers.start(replace(service, name="apache"), timeout=START_TIMEOUT)
     return service.address
 
@@ -116,10 +113,13 @@ def system(
     """The whole product on each broker, for all tests of it: each takes users of its own."""
     from tests.system import running
 
-    with ExitStack() as entered:
-        try:
-            home = tmp_path_factory.mktemp("home")
-            system = entered.enter_context(running(request.param, home, models))
-        except ConfigurationError as error:  # no Java, no Maven
-            pytest.skip(str(error))
+    if request.param == "apache":
+        _skip_without_java()
+    with running(request.param, tmp_path_factory.mktemp("home"), models) as system:
         yield system
+
+
+def _skip_without_java() -> None:
+    missing = [program for program in ("java", "mvn") if which(program) is None]
+    if missing:
+        pytest.skip(f"Apache Kafka needs {' and '.join(missing)}")

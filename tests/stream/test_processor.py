@@ -98,7 +98,10 @@ class History:
 
     async def restart(self, worker: int) -> None:
         self.workers[worker] = self.world.worker()
-        await self.workers[worker].resume(PARTITION)
+        try:
+            await self.workers[worker].resume(PARTITION)
+        except StoreUnavailable:  # the fault comes here, and is over
+            await self.workers[worker].resume(PARTITION)
         self.behind.discard(worker)
 
 

@@ -19,7 +19,7 @@ from stream.rebuild import ROUNDS, Rebuilt, rebuild, rebuild_catalogue
 from stream.records import ColdStartVector, UserRecord, pack_movie, pack_user
 from stream.redis_store import RedisStore
 from stream.store import Batch, StateStore
-from stream.verify import Verified, verify
+from stream.verify import Difference, Verified, verify
 from tests.fakes import MemoryDeadLetters, MemoryLog, MemoryStore
 from tests.stream.build import DAY, START, rating
 from tests.stream.world import (
@@ -260,10 +260,17 @@ async def test_what_was_processed_verifies() -> None:
     assert (found.end, found.users, found.movies) == (12, 3, 4)
 
 
-async def test_an_empty_store_has_nothing_to_compare() -> None:
+async def test_an_empty_store_differs_from_a_log_that_has_records() -> None:
     world = World(plain_log())
     found = await verified(world.store, world.log)
-    assert (found.position, found.end, found.differences) == (None, 6, [])
+    assert (found.position, found.end) == (None, 6)
+    assert found.differences == [Difference("state", "6 records", "nothing")]
+
+
+async def test_nothing_is_what_an_empty_log_gives() -> None:
+    world = World([])
+    found = await verified(world.store, world.log)
+    assert (found.position, found.end, found.differences) == (None, 0, [])
 
 
 def tamper(world: World, change: str) -> None:
