@@ -9,7 +9,7 @@ from training.tower_inputs import Floats, Ints
 class Popularity:
     """Scores a movie by how many people liked it, for everyone alike.
 
-    On both MovieLens sets that the tests use this ranks better than counting all ratings.
+    On MovieLens 100K and latest-small its NDCG is better than that of counting all ratings.
 
     Args:
         ratings: where the events are.

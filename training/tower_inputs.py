@@ -15,8 +15,8 @@ from stream.features import DAY, SECOND, UserState, user_features
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-# Latest ratings that the user tower reads. Of what moves the next choice, the older ones are left
-# in the user features; twice as many gained nothing on MovieLens 100K.
+# Latest ratings that the user tower reads, as many as the cold-start vector pools. Of the older
+# ones only the user features tell.
 HISTORY: Final = 50
 
 # Index of "nothing there": before the first rating, or a movie the model does not know. A movie in
