@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,9 @@ from training.pipeline import RunOptions, train
 
 DATASET: Final = "100k"  # always there
 ROUNDS: Final = 500
+FIRST_USER: Final = 1_000_001
 USERS: Final = 50  # who rate, in all partitions
+PARTITIONS: Final = 8
 RATE: Final = 2_000  # ratings a second of the replay
 IDLE_BARS: Final = (30.0, 150.0)  # ms: p50, p99
 REPLAY_BARS: Final = (100.0, 500.0)  # ms: p50, p99
@@ -36,7 +39,7 @@ def run() -> Report:
     data = load_dataset(DATASET, None, None, lenient=False)
     movies = data.movies["movie_id"].to_pylist()
     with tempfile.TemporaryDirectory() as home:
-        settings = Settings(home=Path(home), api_port=0)
+        settings = Settings(home=Path(home), api_port=0, kafka_partitions=PARTITIONS)
         with LocalStack(settings, ports=ANY_PORTS, say=console.print) as stack:
             publish_movies(data.movies, stack.settings.librdkafka(), Topics())
             options = RunOptions(max_epochs=1)
@@ -50,13 +53,15 @@ def run() -> Report:
                 with subprocess.Popen(
                     command, env=os.environ | stack.env, stderr=subprocess.DEVNULL
                 ) as replay:
-                    _rounds(client, movies, 100)  # by now it is at its pace
+                    _wait_for_pace(client)
+                    before, began = _offset(client), time.monotonic()
                     busy = _rounds(client, movies, ROUNDS)
-                    if replay.poll() is not None:
-                        raise RuntimeError("the replay ended before the rounds did")
+                    others = _offset(client) - before - ROUNDS / PARTITIONS
+                    rate = others * PARTITIONS / (time.monotonic() - began)
                     replay.terminate()
     _add(report, "replay idle", idle, IDLE_BARS)
     _add(report, f"{RATE:,} ratings/s replaying", busy, REPLAY_BARS)
+    report.context("ratings a second that were applied meanwhile", rate, "")
     report.notes.append(
         "Measured by one client over HTTP, from the answer to `POST /ratings` to the answer of the "
         "`GET` that includes the rating; each round is one after the other."
@@ -69,11 +74,27 @@ def _rounds(client: httpx.Client, movies: Sequence[int], rounds: int) -> list[Ro
     return [
         rate_and_ask(
             client,
-            chance.randint(1_000_001, 1_000_000 + USERS),
+            chance.randrange(FIRST_USER, FIRST_USER + USERS),
             [(chance.choice(movies), chance.randint(1, 10) / 2)],
         )
         for _ in range(rounds)
     ]
+
+
+def _offset(client: httpx.Client) -> int:
+    """The last event applied in the partition of one of the users; each has an equal share."""
+    freshness = client.get(f"/api/v1/recommendations/{FIRST_USER}").json()["freshness"]
+    return int(freshness["position"].partition(":")[2])
+
+
+def _wait_for_pace(client: httpx.Client) -> None:
+    """Return once ratings are applied about as fast as they are to be replayed."""
+    for _ in range(60):
+        before = _offset(client)
+        time.sleep(1)
+        if _offset(client) - before > RATE / PARTITIONS / 2:
+            return
+    raise RuntimeError("the replay does not get going")
 
 
 def _add(report: Report, when: str, rounds: list[Round], bars: tuple[float, float]) -> None:

@@ -36,13 +36,17 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def at_most(self, what: str, value: float, unit: str, bar: float) -> None:
-        self.figures.append(Figure(what, value, unit, f"at most {bar:g}", value <= bar))
+        self.figures.append(
+            Figure(what, float(value), unit, f"at most {bar:g}", bool(value <= bar))
+        )
 
     def at_least(self, what: str, value: float, unit: str, bar: float) -> None:
-        self.figures.append(Figure(what, value, unit, f"at least {bar:g}", value >= bar))
+        self.figures.append(
+            Figure(what, float(value), unit, f"at least {bar:g}", bool(value >= bar))
+        )
 
     def context(self, what: str, value: float, unit: str) -> None:
-        self.figures.append(Figure(what, value, unit))
+        self.figures.append(Figure(what, float(value), unit))
 
 
 def machine() -> str:

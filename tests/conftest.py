@@ -77,6 +77,7 @@ def topics() -> Topics:
     return Topics(prefix=f"{uuid4().hex[:12]}.")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares servers runs in one process, a file in one otherwise; the longest come first."""
     for item in items:
