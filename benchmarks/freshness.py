@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.report import Report, main
 from infra.commands.data import load_dataset
 from infra.commands.model import promote_model
-from infra.freshness import Round, percentiles, rate_and_ask
+from infra.freshness import Round, applied, percentiles, rate_and_ask, wait_for_pace
 from infra.local import ANY_PORTS, FRESHET, LocalStack
 from infra.newcomer import Newcomer
 from infra.settings import Settings
@@ -53,11 +53,11 @@ def run() -> Report:
                 with subprocess.Popen(
                     command, env=os.environ | stack.env, stderr=subprocess.DEVNULL
                 ) as replay:
-                    _wait_for_pace(client)
-                    before, began = _offset(client), time.monotonic()
+                    wait_for_pace(client, PARTITIONS, RATE)
+                    before, began = applied(client, PARTITIONS), time.monotonic()
                     busy = _rounds(client, movies, ROUNDS)
-                    others = _offset(client) - before - ROUNDS / PARTITIONS
-                    rate = others * PARTITIONS / (time.monotonic() - began)
+                    others = applied(client, PARTITIONS) - before - ROUNDS
+                    rate = others / (time.monotonic() - began)
                     replay.terminate()
     _add(report, "replay idle", idle, IDLE_BARS)
     _add(report, f"{RATE:,} ratings/s replaying", busy, REPLAY_BARS)
@@ -79,22 +79,6 @@ def _rounds(client: httpx.Client, movies: Sequence[int], rounds: int) -> list[Ro
         )
         for _ in range(rounds)
     ]
-
-
-def _offset(client: httpx.Client) -> int:
-    """The last event applied in the partition of one of the users; each has an equal share."""
-    freshness = client.get(f"/api/v1/recommendations/{FIRST_USER}").json()["freshness"]
-    return int(freshness["position"].partition(":")[2])
-
-
-def _wait_for_pace(client: httpx.Client) -> None:
-    """Return once ratings are applied about as fast as they are to be replayed."""
-    for _ in range(60):
-        before = _offset(client)
-        time.sleep(1)
-        if _offset(client) - before > RATE / PARTITIONS / 2:
-            return
-    raise RuntimeError("the replay does not get going")
 
 
 def _add(report: Report, when: str, rounds: list[Round], bars: tuple[float, float]) -> None:

@@ -9,10 +9,14 @@ import httpx
 import numpy as np
 
 from stream.contracts.errors import FreshetError
+from stream.contracts.topics import partition_of
 
 # How long a GET may wait for the state to include an event, ms. Far above what is expected, so
 # that a slow round is measured instead of cut off.
 WAIT_MS = 5_000
+
+# Seconds for a replay to get going: it reads its data set and finds out where to go on.
+PACE_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,31 @@ def rate_and_ask(client: httpx.Client, user_id: int, ratings: Sequence[tuple[int
     if not recommendations["freshness"]["included"]:
         raise FreshetError(f"position {position} was not in the state within {WAIT_MS} ms")
     return Round((included - accepted) * 1e3, (included - sent) * 1e3, recommendations)
+
+
+def applied(client: httpx.Client, partitions: int) -> int:
+    """How many events are in the live state, over all partitions, as the API's answers tell."""
+    users = {partition_of(user, partitions): user for user in range(1, 100 * partitions)}
+    total = 0
+    for user in users.values():
+        answer = body_of(client.get(f"/api/v1/recommendations/{user}", params={"limit": 1}))
+        position = answer["freshness"]["position"]
+        total += int(position.partition(":")[2]) + 1 if position else 0
+    return total
+
+
+def wait_for_pace(client: httpx.Client, partitions: int, rate: float) -> None:
+    """Return once about `rate` events a second are being applied.
+
+    Raises FreshetError where that does not happen within `PACE_TIMEOUT`.
+    """
+    deadline = time.monotonic() + PACE_TIMEOUT
+    while time.monotonic() < deadline:
+        before, began = applied(client, partitions), time.monotonic()
+        time.sleep(0.5)
+        if applied(client, partitions) - before > rate / 2 * (time.monotonic() - began):
+            return
+    raise FreshetError(f"no {rate:g} events a second are applied after {PACE_TIMEOUT:g} s")
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
