@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import settings
 
 from infra import services
 from infra.apache import apache
@@ -25,6 +26,10 @@ from stream.contracts.topics import Topics
 if TYPE_CHECKING:
     from tests.planted_model import Trait
     from tests.system import System
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("freshet", deadline=None)
+settings.load_profile("freshet")
 
 START_TIMEOUT = 60.0  # seconds; they take under one, on a machine that is not overloaded
 
@@ -77,13 +82,15 @@ def topics() -> Topics:
     return Topics(prefix=f"{uuid4().hex[:12]}.")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What shares servers runs in one process when tests run beside each other, else a file."""
+    marks = {mark.name for mark in item.iter_markers()}
+    group = next((name for name in ("apache", "e2e") if name in marks), item.path.name)
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares servers runs in one process, a file in one otherwise; the longest come first."""
-    for item in items:
-        marks = {mark.name for mark in item.iter_markers()}
-        group = next((name for name in ("apache", "e2e") if name in marks), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The longest come first, so that no process is left with them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
