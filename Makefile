@@ -19,7 +19,7 @@ demo: $(INSTALLED)
 	$(BIN)/freshet demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ Tests share the broker under topic prefixes of their own, and Redis in databases
 server that the environment configures is never touched.
 """
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,9 @@ from stream.contracts.topics import Topics
 
 # The fixtures that need these import them: all other tests start a second sooner.
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
     from tests.planted_model import Trait
     from tests.system import System
 
@@ -82,11 +86,16 @@ def topics() -> Topics:
     return Topics(prefix=f"{uuid4().hex[:12]}.")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What shares servers runs in one process when tests run beside each other, else a file."""
-    marks = {mark.name for mark in item.iter_markers()}
-    group = next((name for name in ("apache", "e2e") if name in marks), item.path.name)
-    item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
+    """Beside each other run: the tests of either broker's system, and every other file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySystem(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            system = re.search(r"\[(tansu|apache)\]$", nodeid)
+            return system[1] if system else nodeid.partition("::")[0]
+
+    return BySystem(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
