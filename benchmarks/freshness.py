@@ -4,7 +4,6 @@ import os
 import random
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from rich.console import Console
 from benchmarks.report import Report, main
 from infra.commands.data import load_dataset
 from infra.commands.model import promote_model
-from infra.freshness import Round, applied, percentiles, rate_and_ask, wait_for_pace
+from infra.freshness import Round, beside_others, percentiles, rate_and_ask
 from infra.local import ANY_PORTS, FRESHET, LocalStack
 from infra.newcomer import Newcomer
 from infra.settings import Settings
@@ -53,11 +52,9 @@ def run() -> Report:
                 with subprocess.Popen(
                     command, env=os.environ | stack.env, stderr=subprocess.DEVNULL
                 ) as replay:
-                    wait_for_pace(client, PARTITIONS, RATE)
-                    before, began = applied(client, PARTITIONS), time.monotonic()
-                    busy = _rounds(client, movies, ROUNDS)
-                    others = applied(client, PARTITIONS) - before - ROUNDS
-                    rate = others / (time.monotonic() - began)
+                    busy, rate = beside_others(
+                        client, PARTITIONS, RATE, ROUNDS, lambda: _rounds(client, movies, ROUNDS)
+                    )
                     replay.terminate()
     _add(report, "replay idle", idle, IDLE_BARS)
     _add(report, f"{RATE:,} ratings/s replaying", busy, REPLAY_BARS)

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from infra.commands.data import load_dataset
 from infra.commands.model import print_outcome, promote_model, training_progress
-from infra.freshness import applied, wait_for_pace
+from infra.freshness import beside_others
 from infra.local import FRESHET, LocalStack
 from infra.newcomer import Newcomer, print_freshness
 from infra.settings import Settings
@@ -71,13 +71,14 @@ def run(settings: Settings, dataset: str, console: Console) -> Iterator[LocalSta
                 newcomer.wait_for_model(outcome.version, MODEL_TIMEOUT)
                 person = newcomer.onboard()
                 newcomer.change_mind(person)
-                partitions = stack.settings.kafka_partitions
-                wait_for_pace(client, partitions, REPLAY_RATE)
-                before, at = applied(client, partitions), time.monotonic()
                 rounds = track(range(ROUNDS), "rate and ask", console=console, transient=True)
-                measured = newcomer.freshness(person, rounds)
-                others = applied(client, partitions) - before - ROUNDS
-                rate = others / (time.monotonic() - at)
+                measured, rate = beside_others(
+                    client,
+                    stack.settings.kafka_partitions,
+                    REPLAY_RATE,
+                    ROUNDS,
+                    lambda: newcomer.freshness(person, rounds),
+                )
             print_freshness(measured, f"{ROUNDS} times, {rate:.0f} ratings/s meanwhile", console)
 
             console.rule("The proof: live state against the log")

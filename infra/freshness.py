@@ -1,9 +1,9 @@
 """Measures the product's promise from outside, as a client would: rate, ask, look at the clock."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -14,6 +14,8 @@ from stream.contracts.topics import partition_of
 # How long a GET may wait for the state to include an event, ms. Far above what is expected, so
 # that a slow round is measured instead of cut off.
 WAIT_MS = 5_000
+
+T = TypeVar("T")
 
 # Seconds for a replay to get going: it reads its data set and finds out where to go on.
 PACE_TIMEOUT = 60.0
@@ -78,6 +80,29 @@ def wait_for_pace(client: httpx.Client, partitions: int, rate: float) -> None:
         if applied(client, partitions) - before > rate / 2 * (time.monotonic() - began):
             return
     raise FreshetError(f"no {rate:g} events a second are applied after {PACE_TIMEOUT:g} s")
+
+
+def beside_others(
+    client: httpx.Client, partitions: int, rate: float, own: int, measure: Callable[[], T]
+) -> tuple[T, float]:
+    """What `measure` returns, and how many events a second of others were applied meanwhile.
+
+    Begins once the others are at their pace of about `rate` events a second.
+
+    Args:
+        client: of the API.
+        partitions: of the `ratings` topic.
+        rate: what the others are to do.
+        own: how many events `measure` makes itself.
+        measure: called once.
+
+    Raises FreshetError where the others do not get going.
+    """
+    wait_for_pace(client, partitions, rate)
+    before, began = applied(client, partitions), time.monotonic()
+    measured = measure()
+    others = applied(client, partitions) - before - own
+    return measured, others / (time.monotonic() - began)
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:

@@ -19,8 +19,6 @@ from stream.contracts.errors import DatasetError, Unavailable
 
 BASE_URL: Final = "https://files.grouplens.org/datasets/movielens"
 
-DEFAULT: Final = "latest-small"
-
 
 @dataclass(frozen=True, slots=True)
 class Release:

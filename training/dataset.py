@@ -7,7 +7,7 @@ derived for millions of events at once, and `tests/training/test_dataset.py` com
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,6 @@ from training.tower_inputs import (
     ages,
     scaled_user_features,
 )
-
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 # Half stars from which a rating says that the movie was liked: 4 stars, the usual reading of
 # MovieLens, and close to its users' mean.
