@@ -31,7 +31,7 @@ bench: $(INSTALLED)
 
 # Resolves anew for every supported Python and platform.
 lock:
-	uv pip compile --universal --upgrade --python-version 3.11 pyproject.toml --group dev \
+	uv pip compile --universal --upgrade --python-version 3.11 pyproject.toml --group dev --extra lab \
 		--no-header --no-annotate --quiet -o requirements.lock
 	echo "recbole==1.2.1" >> requirements.lock
 

@@ -16,15 +16,7 @@ import pyarrow as pa
 
 from stream.contracts.errors import DatasetError
 from stream.features import DAY, DAYS_A_MONTH, SECOND
-from training.tower_inputs import (
-    HISTORY,
-    PADDING,
-    Floats,
-    Ints,
-    TowerInputs,
-    ages,
-    scaled_user_features,
-)
+from training.tower_inputs import Floats, Ints, scaled_user_features
 
 # Half stars from which a rating says that the movie was liked: 4 stars, the usual reading of
 # MovieLens, and close to its users' mean.
@@ -36,6 +28,28 @@ class Movie(NamedTuple):
     title: str
     genres: tuple[str, ...]
     year: int | None
+
+
+class Tags(NamedTuple):
+    """t tags that people gave to movies.
+
+    Attributes:
+        rows: i64[t] the movie of each.
+        words: str[t] the tag, in lower case.
+        times: i64[t] ms since the epoch.
+    """
+
+    rows: Ints
+    words: npt.NDArray[np.str_]
+    times: Ints
+
+    def until(self, time: int) -> "Tags":
+        """Those given by that time (ms), itself included."""
+        known = self.times <= time
+        return Tags(self.rows[known], self.words[known], self.times[known])
+
+
+NO_TAGS: Final = Tags(np.zeros(0, np.int64), np.zeros(0, np.str_), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ class Ratings:
         rows: i64[n] the movie of each event.
         half_stars: i64[n] its rating, 1..10.
         times: i64[n] ms since the epoch.
+        tags: what people wrote about the movies, where the data set says so.
     """
 
     movies: list[Movie]
@@ -58,6 +73,7 @@ class Ratings:
     rows: Ints
     half_stars: Ints
     times: Ints
+    tags: Tags = NO_TAGS
 
     @classmethod
     def from_tables(cls, ratings: pa.Table, movies: pa.Table) -> "Ratings":
@@ -89,45 +105,54 @@ class Ratings:
     def __len__(self) -> int:
         return len(self.users)
 
+    def take(self, events: Ints) -> "Ratings":
+        """Only these events, as if nothing else had happened; of the tags, those given by then.
+
+        Args:
+            events: i64[m], ascending.
+        """
+        columns = (self.users, self.rows, self.half_stars, self.times)
+        users, rows, half_stars, times = (column[events] for column in columns)
+        tags = self.tags.until(int(times.max())) if len(events) else NO_TAGS
+        return Ratings(self.movies, users, rows, half_stars, times, tags)
+
     @cached_property
     def first(self) -> Ints:
         """i64[n]: the first event of each event's user."""
         return np.searchsorted(self.users, self.users, side="left")
 
     @cached_property
+    def ends(self) -> Ints:
+        """i64[n]: the event after the last one of each event's user."""
+        return np.searchsorted(self.users, self.users, side="right")
+
+    @cached_property
     def replaced(self) -> Ints:
         """i64[n]: the event by which the user rated the movie again, else the user's end."""
-        replaced = self._ends.copy()
+        replaced = self.ends.copy()
         order = np.lexsort((self.rows, self.users))  # stable: in order of events
         again = (np.diff(self.users[order]) == 0) & (np.diff(self.rows[order]) == 0)
         replaced[order[:-1][again]] = order[1:][again]
         return replaced
 
-    @cached_property
-    def features(self) -> Floats:
-        """f32[n, USER_FEATURES]: the user's features right before each event, 0 before any."""
-        count, total, squares = (np.zeros(len(self), np.int64) for _ in range(3))
-        low, high = np.zeros(len(self)), np.zeros(len(self))
-        rated_again = np.flatnonzero(self.replaced < self._ends)
-        for level in range(1, 11):
-            change = np.zeros(len(self) + 1, np.int64)
-            change[1:] = self.half_stars == level
-            gone = rated_again[self.half_stars[rated_again] == level]
-            change[self.replaced[gone] + 1] -= 1
-            held = np.cumsum(change)[:-1]
-            held -= held[self.first]
-            count += held
-            total += level * held
-            squares += level * level * held
-            low[(low == 0) & (held > 0)] = level / 2
-            high[held > 0] = level / 2
+    def features(self, starts: Ints, ends: Ints) -> Floats:
+        """f32[B, USER_FEATURES]: what `events[start:end]` of one user each make of that user.
+
+        Zeros where there is no event. A start is a user's first event.
+        """
+        held = self._held[ends] - self._held[starts]
+        levels = np.arange(1, 11)
+        count, total, squares = (held @ levels**power for power in range(3))
         there = count > 0
         n = np.maximum(count, 1)
-        seconds = self.times // SECOND
+        low = (held > 0).argmax(axis=1) / 2 + 0.5
+        high = 5 - (held[:, ::-1] > 0).argmax(axis=1) / 2
         # Replacements only move forward, so the oldest rating still standing is found by bisection.
-        oldest = np.searchsorted(np.maximum.accumulate(self.replaced), np.arange(len(self)))
-        days = (seconds[np.arange(len(self)) - 1] - seconds[oldest]) * SECOND / DAY
-        months = np.maximum(np.where(there, days, 0) / DAYS_A_MONTH, 1.0)
+        oldest = np.searchsorted(self._latest_replacement, ends)[there]
+        days = np.zeros(len(ends))
+        seconds = self.times // SECOND
+        days[there] = (seconds[ends[there] - 1] - seconds[oldest]) * SECOND / DAY
+        months = np.maximum(days / DAYS_A_MONTH, 1.0)
         std = np.sqrt(np.maximum(squares * n - total * total, 0)) / n / 2
         features = scaled_user_features(n, total / n / 2, std, low, high, count / months)
         features[~there] = 0
@@ -144,24 +169,9 @@ class Ratings:
         digest = hashlib.sha256(repr(self.movies).encode())
         for column in (self.users, self.rows, self.half_stars, self.times):
             digest.update(column.tobytes())
+        if len(self.tags.rows):
+            digest.update(repr([column.tolist() for column in self.tags]).encode())
         return digest.hexdigest()
-
-    def inputs_before(self, events: Ints) -> TowerInputs:
-        """The user tower's inputs as each of these events found its user, that event excluded."""
-        at = events[:, None] - 1 - np.arange(HISTORY + self._most_replaced)
-        there = at >= self.first[events][:, None]
-        at = np.maximum(at, 0)
-        there &= self.replaced[at] >= events[:, None]
-        if self._most_replaced:
-            kept = np.argsort(~there, axis=1, kind="stable")[:, :HISTORY]
-            at = np.take_along_axis(at, kept, axis=1)
-            there = np.take_along_axis(there, kept, axis=1)
-        return TowerInputs(
-            history=np.where(there, self.rows[at] + 1, PADDING),
-            ratings=np.where(there, self.half_stars[at] / 2, 0).astype(np.float32),
-            ages=ages(self.times[at] // SECOND, there),
-            features=self.features[events],
-        )
 
     def counts(self, events: Ints) -> tuple[Ints, Ints]:
         """i64[movies] twice: how many of these events each movie has, and how many liked it."""
@@ -173,13 +183,22 @@ class Ratings:
         )
 
     @cached_property
-    def _ends(self) -> Ints:
-        return np.searchsorted(self.users, self.users, side="right")
+    def _held(self) -> npt.NDArray[np.int32]:
+        """i32[n + 1, 10]: ratings of each number of half stars that stand after so many events."""
+        change = np.zeros((len(self) + 1, 10), np.int32)
+        change[np.arange(1, len(self) + 1), self.half_stars - 1] = 1
+        gone = np.flatnonzero(self.replaced < self.ends)
+        np.subtract.at(change, (self.replaced[gone] + 1, self.half_stars[gone] - 1), 1)
+        return np.cumsum(change, axis=0, dtype=np.int32)
 
     @cached_property
-    def _most_replaced(self) -> int:
+    def _latest_replacement(self) -> Ints:
+        return np.maximum.accumulate(self.replaced)
+
+    @cached_property
+    def most_replaced(self) -> int:
         """The most ratings that one user gave again: how far a history may reach beyond HISTORY."""
-        again = self.first[self.replaced < self._ends]
+        again = self.first[self.replaced < self.ends]
         return int(np.bincount(again).max()) if len(again) else 0
 
 

@@ -11,24 +11,20 @@ catalogue less what the user has rated by then, and both asking for movies the u
 Users without any rating by then are left out of both: they are shown what is trending.
 """
 
-from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.contracts.errors import DatasetError
 from training.dataset import LIKED, Ratings
+from training.histories import Histories
 from training.metrics import hit_rate, ndcg, recall
-from training.tower_inputs import Floats, Ints
-
-# Scores every movie for the users of some events, as of right before each of them:
-# i64[B] events -> f32[B, movies].
-Scorer: TypeAlias = Callable[[Ints], Floats]
+from training.recommender import Scores, recommend
+from training.tower_inputs import Ints
 
 K: Final = 10  # movies in a list: what a first screen shows
 MAX_LISTS: Final = 20_000  # with so many the standard error of a hit rate of 0.2 is 0.003
-_BATCH: Final = 256  # lists at once: 60 MB of scores at 62,000 movies
 
 
 class Quality(NamedTuple):
@@ -40,27 +36,27 @@ class Quality(NamedTuple):
     hit_rate: float
 
 
-def live(ratings: Ratings, scorer: Scorer, events: Ints, max_lists: int = MAX_LISTS) -> Quality:
+def live(ratings: Ratings, model: Scores, events: Ints, max_lists: int = MAX_LISTS) -> Quality:
     """Predict each liked movie among `events` from the user's state right before.
 
     Args:
         ratings: where the events are.
-        scorer: the model.
+        model: the model.
         events: i64[] held-out events.
         max_lists: where there are more, evenly spaced ones stand for all.
     """
     events = events[(ratings.half_stars[events] >= LIKED) & (ratings.first[events] < events)]
     events = _evenly(events, max_lists)
-    top = recommend(ratings, scorer, events)
+    top = _lists(model, Histories.before(ratings, events))
     return _quality(top == ratings.rows[events][:, None], np.ones(len(events), np.int64))
 
 
-def frozen(ratings: Ratings, scorer: Scorer, events: Ints, max_lists: int = MAX_LISTS) -> Quality:
+def frozen(ratings: Ratings, model: Scores, events: Ints, max_lists: int = MAX_LISTS) -> Quality:
     """Predict all movies liked among `events` from the user's state before the first of them.
 
     Args:
         ratings: where the events are.
-        scorer: the model.
+        model: the model.
         events: i64[] all events after a moment in time, in order.
         max_lists: where there are more users, evenly spaced ones stand for all.
     """
@@ -69,39 +65,18 @@ def frozen(ratings: Ratings, scorer: Scorer, events: Ints, max_lists: int = MAX_
     relevant = np.bincount(users[liked], minlength=len(starts))
     before = ratings.first[events[starts]] < events[starts]
     chosen = _evenly(np.flatnonzero(before & (relevant > 0)), max_lists)
-    top = recommend(ratings, scorer, events[starts[chosen]])
+    top = _lists(model, Histories.before(ratings, events[starts[chosen]]))
     pairs = users[liked] * len(ratings.movies) + ratings.rows[events[liked]]
     hits = np.isin(chosen[:, None] * len(ratings.movies) + top, pairs)
     return _quality(hits, relevant[chosen])
 
 
-def recommend(ratings: Ratings, scorer: Scorer, events: Ints, k: int = K) -> Ints:
-    """i64[len(events), k]: the rows of the best movies that each user had not rated by then.
-
-    Raises:
-        DatasetError: the catalogue has fewer movies than that.
-    """
-    if len(ratings.movies) < k:
-        raise DatasetError(f"a list of {k} movies needs more than {len(ratings.movies)} of them")
-    top = np.empty((len(events), k), np.int64)
-    for start in range(0, len(events), _BATCH):
-        batch = events[start : start + _BATCH]
-        scores = scorer(batch)
-        lists, seen = _seen(ratings, batch)
-        scores[lists, seen] = -np.inf
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        top[start : start + len(batch)] = np.take_along_axis(best, order, axis=1)
-    return top
-
-
-def _seen(ratings: Ratings, events: Ints) -> tuple[Ints, Ints]:
-    """(list, row) of every movie rated before, each list being one of the events."""
-    lengths = events - ratings.first[events]
-    lists = np.repeat(np.arange(len(events)), lengths)
-    ends = np.cumsum(lengths)
-    at = np.arange(lengths.sum()) + np.repeat(events - ends, lengths)
-    return lists, ratings.rows[at]
+def _lists(model: Scores, histories: Histories) -> Ints:
+    if len(histories.log.movies) < K:
+        raise DatasetError(
+            f"a list of {K} movies needs more than {len(histories.log.movies)} of them"
+        )
+    return recommend(model, histories, K)
 
 
 def _evenly(events: Ints, limit: int) -> Ints:

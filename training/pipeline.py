@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from training.baselines import Popularity
+from training.baselines.popularity import Popularity
 from training.dataset import Ratings
 from training.evaluate import Quality, frozen, live
 from training.export import write_artifact
@@ -132,8 +132,9 @@ def train(
         )
 
     on_progress("evaluating", 0, 1)
-    popularity = Popularity(ratings, split.train)
-    scorer = TowerScorer(towers, ratings)
+    popularity = Popularity()
+    popularity.fit(ratings.take(split.train))
+    scorer = TowerScorer(towers)
     results = {
         protocol.__name__: Comparison(
             protocol(ratings, popularity, split.test), protocol(ratings, scorer, split.test)
@@ -179,7 +180,7 @@ def _train_until_best(
         for number in range(1, options.max_epochs + 1):
             on_progress("training", number - 1, options.max_epochs)
             loss, _ = pool.map(Trainer.epoch, (measured, final))
-            scorer = TowerScorer(measured.towers, ratings)
+            scorer = TowerScorer(measured.towers)
             quality = live(ratings, scorer, validation, VALIDATION_LISTS)
             epochs.append(Epoch(number, loss, quality))
             if not best or quality.ndcg > epochs[best - 1].validation.ndcg:

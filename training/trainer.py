@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stream.contracts.errors import DatasetError
 from training.dataset import Ratings
+from training.histories import Histories
 from training.losses import log_presence, sampled_softmax
 from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
 from training.towers import TowerConfig, TwoTowers
@@ -106,7 +107,7 @@ class Trainer:
         yield from np.split(shuffled, range(self._batch, len(shuffled), self._batch))
 
     def _step(self, events: Ints) -> float:
-        inputs = self._ratings.inputs_before(events)
+        inputs = Histories.before(self._ratings, events).tower_inputs()
         targets = self._ratings.rows[events] + 1
         candidates = self._candidates(targets)
         presence = log_presence(self._shares, candidates - 1, len(events), self._config.negatives)
@@ -137,17 +138,16 @@ class Trainer:
 
 
 class TowerScorer:
-    """Scores all movies by the towers, as an `evaluate.Scorer`."""
+    """Scores all movies by the towers' cosines."""
 
-    def __init__(self, towers: TwoTowers, ratings: Ratings) -> None:
+    def __init__(self, towers: TwoTowers) -> None:
         self._towers = towers
-        self._ratings = ratings
         self._vectors = torch.from_numpy(padded_vectors(towers))
 
     @torch.inference_mode()
-    def __call__(self, events: Ints) -> Floats:
-        """f32[len(events), movies]: cosines, as of right before each event."""
-        users = embed_users(self._towers, self._vectors, self._ratings.inputs_before(events))
+    def score(self, histories: Histories) -> Floats:
+        """f32[B, movies], see `recommender.Scores`."""
+        users = embed_users(self._towers, self._vectors, histories.tower_inputs())
         scores: Floats = (users @ self._vectors[1:].T).numpy()
         return scores
 

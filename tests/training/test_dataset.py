@@ -10,9 +10,14 @@ from stream.features import Writes as Folded
 from tests.stream.build import rating
 from tests.training.build import DAY, START, ratings, tables
 from training.dataset import Ratings
-from training.tower_inputs import HISTORY, TowerInputs, from_states
+from training.histories import Histories
+from training.tower_inputs import HISTORY, Ints, TowerInputs, from_states
 
 MOVIES = 90
+
+
+def before(data: Ratings, events: Ints) -> TowerInputs:
+    return Histories.before(data, events).tower_inputs()
 
 
 def rows(movie_ids: np.ndarray) -> np.ndarray:
@@ -59,7 +64,7 @@ def test_bulk_inputs_are_those_of_the_folded_state(
 ) -> None:
     data = ratings(events, range(1, MOVIES + 1))
     every = np.arange(len(data))
-    assert_equal(data.inputs_before(every), from_states(folded_before(data), rows))
+    assert_equal(before(data, every), from_states(folded_before(data), rows))
 
 
 def test_histories_longer_than_the_tower_reads_and_ratings_that_replace() -> None:
@@ -72,7 +77,7 @@ def test_histories_longer_than_the_tower_reads_and_ratings_that_replace() -> Non
     data = ratings(events, range(1, MOVIES + 1))
     some = np.arange(5, len(data), 7)  # in any choice, not only all in order
     states = folded_before(data)
-    assert_equal(data.inputs_before(some), from_states([states[at] for at in some], rows))
+    assert_equal(before(data, some), from_states([states[at] for at in some], rows))
 
 
 def test_a_history_knows_nothing_of_its_own_event_or_of_later_ones() -> None:
@@ -80,20 +85,20 @@ def test_a_history_knows_nothing_of_its_own_event_or_of_later_ones() -> None:
     events = [(1 + i % 4, int(m), 4.0, i * DAY) for i, m in enumerate(chance.permutation(80) + 1)]
     data = ratings(events)
     changed = ratings([*events[:40], *((u, m, 0.5, t) for u, m, _, t in events[40:])])
-    before = np.flatnonzero(data.times < START + 40 * DAY)
+    earlier = np.flatnonzero(data.times < START + 40 * DAY)
     first_after = np.flatnonzero(data.times >= START + 40 * DAY)[:1]
-    for some in (before, first_after):
-        for one, other in zip(data.inputs_before(some), changed.inputs_before(some), strict=True):
+    for some in (earlier, first_after):
+        for one, other in zip(before(data, some), before(changed, some), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_the_first_event_finds_nothing() -> None:
-    inputs = ratings([(1, 1, 4.0, 0), (1, 2, 4.0, 0)]).inputs_before(np.array([0]))
+    inputs = before(ratings([(1, 1, 4.0, 0), (1, 2, 4.0, 0)]), np.array([0]))
     assert not any(column.any() for column in inputs)
 
 
 def test_no_events() -> None:
-    inputs = ratings([(1, 1, 4.0, 0)]).inputs_before(np.zeros(0, np.int64))
+    inputs = before(ratings([(1, 1, 4.0, 0)]), np.zeros(0, np.int64))
     assert [len(column) for column in inputs] == [0, 0, 0, 0]
 
 

@@ -8,11 +8,12 @@ import pytest
 from producers import datasets
 from stream.contracts.errors import DatasetError
 from tests.training.build import SMALL, chains, clubs, everything, ratings
-from training.baselines import Popularity
+from training.baselines.popularity import Popularity
 from training.dataset import Ratings
 from training.evaluate import Quality, live
+from training.histories import Histories
 from training.split import split_by_time
-from training.tower_inputs import Floats, Ints
+from training.tower_inputs import Floats
 from training.trainer import Config, TowerScorer, Trainer, padded_vectors, targets
 
 
@@ -22,20 +23,24 @@ def trained(data: Ratings, epochs: int, config: Config = SMALL) -> tuple[Quality
     trainer = Trainer(data, split.train, config)
     for _ in range(epochs):
         trainer.epoch()
-    scorer = TowerScorer(trainer.towers, data)
-    popularity = Popularity(data, split.train)
+    scorer = TowerScorer(trainer.towers)
+    popularity = Popularity()
+    popularity.fit(data.take(split.train))
     return live(data, popularity, split.test), live(data, scorer, split.test)
 
 
 def test_tastes_are_found() -> None:
     data = ratings(clubs())
 
-    def knows_the_clubs(events: Ints) -> Floats:
+    class KnowsTheClubs:
         """Scores a movie by how many of its club the user has liked."""
-        liked = [np.bincount(data.rows[data.first[e] : e] // 12, minlength=6) for e in events]
-        return np.repeat(liked, 12, axis=1).astype(np.float32)
 
-    best = live(data, knows_the_clubs, split_by_time(data).test).hit_rate
+        def score(self, histories: Histories) -> Floats:
+            slices = zip(histories.starts, histories.ends, strict=True)
+            liked = [np.bincount(data.rows[a:b] // 12, minlength=6) for a, b in slices]
+            return np.repeat(liked, 12, axis=1).astype(np.float32)
+
+    best = live(data, KnowsTheClubs(), split_by_time(data).test).hit_rate
     popularity, towers = trained(data, epochs=10)
     assert best > 0.8
     assert towers.hit_rate == pytest.approx(best, abs=0.04)
@@ -63,7 +68,7 @@ def test_a_few_users_can_be_learned_by_heart() -> None:
     for _ in range(60):
         last = trainer.epoch()
     assert last < first / 4
-    assert live(data, TowerScorer(trainer.towers, data), everything(data)).ndcg > 0.9
+    assert live(data, TowerScorer(trainer.towers), everything(data)).ndcg > 0.9
 
 
 def test_real_ratings_are_predicted_twice_as_well_as_by_popularity(tmp_path: Path) -> None:

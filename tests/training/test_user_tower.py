@@ -7,6 +7,7 @@ import torch
 from tests.suites.user_tower import Embed, UserTowerSuite, some_inputs
 from training.artifact import Artifact
 from training.dataset import Ratings
+from training.histories import Histories
 from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
 from training.trainer import TowerScorer, Trainer, embed_users, padded_vectors
 
@@ -43,8 +44,9 @@ def test_both_give_the_same_vectors(artifact: Artifact, in_torch: Embed) -> None
 def test_what_is_served_scores_as_what_was_measured(
     artifact: Artifact, trainer: Trainer, club_ratings: Ratings, club_events: Ints
 ) -> None:
-    served = artifact.embed_users(club_ratings.inputs_before(club_events))
-    measured = TowerScorer(trainer.towers, club_ratings)(club_events)
+    histories = Histories.before(club_ratings, club_events)
+    served = artifact.embed_users(histories.tower_inputs())
+    measured = TowerScorer(trainer.towers).score(histories)
     np.testing.assert_allclose(served @ artifact.items.vectors.T, measured, atol=1e-5)
 
 

@@ -1,0 +1,56 @@
+"""Every recommender of the lab by name, and the few hyperparameters that are tuned.
+
+A model is imported when it is made: some need libraries that the others do not.
+"""
+
+from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
+from typing import Final, NamedTuple, TypeAlias, cast
+
+from stream.contracts.errors import ConfigurationError
+from training.recommender import Recommender
+
+Value: TypeAlias = str | int | float | bool
+
+
+class Entry(NamedTuple):
+    """A recommender of the lab.
+
+    Attributes:
+        path: ``module:class``.
+        settings: hyperparameters that make it this model; the rest are the class's defaults.
+        space: values of the hyperparameters that are tuned on a validation split, all combinations.
+    """
+
+    path: str
+    settings: Mapping[str, Value] = {}
+    space: Mapping[str, Sequence[Value]] = {}
+
+
+MODELS: Final[Mapping[str, Entry]] = {
+    "popularity": Entry("training.baselines.popularity:Popularity"),
+}
+
+
+def entry(name: str) -> Entry:
+    """Raises ConfigurationError that lists the models there are."""
+    if name not in MODELS:
+        raise ConfigurationError(f"no model {name!r}: there are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def create(name: str, **hyperparameters: Value) -> Recommender:
+    """A recommender that is not fitted yet.
+
+    Raises:
+        ConfigurationError: there is no such model.
+    """
+    found = entry(name)
+    model = resolve_name(found.path)(**{**found.settings, **hyperparameters})
+    return cast(Recommender, model)
+
+
+def name_of(model: Recommender) -> str:
+    """The name under which `create` makes a model of this class."""
+    path = f"{type(model).__module__}:{type(model).__qualname__}"
+    return next(name for name, found in MODELS.items() if found.path == path)
