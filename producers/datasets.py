@@ -1,4 +1,4 @@
-"""Every MovieLens release by name, and your own files, as two Arrow tables."""
+"""Every MovieLens release by name, and your own files, as Arrow tables."""
 
 import time
 from collections.abc import Callable
@@ -13,8 +13,15 @@ import pyarrow as pa
 from producers import formats
 from producers.download import Progress, fetch, unpack
 from producers.formats import Format
-from producers.tables import MOVIES, RATINGS, to_arrow
-from producers.validation import FileReport, check_ratings, read_movies, read_ratings
+from producers.tables import MOVIES, RATINGS, TAGS, to_arrow
+from producers.validation import (
+    FileReport,
+    check_ratings,
+    check_tags,
+    read_movies,
+    read_ratings,
+    read_tags,
+)
 from stream.contracts.errors import DatasetError, Unavailable
 
 BASE_URL: Final = "https://files.grouplens.org/datasets/movielens"
@@ -59,6 +66,7 @@ class Source:
         ratings: its file.
         movies: its file.
         layout: how they are written; None: Parquet.
+        tags: the file of what people wrote about the movies, where there is one.
     """
 
     name: str
@@ -66,23 +74,26 @@ class Source:
     ratings: Path
     movies: Path
     layout: Format | None
+    tags: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Ratings and movies, checked and in order.
+    """Ratings, movies and tags, checked and in order.
 
     Attributes:
         source: where it was found.
         ratings: `producers.tables.RATINGS`.
         movies: `producers.tables.MOVIES`.
-        reports: what was found in the ratings file and in the movies file.
+        tags: `producers.tables.TAGS`, empty where the data set has none.
+        reports: what was found in the files of ratings, of movies and, where there is one, of tags.
     """
 
     source: Source
     ratings: pa.Table
     movies: pa.Table
-    reports: tuple[FileReport, FileReport]
+    tags: pa.Table
+    reports: tuple[FileReport, ...]
 
 
 def find(
@@ -147,27 +158,43 @@ def load(source: Source, lenient: bool = False) -> Dataset:
         DatasetError: it cannot be read, or is too dirty; the message shows the first bad lines.
     """
     now = time.time_ns() // 1_000_000
+    layout = source.layout
     try:
-        if source.layout is None:
+        if layout is None:
             movies, movies_report = _parquet_movies(source.movies)
             movies_report.judge(lenient)
-            ratings, report = check_ratings(source.ratings, movies["movie_id"], now)
+            ids = movies["movie_id"]
+            ratings, report = check_ratings(source.ratings, ids, now)
+            tags = check_tags(source.tags, ids, now) if source.tags else None
         else:
-            movies, movies_report = read_movies(source.movies, source.layout)
+            movies, movies_report = read_movies(source.movies, layout)
             movies_report.judge(lenient)
-            ratings, report = read_ratings(source.ratings, source.layout, movies["movie_id"], now)
+            ids = movies["movie_id"]
+            ratings, report = read_ratings(source.ratings, layout, ids, now)
+            tags = read_tags(source.tags, layout, ids, now) if source.tags else None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DatasetError(f"{source.ratings.parent} cannot be read: {error}") from error
     report.judge(lenient)
-    return Dataset(
-        source, to_arrow(ratings, RATINGS), to_arrow(movies, MOVIES), (report, movies_report)
-    )
+    tables = to_arrow(ratings, RATINGS), to_arrow(movies, MOVIES)
+    if tags is None:
+        return Dataset(source, *tables, TAGS.empty_table(), (report, movies_report))
+    words, words_report = tags
+    if words_report.lines:  # nobody has to tag anything
+        words_report.judge(lenient)
+    reports = report, movies_report, words_report
+    return Dataset(source, *tables, to_arrow(words, TAGS), reports)
 
 
 def _in_folder(name: str, origin: str, directory: Path, layout: Format) -> Source:
     if not layout.is_in(directory):
         raise DatasetError(f"{directory} lacks {layout.ratings} or {layout.movies}")
-    return Source(name, origin, directory / layout.ratings, directory / layout.movies, layout)
+    ratings, movies = directory / layout.ratings, directory / layout.movies
+    tags = _if_there(directory / layout.tags) if layout.tags else None
+    return Source(name, origin, ratings, movies, layout, tags)
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 def _bundled(wanted: str, error: Unavailable, say: Callable[[str], None]) -> Source:
@@ -186,7 +213,8 @@ def _custom(path: Path, movies_file: Path | None) -> Source:
     if path.is_dir():
         ratings, movies = path / "ratings.parquet", path / "movies.parquet"
         if ratings.is_file() and movies.is_file():
-            return Source(path.name, str(path), ratings, movies, None)
+            tags = _if_there(path / "tags.parquet")
+            return Source(path.name, str(path), ratings, movies, None, tags)
         for layout in (formats.CSV, formats.U_100K, formats.DAT_10M):
             if layout.is_in(path):
                 return _in_folder(path.name, str(path), path, layout)
@@ -202,7 +230,8 @@ def _custom(path: Path, movies_file: Path | None) -> Source:
         raise DatasetError(
             f"{path} comes without its movies: give a `movie,title,genres` file with --movies"
         )
-    return Source(path.stem, str(path), path, movies, formats.CSV)
+    tags = _if_there(path.with_name("tags.csv"))
+    return Source(path.stem, str(path), path, movies, formats.CSV, tags)
 
 
 def _parquet_movies(path: Path) -> tuple[pl.DataFrame, FileReport]:

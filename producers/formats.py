@@ -1,4 +1,4 @@
-"""The file formats that ratings and movies come in: where the fields are, and nothing more.
+"""The file formats that ratings, movies and tags come in: where the fields are, and nothing more.
 
 Sources: the README of each MovieLens release (https://grouplens.org/datasets/movielens/). The
 bundled copy of 100K is in the format of RecBole's atomic files.
@@ -44,15 +44,18 @@ class Format:
     Attributes:
         ratings: name of the file with lines of user, item, rating, seconds since the epoch.
         movies: name of the file with a movie a line.
+        tags: name of the file with lines of user, item, tag, seconds since the epoch, which not
+            every release of the layout has; None: none has.
         separator: between the fields of a line of `ratings`.
-        encoding: of `movies`; ratings are ASCII everywhere.
+        encoding: of `movies` and `tags`; ratings are ASCII everywhere.
         header: a first line that does not begin with a number may name the columns.
-        split: `movies` into (line number, fields), blank lines left out.
+        split: `movies` or `tags` into (line number, fields), blank lines left out.
         movie: makes a movie of the fields.
     """
 
     ratings: str
     movies: str
+    tags: str | None
     separator: str
     encoding: str
     header: bool
@@ -60,7 +63,7 @@ class Format:
     movie: Callable[[Sequence[str]], Movie]
 
     def lines(self, file: TextIO) -> Iterator[tuple[int, list[str]]]:
-        """(line number, fields) of the lines of `movies` that hold data."""
+        """(line number, fields) of the lines of `movies` or `tags` that hold data."""
         for number, fields in self.split(file):
             if number > 1 or not self.header or fields[0].strip().isdecimal():
                 yield number, fields
@@ -119,12 +122,16 @@ def _separated(by: str) -> Callable[[TextIO], Iterator[tuple[int, list[str]]]]:
     return split
 
 
-CSV: Final = Format("ratings.csv", "movies.csv", ",", "utf-8-sig", True, _quoted, _plain)
-DAT_1M: Final = Format(
-    "ratings.dat", "movies.dat", "::", "latin-1", False, _separated("::"), _plain
+CSV: Final = Format(
+    "ratings.csv", "movies.csv", "tags.csv", ",", "utf-8-sig", True, _quoted, _plain
 )
-DAT_10M: Final = Format("ratings.dat", "movies.dat", "::", "utf-8", False, _separated("::"), _plain)
-U_100K: Final = Format("u.data", "u.item", "\t", "latin-1", False, _separated("|"), _flags)
+DAT_1M: Final = Format(
+    "ratings.dat", "movies.dat", "tags.dat", "::", "latin-1", False, _separated("::"), _plain
+)
+DAT_10M: Final = Format(
+    "ratings.dat", "movies.dat", "tags.dat", "::", "utf-8", False, _separated("::"), _plain
+)
+U_100K: Final = Format("u.data", "u.item", None, "\t", "latin-1", False, _separated("|"), _flags)
 ATOMIC_100K: Final = Format(
-    "ml-100k.inter", "ml-100k.item", "\t", "utf-8", True, _separated("\t"), _atomic
+    "ml-100k.inter", "ml-100k.item", None, "\t", "utf-8", True, _separated("\t"), _atomic
 )

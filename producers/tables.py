@@ -1,4 +1,4 @@
-"""The two tables every source of ratings is read into."""
+"""The tables every source of ratings is read into."""
 
 from typing import Final
 
@@ -22,6 +22,16 @@ MOVIES: Final = pa.schema(
         pa.field("title", pa.string(), nullable=False),
         pa.field("year", pa.int32()),
         pa.field("genres", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+# Ordered by (timestamp, user_id, movie_id, tag). Tags are as people wrote them.
+TAGS: Final = pa.schema(
+    [
+        pa.field("user_id", pa.int64(), nullable=False),
+        pa.field("movie_id", pa.uint32(), nullable=False),
+        pa.field("tag", pa.string(), nullable=False),
+        pa.field("timestamp", pa.int64(), nullable=False),  # ms since the epoch
     ]
 )
 

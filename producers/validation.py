@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -9,13 +10,14 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from producers.formats import BadMovie, Format, Movie
-from producers.tables import RATINGS
+from producers.tables import RATINGS, TAGS
 from stream.contracts.errors import DatasetError
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, MAX_ID, MAX_MOVIE_ID
 
 MAX_BAD_SHARE: Final = 0.01  # of a file's lines; more is another format rather than dirt
 EXAMPLES: Final = 5  # bad lines shown of each file
 SHOWN: Final = 80  # characters shown of a bad line
+MAX_TAG: Final = 100  # characters; more is a review rather than a tag. MovieLens' longest has 85
 
 
 class BadLine(NamedTuple):
@@ -105,16 +107,43 @@ def read_ratings(
         now: ms since the epoch.
     """
     try:
-        return _judge(path, _parse(path, layout), movies, now)
+        return _judge_ratings(path, _parse(path, layout), movies, now)
     except pl.exceptions.ComputeError:  # not UTF-8: lose the bad bytes, keep the good lines
         text = path.read_bytes().decode(errors="replace").encode()
-        return _judge(path, _parse(io.BytesIO(text), layout), movies, now)
+        return _judge_ratings(path, _parse(io.BytesIO(text), layout), movies, now)
 
 
 def check_ratings(path: Path, movies: pl.Series, now: int) -> tuple[pl.DataFrame, FileReport]:
     """`read_ratings` for a Parquet file with the columns of `producers.tables.RATINGS`."""
-    rows = pl.scan_parquet(path).with_row_index("number").with_columns(line=pl.lit(""), fields=True)
-    return _judge(path, rows, movies, now)
+    return _judge_ratings(path, _parquet(path), movies, now)
+
+
+def read_tags(
+    path: Path, layout: Format, movies: pl.Series, now: int
+) -> tuple[pl.DataFrame, FileReport]:
+    """The tags of a text file, as `producers.tables.TAGS` has them; arguments as `read_ratings`."""
+    columns = ("user_id", "movie_id", "tag", "timestamp")
+    with path.open(encoding=layout.encoding, errors="replace", newline="") as file:
+        lines = [
+            (number, layout.separator.join(fields), len(fields) == 4, *(*fields, *[None] * 4)[:4])
+            for number, fields in layout.lines(file)
+        ]
+    schema = {"number": pl.Int64, "line": pl.String, "fields": pl.Boolean}
+    text = pl.LazyFrame(lines, {**schema, **dict.fromkeys(columns, pl.String)}, orient="row")
+    rows = text.with_columns(
+        *_numbers(*(pl.col(name) for name in ("user_id", "movie_id", "timestamp"))),
+        pl.col("tag").str.strip_chars(),
+    )
+    return _judge_tags(path, rows, movies, now)
+
+
+def check_tags(path: Path, movies: pl.Series, now: int) -> tuple[pl.DataFrame, FileReport]:
+    """`read_tags` for a Parquet file with the columns of `producers.tables.TAGS`."""
+    return _judge_tags(path, _parquet(path), movies, now)
+
+
+def _parquet(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path).with_row_index("number").with_columns(line=pl.lit(""), fields=True)
 
 
 def _parse(source: Path | io.BytesIO, layout: Format) -> pl.LazyFrame:
@@ -127,27 +156,71 @@ def _parse(source: Path | io.BytesIO, layout: Format) -> pl.LazyFrame:
     lines = pl.scan_lines(source, name="line", row_index_name="number", row_index_offset=1).select(
         "number",
         "line",
+        *_numbers(piece(0), piece(1), piece(3)),
         fields=pieces.field("field_3").is_not_null() & pieces.field("field_4").is_null(),
-        user_id=piece(0).cast(pl.Int64, strict=False),
-        movie_id=piece(1).cast(pl.UInt32, strict=False),
         rating=piece(2).cast(pl.Float32, strict=False),
-        timestamp=(piece(3).cast(pl.Float64, strict=False) * 1000).cast(pl.Int64, strict=False),
     )
     blank = pl.col("line").str.strip_chars() == ""
     header = (pl.col("number") == 1) & pl.col("user_id").is_null() & layout.header
     return lines.filter(~blank & ~header)
 
 
-def _judge(
+def _numbers(user: pl.Expr, movie: pl.Expr, seconds: pl.Expr) -> tuple[pl.Expr, ...]:
+    return (
+        user.cast(pl.Int64, strict=False).alias("user_id"),
+        movie.cast(pl.UInt32, strict=False).alias("movie_id"),
+        (seconds.cast(pl.Float64, strict=False) * 1000)
+        .cast(pl.Int64, strict=False)
+        .alias("timestamp"),
+    )
+
+
+def _judge_ratings(
     path: Path, rows: pl.LazyFrame, movies: pl.Series, now: int
 ) -> tuple[pl.DataFrame, FileReport]:
+    stars = pl.col("rating")
+    content = {
+        "rating": stars.is_not_nan(),
+        "rating_range": stars.is_between(0.5, 5.0),
+        "rating_step": stars * 2 == (stars * 2).round(),
+    }
+    ratings, report = _judge(path, rows, RATINGS.names, content, movies, now)
+    latest = _latest(ratings)
+    report.superseded = len(ratings) - len(latest)
+    return latest.sort("timestamp", "user_id", "movie_id"), report
+
+
+def _judge_tags(
+    path: Path, rows: pl.LazyFrame, movies: pl.Series, now: int
+) -> tuple[pl.DataFrame, FileReport]:
+    content = {"tag": pl.col("tag").str.len_chars().is_between(1, MAX_TAG)}
+    tags, report = _judge(path, rows, TAGS.names, content, movies, now)
+    return tags.sort("timestamp", "user_id", "movie_id", "tag"), report
+
+
+def _judge(
+    path: Path,
+    rows: pl.LazyFrame,
+    columns: list[str],
+    content: Mapping[str, pl.Expr],
+    movies: pl.Series,
+    now: int,
+) -> tuple[pl.DataFrame, FileReport]:
+    """The good rows, and what is wrong with the others.
+
+    Args:
+        path: where they come from.
+        rows: with `number`, `line`, `fields` beside the columns.
+        columns: those that are kept.
+        content: what must hold of the columns that are not judged here.
+        movies: the ids there are.
+        now: ms since the epoch.
+    """
     good = {  # by reason, in the order in which a line is judged
         "fields": pl.col("fields"),
         "user_id": pl.col("user_id").is_between(1, MAX_ID),
         "movie_id": pl.col("movie_id").is_between(1, MAX_MOVIE_ID),
-        "rating": pl.col("rating").is_not_nan(),
-        "rating_range": pl.col("rating").is_between(0.5, 5.0),
-        "rating_step": pl.col("rating") * 2 == (pl.col("rating") * 2).round(),
+        **content,
         "timestamp": pl.col("timestamp").is_not_null(),
         "time_range": pl.col("timestamp").is_between(EARLIEST_EVENT_TIME, now + MAX_AHEAD),
         "orphan": pl.col("movie_id").is_in(movies.implode()),
@@ -160,9 +233,9 @@ def _judge(
         )
     )
     bad = judged.filter(pl.col("verdict").is_not_null())
-    ratings, counts, examples = pl.collect_all(
+    kept, counts, examples = pl.collect_all(
         [
-            judged.filter(pl.col("verdict").is_null()).select(RATINGS.names),
+            judged.filter(pl.col("verdict").is_null()).select(columns),
             bad.group_by("verdict").len().sort("verdict"),
             bad.select("number", "verdict", pl.col("line").str.slice(0, SHOWN)).head(EXAMPLES),
         ],
@@ -171,10 +244,8 @@ def _judge(
     report = FileReport(path)
     report.dropped.update({reasons[verdict]: count for verdict, count in counts.rows()})
     report.examples = [BadLine(n, reasons[verdict], text) for n, verdict, text in examples.rows()]
-    report.lines = len(ratings) + report.bad
-    latest = _latest(ratings)
-    report.superseded = len(ratings) - len(latest)
-    return latest.sort("timestamp", "user_id", "movie_id"), report
+    report.lines = len(kept) + report.bad
+    return kept, report
 
 
 def _latest(ratings: pl.DataFrame) -> pl.DataFrame:

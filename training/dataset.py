@@ -76,8 +76,10 @@ class Ratings:
     tags: Tags = NO_TAGS
 
     @classmethod
-    def from_tables(cls, ratings: pa.Table, movies: pa.Table) -> "Ratings":
-        """From tables as `producers.datasets` makes them.
+    def from_tables(
+        cls, ratings: pa.Table, movies: pa.Table, tags: pa.Table | None = None
+    ) -> "Ratings":
+        """From tables as `producers.datasets` makes them; tags of unknown movies are left out.
 
         Raises:
             DatasetError: there are no ratings, or some are of movies that `movies` lacks.
@@ -88,9 +90,7 @@ class Ratings:
         if frame.is_empty():
             raise DatasetError("there are no ratings to train on")
         movie_ids = frame["movie_id"].cast(pl.Int64).to_numpy()
-        rows = np.searchsorted(ids, movie_ids)
-        known = rows < len(ids)
-        known[known] = ids[rows[known]] == movie_ids[known]
+        rows, known = _rows_of(ids, movie_ids)
         if not known.all():
             raise DatasetError(
                 f"{np.count_nonzero(~known)} ratings are of movies without an entry, the first of "
@@ -98,9 +98,10 @@ class Ratings:
             )
         users = frame["user_id"].cast(pl.Int64).to_numpy()
         times = frame["timestamp"].cast(pl.Int64).to_numpy()
-        order = np.lexsort((_shuffle(users, movie_ids), times, users))
+        order = np.lexsort((mix(users, movie_ids), times, users))
         half_stars = (frame["rating"].to_numpy() * 2).round().astype(np.int64)
-        return cls(catalogue, users[order], rows[order], half_stars[order], times[order])
+        words = NO_TAGS if tags is None else _tags(ids, tags)
+        return cls(catalogue, users[order], rows[order], half_stars[order], times[order], words)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -208,13 +209,31 @@ def _movie_rows(movies: pa.Table) -> list[tuple[int, str, tuple[str, ...], int |
     return sorted((movie, title, tuple(genres or ()), year) for movie, title, genres, year in rows)
 
 
-def _shuffle(users: Ints, movies: Ints) -> npt.NDArray[np.uint64]:
-    """u64[n]: numbers that order ties the same way every time, whatever the order of the rows.
+def _rows_of(ids: Ints, movie_ids: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """The place of each movie in the ascending `ids`, and whether it is there at all."""
+    rows = np.searchsorted(ids, movie_ids)
+    known = rows < len(ids)
+    known[known] = ids[rows[known]] == movie_ids[known]
+    return rows, known
 
-    The finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
-    generators, 2014).
+
+def _tags(ids: Ints, tags: pa.Table) -> Tags:
+    words = pl.col("tag").str.strip_chars().str.to_lowercase()
+    frame = pl.DataFrame(pl.from_arrow(tags)).with_columns(words).filter(pl.col("tag") != "")
+    rows, known = _rows_of(ids, frame["movie_id"].cast(pl.Int64).to_numpy())
+    frame = frame.filter(pl.Series(known))
+    times = frame["timestamp"].cast(pl.Int64).to_numpy()
+    return Tags(rows[known], frame["tag"].to_numpy().astype(np.str_), times)
+
+
+def mix(users: Ints, movies: Ints, seed: int = 0) -> npt.NDArray[np.uint64]:
+    """u64[n]: numbers as good as random, and the same every time, whatever the order of the rows.
+
+    The generator of Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014
+    (SplitMix64), whose state is the user, the movie and so many steps as the seed says.
     """
     mixed = users.astype(np.uint64) << np.uint64(32) ^ movies.astype(np.uint64)
+    mixed += np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))

@@ -1,5 +1,7 @@
 """The same few ratings, written as each MovieLens release writes them."""
 
+import csv
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +35,8 @@ RATINGS = (
     (2, 1, 3.0, 978299000),
     (2, 5, 1.0, 978300275),
 )
+# user, movie, tag, seconds
+TAGS = ((2, 5, "no idea, really", 978300300), (1, 1, 'so "fun"', 978300280))
 IN_ORDER = [
     {"user_id": 2, "movie_id": 1, "rating": 3.0, "timestamp": 978299000000},
     {"user_id": 1, "movie_id": 2, "rating": 5.0, "timestamp": 978300275000},
@@ -72,6 +76,14 @@ def write(
     return directory
 
 
+def write_tags(directory: Path, layout: Format, tags: Iterable[tuple[object, ...]] = TAGS) -> Path:
+    assert layout.tags is not None
+    header = "userId,movieId,tag,timestamp\n" if layout.header else ""
+    lines = "".join(_tag_line(layout, fields) + "\n" for fields in tags)
+    (directory / layout.tags).write_text(header + lines, encoding="utf-8")
+    return directory
+
+
 def _with_year(movie: Title) -> str:
     return f"{movie.title} ({movie.year})" if movie.year else movie.title
 
@@ -95,3 +107,11 @@ def _flags_line(movie: Title) -> str:
 
 def _atomic_line(movie: Title) -> str:
     return f"{movie.movie_id}\t{movie.title}\t{movie.year or ''}\t{' '.join(movie.genres)}"
+
+
+def _tag_line(layout: Format, fields: tuple[object, ...]) -> str:
+    if layout is not CSV:
+        return layout.separator.join(map(str, fields))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(fields)
+    return text.getvalue()

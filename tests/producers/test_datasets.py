@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from producers import datasets, formats
 from producers.datasets import Dataset, find, load
 from producers.formats import Format
-from producers.tables import MOVIES, RATINGS
-from producers.validation import EXAMPLES
+from producers.tables import MOVIES, RATINGS, TAGS
+from producers.validation import EXAMPLES, MAX_TAG
 from stream.contracts.errors import DatasetError, Unavailable
 from tests.producers import releases
 from tests.producers.releases import Title
@@ -113,7 +113,8 @@ def test_the_bundled_100k(tmp_path: Path) -> None:
 def test_the_real_latest_small(tmp_path: Path) -> None:
     dataset = read("latest-small", tmp_path, data_dir=Path(os.environ["FRESHET_DATA_DIR"]))
     assert (dataset.ratings.num_rows, dataset.movies.num_rows) == (100_836, 9_742)
-    assert [(report.bad, report.superseded) for report in dataset.reports] == [(0, 0), (0, 0)]
+    assert [(report.bad, report.superseded) for report in dataset.reports] == [(0, 0)] * 3
+    assert dataset.tags.num_rows == 3_683
     movies = {movie["movie_id"]: movie for movie in dataset.movies.to_pylist()}
     assert (movies[1]["title"], movies[1]["year"]) == ("Toy Story", 1995)
     assert movies[40697]["year"] is None  # Babylon 5
@@ -312,3 +313,62 @@ def test_order_and_uniqueness_whatever_the_file(
         (s * 1000, user, movie, stars) for (user, movie), (s, stars) in latest.items()
     )
     assert [(r["timestamp"], r["user_id"], r["movie_id"], r["rating"]) for r in found] == expected
+
+
+@pytest.mark.parametrize("layout", [formats.CSV, formats.DAT_1M, formats.DAT_10M])
+def test_tags_where_there_are_any(layout: Format, tmp_path: Path) -> None:
+    releases.write(tmp_path, layout)
+    without = read(tmp_path, tmp_path)
+    assert (without.tags.schema, without.tags.num_rows, len(without.reports)) == (TAGS, 0, 2)
+    dataset = read(releases.write_tags(tmp_path, layout), tmp_path)
+    assert dataset.tags.schema == TAGS
+    assert dataset.tags.to_pylist() == [
+        {"user_id": 1, "movie_id": 1, "tag": 'so "fun"', "timestamp": 978300280000},
+        {"user_id": 2, "movie_id": 5, "tag": "no idea, really", "timestamp": 978300300000},
+    ]
+    assert dataset.reports[2].lines == 2
+
+
+def test_tags_beside_your_own_ratings_file_and_in_parquet(tmp_path: Path) -> None:
+    releases.write_tags(releases.write(tmp_path, formats.CSV), formats.CSV)
+    text = read(tmp_path / "ratings.csv", tmp_path)
+    assert text.tags.num_rows == 2
+    directory = tmp_path / "parquet"
+    directory.mkdir()
+    for name in ("ratings", "movies", "tags"):
+        pl.DataFrame(getattr(text, name)).write_parquet(directory / f"{name}.parquet")
+    assert read(directory, tmp_path).tags == text.tags
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields"),
+    [
+        ("fields", (1, 1, "good")),
+        ("fields", (1, 1, "good", 978300280, "more")),
+        ("user_id", ("x", 1, "good", 978300280)),
+        ("movie_id", (1, "x", "good", 978300280)),
+        ("tag", (1, 1, "  ", 978300280)),
+        ("tag", (1, 1, "x" * (MAX_TAG + 1), 978300280)),
+        ("timestamp", (1, 1, "good", "today")),
+        ("time_range", (1, 1, "good", 5)),
+        ("orphan", (1, 3, "good", 978300280)),
+    ],
+)
+def test_bad_tags_are_named_too(reason: str, fields: tuple[object, ...], tmp_path: Path) -> None:
+    tags = [*[(1, 1, f"tag {n}", 978300280) for n in range(200)], fields]
+    releases.write_tags(releases.write(tmp_path, formats.CSV), formats.CSV, tags)
+    dataset = read(tmp_path, tmp_path)
+    report = dataset.reports[2]
+    assert dict(report.dropped) == {reason: 1}
+    assert [(bad.number, bad.reason) for bad in report.examples] == [(202, reason)]
+    assert dataset.tags.num_rows == 200
+
+
+def test_a_tags_file_that_nobody_wrote_in_is_no_error_and_one_of_something_else_is(
+    tmp_path: Path,
+) -> None:
+    releases.write_tags(releases.write(tmp_path, formats.CSV), formats.CSV, [])
+    assert read(tmp_path, tmp_path).tags.num_rows == 0
+    (tmp_path / "tags.csv").write_text("1;1;good;978300280\n" * 3)  # the first may be a header
+    with pytest.raises(DatasetError, match=r"tags.csv: 2 of 2 lines are bad \(fields 2\)"):
+        read(tmp_path, tmp_path, lenient=True)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers.tables import TAGS
 from stream.contracts.errors import DatasetError
 from stream.features import UserState, fold_into
 from stream.features import Writes as Folded
@@ -155,3 +156,26 @@ def test_movies_come_in_any_order_and_without_genres() -> None:
     data = Ratings.from_tables(events, movies)
     assert data.movies == [(5, "Five", (), None), (9, "Nine", ("Drama",), 1999)]
     assert data.genres == ("Drama",)
+
+
+def test_tags_are_words_of_movies_that_there_are() -> None:
+    tags = pa.table(
+        [
+            [1, 2, 2, 1, 1],
+            [5, 9, 7, 5, 9],
+            [" Dark Comedy", "SLOW", "of no movie", "  ", "Été"],
+            [START + 3, START + 1, START + 2, START + 4, START + 5],
+        ],
+        schema=TAGS,
+    )
+    data = Ratings.from_tables(*tables([(1, 5, 4.0, 0), (1, 9, 4.0, 4)]), tags)
+    assert data.tags.rows.tolist() == [0, 1, 1]
+    assert data.tags.words.tolist() == ["dark comedy", "slow", "été"]
+    assert data.tags.times.tolist() == [START + 3, START + 1, START + 5]
+    assert data.take(np.arange(2)).tags.words.tolist() == ["dark comedy", "slow"]
+    assert data.digest != ratings([(1, 5, 4.0, 0), (1, 9, 4.0, 4)]).digest
+
+
+def test_no_tags() -> None:
+    data = Ratings.from_tables(*tables([(1, 5, 4.0, 0)]), TAGS.empty_table())
+    assert [len(column) for column in data.tags] == [0, 0, 0]
