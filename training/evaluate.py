@@ -14,12 +14,11 @@ Users without any rating by then are left out of both: they are shown what is tr
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from stream.contracts.errors import DatasetError
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
-from training.metrics import hit_rate, ndcg, recall
+from training.metrics import Judged, hit_rate, judge, ndcg, recall
 from training.recommender import Scores, recommend
 from training.tower_inputs import Ints
 
@@ -48,7 +47,7 @@ def live(ratings: Ratings, model: Scores, events: Ints, max_lists: int = MAX_LIS
     events = events[(ratings.half_stars[events] >= LIKED) & (ratings.first[events] < events)]
     events = _evenly(events, max_lists)
     top = _lists(model, Histories.before(ratings, events))
-    return _quality(top == ratings.rows[events][:, None], np.ones(len(events), np.int64))
+    return _quality(judge(top, np.arange(len(events)), ratings.rows[events]))
 
 
 def frozen(ratings: Ratings, model: Scores, events: Ints, max_lists: int = MAX_LISTS) -> Quality:
@@ -60,15 +59,14 @@ def frozen(ratings: Ratings, model: Scores, events: Ints, max_lists: int = MAX_L
         events: i64[] all events after a moment in time, in order.
         max_lists: where there are more users, evenly spaced ones stand for all.
     """
-    _, starts, users = np.unique(ratings.users[events], return_index=True, return_inverse=True)
-    liked = ratings.half_stars[events] >= LIKED
-    relevant = np.bincount(users[liked], minlength=len(starts))
+    users, starts = np.unique(ratings.users[events], return_index=True)
+    liked = events[ratings.half_stars[events] >= LIKED]
     before = ratings.first[events[starts]] < events[starts]
-    chosen = _evenly(np.flatnonzero(before & (relevant > 0)), max_lists)
+    chosen = _evenly(np.flatnonzero(before & np.isin(users, ratings.users[liked])), max_lists)
     top = _lists(model, Histories.before(ratings, events[starts[chosen]]))
-    pairs = users[liked] * len(ratings.movies) + ratings.rows[events[liked]]
-    hits = np.isin(chosen[:, None] * len(ratings.movies) + top, pairs)
-    return _quality(hits, relevant[chosen])
+    asked = np.isin(ratings.users[liked], users[chosen])
+    held = np.searchsorted(users[chosen], ratings.users[liked[asked]])
+    return _quality(judge(top, held, ratings.rows[liked[asked]]))
 
 
 def _lists(model: Scores, histories: Histories) -> Ints:
@@ -83,5 +81,7 @@ def _evenly(events: Ints, limit: int) -> Ints:
     return events[:: -(-len(events) // limit)] if len(events) > limit else events
 
 
-def _quality(hits: npt.NDArray[np.bool_], relevant: Ints) -> Quality:
-    return Quality(len(hits), recall(hits, relevant), ndcg(hits, relevant), hit_rate(hits))
+def _quality(judged: Judged) -> Quality:
+    values = [metric(judged, K) for metric in (recall, ndcg, hit_rate)]
+    means = (float(of_lists.mean()) if len(of_lists) else 0.0 for of_lists in values)
+    return Quality(len(judged.relevant), *means)
