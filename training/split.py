@@ -1,18 +1,178 @@
-"""Splitting by time, for all users at once: a model may know only what was known at that moment."""
+"""What a model may know and what it is asked: every event of a log gets a part.
 
-from typing import Final, NamedTuple
+The random splits draw by a hash of user, movie and seed. So the same log is split the same way
+every time, whatever the order of its files, and a user's part of it does not depend on the others.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from stream.contracts.errors import DatasetError
-from training.dataset import Ratings
+from stream.contracts.errors import ConfigurationError, DatasetError
+from training.dataset import Ratings, mix
 from training.tower_inputs import Ints
+
+# u8[n]: the part that each event of a log is in, or for `KFold.folds` its fold.
+Parts: TypeAlias = npt.NDArray[np.uint8]
+
+TRAIN: Final = 0  # what a model may be fitted on
+VALIDATION: Final = 1  # what its hyperparameters are chosen by; afterwards fitted on too
+TEST: Final = 2  # what its figures are measured on
+FOLD_IN: Final = (
+    3  # what it is told of a user who has events in one of the two, and is not in TRAIN
+)
 
 VALIDATION_SHARE: Final = 0.1  # of all ratings
 TEST_SHARE: Final = 0.1  # of all ratings
 
 
-class Split(NamedTuple):
+class Split(Protocol):
+    """A dataclass whose fields, all of them JSON values, say which split it is."""
+
+    def parts(self, ratings: Ratings) -> list[Parts]:
+        """How to part the log, for each measurement: one, or as many as there are folds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Random:
+    """Of every user, a share of the ratings at random.
+
+    It is rounded to whole ratings for each user, and each keeps one at least: who has a single
+    rating is trained on and not asked.
+
+    Attributes:
+        test: the share that is tested on; of the rest, the same share is for validation.
+        seed: another seed is another split.
+    """
+
+    test: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_share(self, "test")
+
+    def parts(self, ratings: Ratings) -> list[Parts]:
+        return [_twice(ratings, self._once)]
+
+    def _once(self, ratings: Ratings) -> Parts:
+        return _drawn(ratings, self.test, self.seed)
+
+
+@dataclass(frozen=True)
+class ByTime:
+    """Cut for all users at the same two moments, see `split_by_time`."""
+
+    validation: float = VALIDATION_SHARE
+    test: float = TEST_SHARE
+
+    def __post_init__(self) -> None:
+        _check_share(self, "validation")
+        _check_share(self, "test")
+
+    def parts(self, ratings: Ratings) -> list[Parts]:
+        cut = split_by_time(ratings, self.validation, self.test)
+        moments = [cut.validation_from, cut.test_from]
+        return [np.searchsorted(moments, ratings.times, side="right").astype(np.uint8)]
+
+
+@dataclass(frozen=True)
+class LastOut:
+    """Each user's last event is tested on, the one before it is for validation.
+
+    Who has a single one is trained on and not asked. Others may have rated the same movie later and
+    be trained on: for a split without that, see `ByTime`.
+    """
+
+    def parts(self, ratings: Ratings) -> list[Parts]:
+        return [_twice(ratings, self._once)]
+
+    def _once(self, ratings: Ratings) -> Parts:
+        events = np.arange(len(ratings))
+        last = (events == ratings.ends - 1) & (events > ratings.first)
+        return np.where(last, TEST, TRAIN).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class StrongGeneralisation:
+    """Some users are not trained on at all: the model is told most of what they rated.
+
+    The protocol of Liang et al., Variational autoencoders for collaborative filtering, 2018.
+
+    Attributes:
+        users: the share that is tested on; of the rest, the same share is for validation.
+        fold_in: the share of such a user's ratings that the model is told, rounded for each user.
+        seed: another seed is another split.
+    """
+
+    users: float = 0.1
+    fold_in: float = 0.8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_share(self, "users")
+        _check_share(self, "fold_in")
+
+    def parts(self, ratings: Ratings) -> list[Parts]:
+        return [_twice(ratings, self._once)]
+
+    def _once(self, ratings: Ratings) -> Parts:
+        users = np.unique(ratings.users)
+        keys = mix(users, np.zeros_like(users), self.seed)
+        chosen = users[np.argsort(keys, kind="stable")[: round(self.users * len(users))]]
+        drawn = _drawn(ratings, 1 - self.fold_in, self.seed)
+        parts = np.where(drawn == TEST, TEST, FOLD_IN)
+        return np.where(np.isin(ratings.users, chosen), parts, TRAIN).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class KFold:
+    """Every rating is tested on once: each user's are dealt at random into so many folds.
+
+    One measurement a fold; the fold after it is for validation.
+    """
+
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.folds <= 255:
+            raise ConfigurationError(f"{self.folds} folds: give 3 to 255, two are always held out")
+
+    def parts(self, ratings: Ratings) -> list[Parts]:
+        numbers = self.numbers(ratings)
+        return [self.held_out(numbers, fold) for fold in range(self.folds)]
+
+    def numbers(self, ratings: Ratings) -> Parts:
+        """u8[n]: the fold of each event, 0 .. folds - 1. A user's are as many in each, or one off.
+
+        Users begin at different folds, so that the folds are equally large.
+        """
+        begin = mix(ratings.users, np.zeros_like(ratings.users), self.seed) % np.uint64(self.folds)
+        places = _places(ratings, self.seed) + begin.astype(np.int64)
+        return (places % self.folds).astype(np.uint8)
+
+    def held_out(self, numbers: Parts, fold: int) -> Parts:
+        """The measurement that tests on this fold."""
+        parts = np.zeros_like(numbers)
+        parts[numbers == fold] = TEST
+        parts[numbers == (fold + 1) % self.folds] = VALIDATION
+        return parts
+
+
+SPLITS: Final[Mapping[str, Callable[..., Split]]] = {
+    "random": Random,
+    "time": ByTime,
+    "last": LastOut,
+    "strong": StrongGeneralisation,
+    "folds": KFold,
+}
+
+
+class TimeSplit(NamedTuple):
     """Events by the time at which they happened; every event is in one of the three.
 
     Attributes:
@@ -32,7 +192,7 @@ class Split(NamedTuple):
 
 def split_by_time(
     ratings: Ratings, validation: float = VALIDATION_SHARE, test: float = TEST_SHARE
-) -> Split:
+) -> TimeSplit:
     """Cut at two moments, so that about these shares of the ratings lie between and after them.
 
     Events of one millisecond stay together.
@@ -40,11 +200,10 @@ def split_by_time(
     Raises:
         DatasetError: so few or so simultaneous ratings that a part would be empty.
     """
-    times = np.sort(ratings.times)
-    n = len(times)
-    validation_from = int(times[int(n * (1 - validation - test))])
-    test_from = int(times[int(n * (1 - test))])
-    split = Split(
+    n = len(ratings)
+    at = [int(n * (1 - validation - test)), int(n * (1 - test))]
+    validation_from, test_from = (int(time) for time in np.partition(ratings.times, at)[at])
+    split = TimeSplit(
         np.flatnonzero(ratings.times < validation_from),
         np.flatnonzero((ratings.times >= validation_from) & (ratings.times < test_from)),
         np.flatnonzero(ratings.times >= test_from),
@@ -53,7 +212,48 @@ def split_by_time(
     )
     if not (len(split.train) and len(split.validation) and len(split.test)):
         raise DatasetError(
-            f"{n} ratings at {len(np.unique(times))} different times cannot be split by time into "
-            "training, validation and test: more data is needed"
+            f"{n} ratings at {len(np.unique(ratings.times))} different times cannot be split by "
+            "time into training, validation and test: more data is needed"
         )
     return split
+
+
+def _twice(ratings: Ratings, once: Callable[[Ratings], Parts]) -> Parts:
+    """Held out for test, and in the same way from what is left for validation."""
+    parts = once(ratings)
+    left = np.flatnonzero(parts == TRAIN)
+    meaning = np.zeros(4, np.uint8)
+    meaning[[TEST, FOLD_IN]] = VALIDATION, FOLD_IN
+    parts[left] = meaning[once(ratings.take(left))]
+    return parts
+
+
+def _drawn(ratings: Ratings, share: float, seed: int) -> Parts:
+    """TEST for a share of each user's events at random, rounded, and TRAIN for one at least."""
+    counts = ratings.ends - ratings.first
+    held_out = np.minimum(np.floor(share * counts + 0.5), counts - 1)
+    return np.where(_places(ratings, seed) < held_out, TEST, TRAIN).astype(np.uint8)
+
+
+def _places(ratings: Ratings, seed: int) -> Ints:
+    """i64[n]: the place of each event in a random order of its user's events, from 0.
+
+    Ratings of one movie by one user are neighbours in it, in the order of time.
+    """
+    movies = np.array([movie.movie_id for movie in ratings.movies], np.int64)
+    numbers = np.cumsum(ratings.first == np.arange(len(ratings)))  # of the users, from 1
+    bits = int(numbers[-1]).bit_length() if len(numbers) else 0
+    keys = mix(ratings.users, movies[ratings.rows], seed) >> np.uint64(bits)
+    keys |= numbers.astype(np.uint64) << np.uint64(64 - bits)
+    order = np.argsort(keys, kind="stable")  # one sort of one column: seconds at 25M events
+    places = np.empty(len(ratings), np.int64)
+    places[order] = np.arange(len(ratings))
+    return places - ratings.first
+
+
+def _check_share(split: object, field: str) -> None:
+    share = getattr(split, field)
+    if not 0 < share < 1:
+        raise ConfigurationError(
+            f"{field} = {share} of a {type(split).__name__} split is not a share: give 0.1, 0.2 .."
+        )
