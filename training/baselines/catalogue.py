@@ -29,6 +29,10 @@ class Entry(NamedTuple):
 
 MODELS: Final[Mapping[str, Entry]] = {
     "popularity": Entry("training.baselines.popularity:Popularity"),
+    "ease": Entry(
+        "training.baselines.ease:Ease",
+        space={"l2": (50.0, 100.0, 200.0), "recency": (0.8, 0.9)},
+    ),
 }
 
 

@@ -1,0 +1,83 @@
+"""What histories say, as sparse matrices: the common ground of the baselines that add things up."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+from stream.contracts.errors import DatasetError
+from training.dataset import Ratings
+from training.histories import Histories
+from training.recommender import Reason
+from training.tower_inputs import Floats, Ints
+
+
+def evidence(histories: Histories, liked_from: int = 1, recency: float = 1.0) -> sparse.csr_array:
+    """f32[B, movies]: recency**steps for each movie in a history, steps as in `Histories.rated`.
+
+    Args:
+        histories: B of them.
+        liked_from: half stars from which a rating counts.
+        recency: in (0, 1]; 1 makes no difference between old and new.
+    """
+    rated = histories.rated(liked_from)
+    weights = (recency ** rated.steps.astype(np.float32)).astype(np.float32)
+    ends = np.searchsorted(rated.lists, np.arange(len(histories) + 1))
+    shape = (len(histories), len(histories.log.movies))
+    matrix = sparse.csr_array((weights, histories.log.rows[rated.events], ends), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def interactions(train: Ratings, liked_from: int = 1) -> sparse.csr_array:
+    """f32[users, movies]: 1 where a user, by ascending id, liked a movie.
+
+    Raises:
+        DatasetError: nobody liked anything.
+    """
+    matrix = evidence(Histories.of_users(train, np.unique(train.users)), liked_from)
+    if not matrix.nnz:
+        raise DatasetError(
+            f"none of {len(train)} ratings is of {liked_from / 2:g} stars or more: there is "
+            "nothing to learn from"
+        )
+    return matrix
+
+
+def shares(liked: sparse.csr_array) -> Floats:
+    """f32[movies]: the share of users who liked each movie."""
+    users, movies = liked.shape
+    counts = np.bincount(liked.indices, minlength=movies)
+    return (counts / users).astype(np.float32)
+
+
+def blocks(rows: int, width: int, elements: int) -> Iterator[slice]:
+    """All rows of a matrix, so many at a time that a dense block has no more than `elements`."""
+    size = max(1, elements // max(1, width))
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
+def strongest(matrix: Floats, keep: int) -> sparse.csr_array:
+    """The `keep` largest elements of each row, of those above 0."""
+    keep = min(keep, matrix.shape[1])
+    columns = np.argpartition(-matrix, keep - 1, axis=1)[:, :keep]
+    columns.sort(axis=1)
+    values = np.take_along_axis(matrix, columns, axis=1)
+    ends = np.arange(len(matrix) + 1) * keep
+    kept = sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=matrix.shape)
+    kept.data[kept.data < 0] = 0
+    kept.eliminate_zeros()
+    return kept
+
+
+def reasons(kind: str, names: Ints, amounts: Floats, popularity: float) -> list[Reason]:
+    """What adds up to one score, largest amount first; what adds nothing is left out."""
+    found = [
+        Reason(kind, name, amount)
+        for name, amount in zip(names.tolist(), amounts.tolist(), strict=True)
+        if amount
+    ]
+    if popularity:
+        found.append(Reason("feature", "popularity", popularity))
+    return sorted(found, key=lambda reason: -reason.amount)
