@@ -29,6 +29,15 @@ class Entry(NamedTuple):
 
 MODELS: Final[Mapping[str, Entry]] = {
     "popularity": Entry("training.baselines.popularity:Popularity"),
+    "popularity-recent": Entry(
+        "training.baselines.popularity:RecentPopularity",
+        space={"days": (7.0, 30.0, 90.0, 365.0)},
+    ),
+    "popularity-decayed": Entry(
+        "training.baselines.popularity:DecayedPopularity",
+        space={"half_life": (7.0, 30.0, 90.0, 365.0)},
+    ),
+    "random": Entry("training.baselines.chance:Random"),
     "ease": Entry(
         "training.baselines.ease:Ease",
         space={"l2": (50.0, 100.0, 200.0), "recency": (0.8, 0.9)},

@@ -48,7 +48,7 @@ def shares(liked: sparse.csr_array) -> Floats:
     """f32[movies]: the share of users who liked each movie."""
     users, movies = liked.shape
     counts = np.bincount(liked.indices, minlength=movies)
-    return (counts / users).astype(np.float32)
+    return np.asarray(counts / users, np.float32)
 
 
 def blocks(rows: int, width: int, elements: int) -> Iterator[slice]:
