@@ -1,0 +1,91 @@
+import os
+
+import numpy as np
+import pytest
+
+from stream.contracts.errors import ConfigurationError, DatasetError, FreshetError
+from tests.training.build import clubs, ratings
+from training.baselines import catalogue
+from training.baselines.catalogue import Entry, create
+from training.histories import Histories
+from training.recommender import Recommender
+from training.tuning import fit, tune
+
+PATH = "tests.training.tunable:Tunable"
+SPACE = {"level": (3, 1, 4), "megabytes": (1, 0)}
+
+
+@pytest.fixture(autouse=True)
+def _tunable(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {**catalogue.MODELS, "tunable": Entry(PATH, {"level": 7}, SPACE)}
+    models["settled"] = Entry(PATH, {"level": 7})
+    monkeypatch.setattr(catalogue, "MODELS", models)
+
+
+TRAIN = ratings(clubs(users=20))
+
+
+def level(model: Recommender) -> float:
+    return float(model.level)  # type: ignore[attr-defined]
+
+
+def test_a_fit_elsewhere_learns_what_a_fit_here_does() -> None:
+    here = create("ease", l2=30.0)
+    here.fit(TRAIN)
+    fitted = fit("ease", {"l2": 30.0}, TRAIN)
+    asked = Histories.of_users(TRAIN, np.unique(TRAIN.users))
+    np.testing.assert_array_equal(fitted.model.score(asked), here.score(asked))
+
+
+def test_a_fit_has_a_process_of_its_own_and_its_memory_is_told() -> None:
+    small, large = fit("tunable", {}, TRAIN), fit("tunable", {"megabytes": 300}, TRAIN)
+    processes = {int(fitted.model.process[0]) for fitted in (small, large)}  # type: ignore[attr-defined]
+    assert len(processes | {os.getpid()}) == 3
+    assert 280 < (large.peak_bytes - small.peak_bytes) / 2**20 < 320
+    assert 8000 < small.model_bytes < 9000
+    assert small.seconds > 0
+
+
+def test_all_combinations_are_tried_in_order_and_the_best_is_chosen() -> None:
+    seen = []
+    choice = tune("tunable", TRAIN, level, lambda *done: seen.append(done))
+    tried = [
+        (trial.hyperparameters["level"], trial.hyperparameters["megabytes"], trial.value)
+        for trial in choice.trials
+    ]
+    assert tried == [(3, 1, 3), (3, 0, 3), (1, 1, 1), (1, 0, 1), (4, 1, 4), (4, 0, 4)]
+    assert choice.hyperparameters == {"level": 4, "megabytes": 1}  # the first of two as good
+    assert seen == [(done, 6) for done in range(7)]
+
+
+def test_a_model_without_anything_to_tune_is_not_fitted_for_it() -> None:
+    def never(model: Recommender) -> float:
+        raise AssertionError
+
+    assert tune("settled", TRAIN, never) == ({}, ())
+
+
+def test_an_entry_settings_hold_where_nothing_else_is_chosen() -> None:
+    assert level(fit("settled", {}, TRAIN).model) == 7
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "message"),
+    [
+        ("empty", DatasetError, "nothing to learn from"),
+        ("bug", ZeroDivisionError, "a bug"),
+        ("killed", FreshetError, "fitted tunable with .*killed.* on 160 ratings was killed"),
+    ],
+)
+def test_what_goes_wrong_in_a_fit_reaches_the_caller(
+    trouble: str, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        fit("tunable", {"trouble": trouble}, TRAIN)
+
+
+def test_an_unknown_model_lists_those_there_are() -> None:
+    with pytest.raises(ConfigurationError, match="no model 'eas': there are popularity, "):
+        fit("eas", {}, TRAIN)
+    with pytest.raises(ConfigurationError, match="no model 'eas': there are popularity, "):
+        tune("eas", TRAIN, level)

@@ -1,0 +1,167 @@
+"""Fitting a model in a process of its own, and choosing its hyperparameters on a validation split.
+
+In its own process a fit's memory is its own, and one that is killed for lack of it takes nothing
+else along. What is learnt does not depend on it.
+"""
+
+import pickle
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from stream.contracts.errors import FreshetError
+from training.baselines.catalogue import Value, create, entry
+from training.dataset import Ratings
+from training.recommender import OnProgress, Recommender
+
+Hyperparameters: TypeAlias = Mapping[str, Value]
+
+# OpenMP threads of a fit, which torch's are. They wait for each other by spinning, which makes a
+# fit several times slower wherever something else runs too.
+_THREADS: Final = 1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model and what that took.
+
+    Attributes:
+        model: fitted.
+        seconds: of the fit alone.
+        peak_bytes: the most memory that the process had in use by the end of the fit, interpreter,
+            libraries and ratings included.
+        model_bytes: of the model, serialised.
+    """
+
+    model: Recommender
+    seconds: float
+    peak_bytes: int
+    model_bytes: int
+
+
+class Trial(NamedTuple):
+    """One combination of hyperparameters, and what the judge thought of it: higher is better."""
+
+    hyperparameters: Hyperparameters
+    value: float
+    seconds: float
+
+
+class Choice(NamedTuple):
+    """The best combination, and all that were tried in their order; none where none are tuned."""
+
+    hyperparameters: Hyperparameters
+    trials: tuple[Trial, ...]
+
+
+def fit(name: str, hyperparameters: Hyperparameters, train: Ratings) -> Fitted:
+    """Fit a model of the catalogue, in a process of its own.
+
+    Args:
+        name: of `baselines.catalogue`.
+        hyperparameters: over those of its entry.
+        train: all that it may know.
+
+    Raises:
+        ConfigurationError: there is no such model.
+        FreshetError: the fit raised it, or its process was killed.
+    """
+    with _fitting(name, train) as fitted:
+        return fitted(hyperparameters)
+
+
+def tune(
+    name: str,
+    train: Ratings,
+    judge: Callable[[Recommender], float],
+    on_progress: OnProgress = lambda *_: None,
+) -> Choice:
+    """Try all combinations of the model's `space`; of equals, the first one is chosen.
+
+    Args:
+        name: of `baselines.catalogue`.
+        train: what to fit on, without anything that the judge asks for.
+        judge: says how good a fitted model is, higher is better.
+        on_progress: told how many combinations are done.
+
+    Raises:
+        ConfigurationError: there is no such model.
+        FreshetError: a fit raised it, or its process was killed.
+    """
+    space = entry(name).space
+    if not space:
+        return Choice({}, ())
+    trials = []
+    combinations = [dict(zip(space, values, strict=True)) for values in product(*space.values())]
+    with _fitting(name, train) as fitted:
+        for done, hyperparameters in enumerate(combinations):
+            on_progress(done, len(combinations))
+            found = fitted(hyperparameters)
+            trials.append(Trial(hyperparameters, judge(found.model), found.seconds))
+    on_progress(len(combinations), len(combinations))
+    best = max(trials, key=lambda trial: trial.value)
+    return Choice(best.hyperparameters, tuple(trials))
+
+
+@contextmanager
+def _fitting(name: str, train: Ratings) -> Iterator[Callable[[Hyperparameters], Fitted]]:
+    """Fits of one model on the same ratings, one after another in the same process."""
+    spawn = get_context("spawn")  # a fork would begin with this process's memory and threads
+    with ProcessPoolExecutor(1, spawn, initializer=_start, initargs=(train,)) as pool:
+
+        def fitted(hyperparameters: Hyperparameters) -> Fitted:
+            model = create(name, **hyperparameters)
+            try:
+                content, seconds, peak = pool.submit(_fit, model).result()
+            except BrokenProcessPool as error:
+                raise FreshetError(
+                    f"the process that fitted {name} with {dict(hyperparameters)} on {len(train)} "
+                    "ratings was killed: most likely it needs more memory than there is"
+                ) from error
+            return Fitted(pickle.loads(content), seconds, peak, len(content))
+
+        yield fitted
+
+
+_train: Ratings  # in the process that fits
+
+
+def _start(train: Ratings) -> None:
+    global _train
+    _train = train
+
+
+def _fit(model: Recommender) -> tuple[bytes, float, int]:
+    """The model fitted and pickled, the seconds that the fit took, and the peak memory."""
+    with threadpool_limits(_THREADS, "openmp"):
+        began = time.perf_counter()
+        model.fit(_train)
+        seconds = time.perf_counter() - began
+    peak = _peak_bytes()
+    return pickle.dumps(model, pickle.HIGHEST_PROTOCOL), seconds, peak
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has had resident.
+
+    Where the kernel counts it for the program that runs, it is asked: `getrusage` also remembers
+    the process that this one was forked from.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
