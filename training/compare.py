@@ -10,7 +10,7 @@ differences to the baseline's values. That needs two numbers a user, however man
 
 Intervals are bias-corrected and accelerated (BCa; Efron: Better bootstrap confidence intervals,
 1987), because metrics of ranked lists are skewed. Simulated with 60 users and a hit rate of 0.02,
-percentile intervals lay below the truth in 10% of the runs and above it in 1%, BCa in 5% and 2%.
+percentile intervals lay below the truth in 11% of the runs and above it in 1%, BCa in 7% and 2%.
 
 A list whose value is NaN, because a metric is undefined for it, is left out; from a comparison, if
 it is NaN for either model. Of comparisons of equal models, one in twenty finds a difference.
