@@ -1,7 +1,8 @@
 """Every MovieLens release by name, and your own files, as Arrow tables."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,14 +15,7 @@ from producers import formats
 from producers.download import Progress, fetch, unpack
 from producers.formats import Format
 from producers.tables import MOVIES, RATINGS, TAGS, to_arrow
-from producers.validation import (
-    FileReport,
-    check_ratings,
-    check_tags,
-    read_movies,
-    read_ratings,
-    read_tags,
-)
+from producers.validation import FileReport, read_movies, read_ratings, read_tags
 from stream.contracts.errors import DatasetError, Unavailable
 
 BASE_URL: Final = "https://files.grouplens.org/datasets/movielens"
@@ -96,6 +90,16 @@ class Dataset:
     reports: tuple[FileReport, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A data set but for its ratings, fields as in `Dataset`; `now` (ms) is when it was judged."""
+
+    movies: pa.Table
+    tags: pa.Table
+    reports: tuple[FileReport, ...]
+    now: int
+
+
 def find(
     dataset: str,
     *,
@@ -157,32 +161,37 @@ def load(source: Source, lenient: bool = False) -> Dataset:
     Raises:
         DatasetError: it cannot be read, or is too dirty; the message shows the first bad lines.
     """
-    now = time.time_ns() // 1_000_000
-    layout = source.layout
-    try:
-        if layout is None:
-            movies, movies_report = _parquet_movies(source.movies)
-            movies_report.judge(lenient)
-            ids = movies["movie_id"]
-            ratings, report = check_ratings(source.ratings, ids, now)
-            tags = check_tags(source.tags, ids, now) if source.tags else None
-        else:
-            movies, movies_report = read_movies(source.movies, layout)
-            movies_report.judge(lenient)
-            ids = movies["movie_id"]
-            ratings, report = read_ratings(source.ratings, layout, ids, now)
-            tags = read_tags(source.tags, layout, ids, now) if source.tags else None
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DatasetError(f"{source.ratings.parent} cannot be read: {error}") from error
+    catalogue = load_catalogue(source, lenient)
+    with readable(source):
+        ids = pl.Series(catalogue.movies["movie_id"])
+        ratings, report = read_ratings(source.ratings, source.layout, ids, catalogue.now)
     report.judge(lenient)
-    tables = to_arrow(ratings, RATINGS), to_arrow(movies, MOVIES)
-    if tags is None:
-        return Dataset(source, *tables, TAGS.empty_table(), (report, movies_report))
-    words, words_report = tags
-    if words_report.lines:  # nobody has to tag anything
-        words_report.judge(lenient)
-    reports = report, movies_report, words_report
-    return Dataset(source, *tables, to_arrow(words, TAGS), reports)
+    reports = report, *catalogue.reports
+    return Dataset(source, to_arrow(ratings, RATINGS), catalogue.movies, catalogue.tags, reports)
+
+
+def load_catalogue(source: Source, lenient: bool = False) -> Catalogue:
+    """`load`, but for the ratings."""
+    now = time.time_ns() // 1_000_000
+    with readable(source):
+        movies, report = read_movies(source.movies, source.layout)
+        report.judge(lenient)
+        table = to_arrow(movies, MOVIES)
+        if source.tags is None:
+            return Catalogue(table, TAGS.empty_table(), (report,), now)
+        tags, words = read_tags(source.tags, source.layout, movies["movie_id"], now)
+    if words.lines:  # nobody has to tag anything
+        words.judge(lenient)
+    return Catalogue(table, to_arrow(tags, TAGS), (report, words), now)
+
+
+@contextmanager
+def readable(source: Source) -> Iterator[None]:
+    """Raises DatasetError where its files cannot be read or are not what they are said to be."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError, pa.ArrowException) as error:
+        raise DatasetError(f"{source.ratings.parent} cannot be read: {error}") from error
 
 
 def _in_folder(name: str, origin: str, directory: Path, layout: Format) -> Source:
@@ -232,8 +241,3 @@ def _custom(path: Path, movies_file: Path | None) -> Source:
         )
     tags = _if_there(path.with_name("tags.csv"))
     return Source(path.stem, str(path), path, movies, formats.CSV, tags)
-
-
-def _parquet_movies(path: Path) -> tuple[pl.DataFrame, FileReport]:
-    movies = pl.read_parquet(path, columns=MOVIES.names).unique("movie_id").sort("movie_id")
-    return movies, FileReport(path, lines=len(movies))

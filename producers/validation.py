@@ -1,8 +1,7 @@
 """What is kept of a data set, what is dropped, and why."""
 
-import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,7 +9,8 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from producers.formats import BadMovie, Format, Movie
-from producers.tables import RATINGS, TAGS
+from producers.rows import Progress, check_columns, parquet_rows, text_ratings, text_tags
+from producers.tables import MOVIES, RATINGS, TAGS
 from stream.contracts.errors import DatasetError
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, MAX_ID, MAX_MOVIE_ID
 
@@ -18,6 +18,9 @@ MAX_BAD_SHARE: Final = 0.01  # of a file's lines; more is another format rather 
 EXAMPLES: Final = 5  # bad lines shown of each file
 SHOWN: Final = 80  # characters shown of a bad line
 MAX_TAG: Final = 100  # characters; more is a review rather than a tag. MovieLens' longest has 85
+
+_NO_RATINGS: Final = pl.DataFrame(pl.from_arrow(RATINGS.empty_table()))
+_NO_TAGS: Final = pl.DataFrame(pl.from_arrow(TAGS.empty_table()))
 
 
 class BadLine(NamedTuple):
@@ -62,8 +65,15 @@ class FileReport:
             )
 
 
-def read_movies(path: Path, layout: Format) -> tuple[pl.DataFrame, FileReport]:
-    """The movies, by id; of several lines with one id the first counts."""
+def read_movies(path: Path, layout: Format | None) -> tuple[pl.DataFrame, FileReport]:
+    """The movies, by id; of several lines with one id the first counts.
+
+    Raises DatasetError that names a column that a Parquet file (without a layout) lacks.
+    """
+    if layout is None:
+        check_columns(path, [*pl.read_parquet_schema(path)], MOVIES.names)
+        frame = pl.read_parquet(path, columns=MOVIES.names).unique("movie_id").sort("movie_id")
+        return frame, FileReport(path, lines=len(frame))
     report = FileReport(path)
     movies: dict[int, Movie] = {}
     with path.open(encoding=layout.encoding, errors="replace", newline="") as file:
@@ -93,128 +103,81 @@ def read_movies(path: Path, layout: Format) -> tuple[pl.DataFrame, FileReport]:
 
 
 def read_ratings(
-    path: Path, layout: Format, movies: pl.Series, now: int
+    path: Path, layout: Format | None, movies: pl.Series, now: int
 ) -> tuple[pl.DataFrame, FileReport]:
-    """The ratings of a text file, as `producers.tables.RATINGS` has them.
+    """The ratings of a file, as `producers.tables.RATINGS` has them. See `good_ratings`."""
+    report = FileReport(path)
+    ratings = pl.concat([_NO_RATINGS, *good_ratings(path, layout, movies, now, report)])
+    latest = _latest(ratings)
+    report.superseded = len(ratings) - len(latest)
+    return latest.sort("timestamp", "user_id", "movie_id"), report
 
-    Each line goes through one vectorised expression, whatever its separator. That runs in chunks:
-    besides the result it takes some 300 MB.
+
+def good_ratings(
+    path: Path,
+    layout: Format | None,
+    movies: pl.Series,
+    now: int,
+    report: FileReport,
+    on_progress: Progress = lambda *_: None,
+) -> Iterator[pl.DataFrame]:
+    """The good ratings of a file, block by block, in the file's order.
 
     Args:
-        path: lines of user, item, rating, seconds since the epoch.
-        layout: how they are written.
+        path: lines of user, item, rating, seconds since the epoch; or Parquet with the columns of
+            `producers.tables.RATINGS`.
+        layout: how the lines are written; None: Parquet.
         movies: the ids there are.
         now: ms since the epoch.
+        report: told what was found, as it is found.
+        on_progress: of the file.
+
+    Raises:
+        DatasetError: a column is missing.
     """
-    try:
-        return _judge_ratings(path, _parse(path, layout), movies, now)
-    except pl.exceptions.ComputeError:  # not UTF-8: lose the bad bytes, keep the good lines
-        text = path.read_bytes().decode(errors="replace").encode()
-        return _judge_ratings(path, _parse(io.BytesIO(text), layout), movies, now)
-
-
-def check_ratings(path: Path, movies: pl.Series, now: int) -> tuple[pl.DataFrame, FileReport]:
-    """`read_ratings` for a Parquet file with the columns of `producers.tables.RATINGS`."""
-    return _judge_ratings(path, _parquet(path), movies, now)
-
-
-def read_tags(
-    path: Path, layout: Format, movies: pl.Series, now: int
-) -> tuple[pl.DataFrame, FileReport]:
-    """The tags of a text file, as `producers.tables.TAGS` has them; arguments as `read_ratings`."""
-    columns = ("user_id", "movie_id", "tag", "timestamp")
-    with path.open(encoding=layout.encoding, errors="replace", newline="") as file:
-        lines = [
-            (number, layout.separator.join(fields), len(fields) == 4, *(*fields, *[None] * 4)[:4])
-            for number, fields in layout.lines(file)
-        ]
-    schema = {"number": pl.Int64, "line": pl.String, "fields": pl.Boolean}
-    text = pl.LazyFrame(lines, {**schema, **dict.fromkeys(columns, pl.String)}, orient="row")
-    rows = text.with_columns(
-        *_numbers(*(pl.col(name) for name in ("user_id", "movie_id", "timestamp"))),
-        pl.col("tag").str.strip_chars(),
-    )
-    return _judge_tags(path, rows, movies, now)
-
-
-def check_tags(path: Path, movies: pl.Series, now: int) -> tuple[pl.DataFrame, FileReport]:
-    """`read_tags` for a Parquet file with the columns of `producers.tables.TAGS`."""
-    return _judge_tags(path, _parquet(path), movies, now)
-
-
-def _parquet(path: Path) -> pl.LazyFrame:
-    return pl.scan_parquet(path).with_row_index("number").with_columns(line=pl.lit(""), fields=True)
-
-
-def _parse(source: Path | io.BytesIO, layout: Format) -> pl.LazyFrame:
-    """Typed columns; null where the text is not of the type."""
-    pieces = pl.col("line").str.splitn(layout.separator, 5).struct
-
-    def piece(index: int) -> pl.Expr:
-        return pieces.field(f"field_{index}").str.strip_chars('\ufeff\r" ')
-
-    lines = pl.scan_lines(source, name="line", row_index_name="number", row_index_offset=1).select(
-        "number",
-        "line",
-        *_numbers(piece(0), piece(1), piece(3)),
-        fields=pieces.field("field_3").is_not_null() & pieces.field("field_4").is_null(),
-        rating=piece(2).cast(pl.Float32, strict=False),
-    )
-    blank = pl.col("line").str.strip_chars() == ""
-    header = (pl.col("number") == 1) & pl.col("user_id").is_null() & layout.header
-    return lines.filter(~blank & ~header)
-
-
-def _numbers(user: pl.Expr, movie: pl.Expr, seconds: pl.Expr) -> tuple[pl.Expr, ...]:
-    return (
-        user.cast(pl.Int64, strict=False).alias("user_id"),
-        movie.cast(pl.UInt32, strict=False).alias("movie_id"),
-        (seconds.cast(pl.Float64, strict=False) * 1000)
-        .cast(pl.Int64, strict=False)
-        .alias("timestamp"),
-    )
-
-
-def _judge_ratings(
-    path: Path, rows: pl.LazyFrame, movies: pl.Series, now: int
-) -> tuple[pl.DataFrame, FileReport]:
     stars = pl.col("rating")
     content = {
         "rating": stars.is_not_nan(),
         "rating_range": stars.is_between(0.5, 5.0),
         "rating_step": stars * 2 == (stars * 2).round(),
     }
-    ratings, report = _judge(path, rows, RATINGS.names, content, movies, now)
-    latest = _latest(ratings)
-    report.superseded = len(ratings) - len(latest)
-    return latest.sort("timestamp", "user_id", "movie_id"), report
+    blocks = (
+        text_ratings(path, layout, on_progress)
+        if layout
+        else parquet_rows(path, RATINGS, on_progress)
+    )
+    for rows in blocks:
+        yield _judge(rows, RATINGS.names, content, movies, now, report)
 
 
-def _judge_tags(
-    path: Path, rows: pl.LazyFrame, movies: pl.Series, now: int
+def read_tags(
+    path: Path, layout: Format | None, movies: pl.Series, now: int
 ) -> tuple[pl.DataFrame, FileReport]:
+    """The tags of a file, as `producers.tables.TAGS` has them; arguments as `good_ratings`."""
+    report = FileReport(path)
     content = {"tag": pl.col("tag").str.len_chars().is_between(1, MAX_TAG)}
-    tags, report = _judge(path, rows, TAGS.names, content, movies, now)
-    return tags.sort("timestamp", "user_id", "movie_id", "tag"), report
+    blocks = [text_tags(path, layout)] if layout else parquet_rows(path, TAGS, lambda *_: None)
+    tags = [_judge(rows, TAGS.names, content, movies, now, report) for rows in blocks]
+    return pl.concat([_NO_TAGS, *tags]).sort("timestamp", "user_id", "movie_id", "tag"), report
 
 
 def _judge(
-    path: Path,
     rows: pl.LazyFrame,
     columns: list[str],
     content: Mapping[str, pl.Expr],
     movies: pl.Series,
     now: int,
-) -> tuple[pl.DataFrame, FileReport]:
-    """The good rows, and what is wrong with the others.
+    report: FileReport,
+) -> pl.DataFrame:
+    """The good rows; `report` is told what is wrong with the others.
 
     Args:
-        path: where they come from.
-        rows: with `number`, `line`, `fields` beside the columns.
+        rows: of `producers.rows`.
         columns: those that are kept.
         content: what must hold of the columns that are not judged here.
         movies: the ids there are.
         now: ms since the epoch.
+        report: of the file.
     """
     good = {  # by reason, in the order in which a line is judged
         "fields": pl.col("fields"),
@@ -241,11 +204,12 @@ def _judge(
         ],
         engine="streaming",
     )
-    report = FileReport(path)
-    report.dropped.update({reasons[verdict]: count for verdict, count in counts.rows()})
-    report.examples = [BadLine(n, reasons[verdict], text) for n, verdict, text in examples.rows()]
-    report.lines = len(kept) + report.bad
-    return kept, report
+    dropped = {reasons[verdict]: count for verdict, count in counts.rows()}
+    report.dropped.update(dropped)
+    report.lines += len(kept) + sum(dropped.values())
+    shown = [BadLine(n, reasons[verdict], text) for n, verdict, text in examples.rows()]
+    report.examples += shown[: EXAMPLES - len(report.examples)]
+    return kept
 
 
 def _latest(ratings: pl.DataFrame) -> pl.DataFrame:

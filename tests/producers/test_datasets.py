@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers import datasets, formats
+from producers import datasets, formats, rows
 from producers.datasets import Dataset, find, load
 from producers.formats import Format
 from producers.tables import MOVIES, RATINGS, TAGS
@@ -169,8 +169,33 @@ def test_parquet(tmp_path: Path) -> None:
 def test_a_parquet_file_that_is_something_else(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "ratings.parquet")
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "movies.parquet")
+    with pytest.raises(DatasetError, match=r"movies.parquet lacks the column movie_id, title"):
+        read(tmp_path, tmp_path)
+    (tmp_path / "movies.parquet").write_text("movie_id,title,genres")
     with pytest.raises(DatasetError, match="cannot be read"):
         read(tmp_path, tmp_path)
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    written = read(releases.write(tmp_path / "text", formats.CSV), tmp_path)
+    pl.DataFrame(written.movies).write_parquet(tmp_path / "movies.parquet")
+    ratings = pl.DataFrame(written.ratings).drop("timestamp")
+    ratings.write_parquet(tmp_path / "ratings.parquet")
+    with pytest.raises(
+        DatasetError,
+        match=r"ratings.parquet lacks the column timestamp: it has user_id, movie_id, rating",
+    ):
+        read(tmp_path, tmp_path)
+    (tmp_path / "text" / "ratings.csv").write_text("userId,movieId,rating\n1,1,4.0\n")
+    with pytest.raises(
+        DatasetError, match=r"ratings.csv lacks the column timestamp: it has user, movie, rating"
+    ):
+        read(tmp_path / "text", tmp_path)
+    (tmp_path / "text" / "ratings.csv").write_text(
+        "movieId,userId,rating,time\n1,1,4.0,978300275\n"
+    )
+    with pytest.raises(DatasetError, match=r"needed are user, movie, rating, timestamp"):
+        read(tmp_path / "text", tmp_path)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
@@ -257,6 +282,23 @@ def test_bytes_that_are_no_text_cost_one_line(tmp_path: Path) -> None:
     dataset = read(directory, tmp_path, lenient=True)
     assert dataset.ratings.num_rows == len(releases.RATINGS) + 1
     assert dict(dataset.reports[0].dropped) == {"user_id": 1}
+
+
+def test_a_file_is_read_alike_in_blocks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [(1 + n % 7, (1, 2, 5)[n % 3], 0.5 + n % 10 / 2, 978300000 + n) for n in range(200)]
+    lines[50] = lines[150] = (1, 1, 9, 978300275)
+    directory = releases.write(tmp_path, formats.CSV, lines)
+    with (directory / "ratings.csv").open("ab") as file:
+        file.write(b"\xff\xfe,1,3.0,978300275\n9,1,3.0,978300275")
+    whole = read(directory, tmp_path, lenient=True)
+    assert whole.reports[0].lines == 202
+    for size in (7, 64, 1000):
+        monkeypatch.setattr(rows, "_BLOCK", size)
+        in_blocks = read(directory, tmp_path, lenient=True)
+        assert in_blocks.ratings == whole.ratings
+        assert in_blocks.reports == whole.reports
 
 
 def test_bad_movies_are_named_too(tmp_path: Path) -> None:
