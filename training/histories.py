@@ -100,6 +100,12 @@ class Histories:
         users[there] = self.log.users[self.starts[there]]
         return users
 
+    def distinct(self) -> tuple["Histories", Ints]:
+        """The different ones among them, and i64[B] which of those each is."""
+        slices = np.stack([self.starts, self.ends], axis=1)
+        different, which = np.unique(slices, axis=0, return_inverse=True)
+        return Histories(self.log, different[:, 0], different[:, 1]), which
+
     def rated(self, liked_from: int = 1, latest: int | None = None) -> Rated:
         """The ratings that stand.
 

@@ -42,6 +42,15 @@ MODELS: Final[Mapping[str, Entry]] = {
         "training.baselines.ease:Ease",
         space={"l2": (50.0, 100.0, 200.0), "recency": (0.8, 0.9)},
     ),
+    "biased-mf": Entry(
+        "training.baselines.biased_mf:BiasedMf",
+        space={"factors": (8, 16), "regularization": (1.0, 1.5, 2.0)},
+    ),
+    "ials": Entry(
+        "training.baselines.factors:Ials",
+        space={"regularization": (10.0, 30.0, 90.0), "recency": (1.0, 0.85)},
+    ),
+    "bpr": Entry("training.baselines.factors:Bpr"),
 }
 
 

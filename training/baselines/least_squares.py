@@ -1,0 +1,40 @@
+"""Many small least squares problems at once: one vector each, from the same vectors."""
+
+import numpy as np
+from scipy import sparse
+
+from training.baselines.evidence import blocks
+from training.tower_inputs import Floats
+
+_ELEMENTS = 1 << 24  # of all systems that are solved together: 64 MB
+
+
+def solve_each(
+    weights: sparse.csr_array, targets: sparse.csr_array, vectors: Floats, penalty: Floats
+) -> Floats:
+    """f32[n, d]: x_i that minimises x'(penalty)x + sum_j (w_ij (v_j'x)^2 - 2 t_ij v_j'x).
+
+    Where t = w r this is the regression of r on v with weights w.
+
+    Args:
+        weights: f32[n, m], w.
+        targets: f32[n, m], t.
+        vectors: f32[m, d], v.
+        penalty: f32[d, d], positive definite together with any of the weights.
+    """
+    sides: Floats = targets @ vectors
+    solved: Floats = np.empty_like(sides)
+    for some in blocks(len(sides), vectors.shape[1] ** 2, _ELEMENTS):
+        systems = penalty + outer_sums(weights[some], vectors)
+        solved[some] = np.linalg.solve(systems, sides[some, :, None])[..., 0]
+    return solved
+
+
+def outer_sums(weights: sparse.csr_array, vectors: Floats) -> Floats:
+    """f32[n, d, d]: sum_j w_ij v_j v_j' for each row i of the weights."""
+    d = vectors.shape[1]
+    sums = np.empty((weights.shape[0], d, d), np.float32)
+    for row, (start, end) in enumerate(zip(weights.indptr, weights.indptr[1:], strict=False)):
+        some = vectors[weights.indices[start:end]]
+        np.matmul(some.T * weights.data[start:end], some, out=sums[row])
+    return sums
