@@ -5,6 +5,7 @@ here for all of them alike.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -173,6 +174,9 @@ def batches(histories: Histories, size: int = _BATCH) -> Iterator[Histories]:
         yield histories[start : start + size]
 
 
+@lru_cache(maxsize=4)  # it takes longer than to rank a single list
 def _tie_order(movies: int) -> Ints:
-    """i64[movies]: each movie's place in a random order that is always the same."""
-    return np.random.default_rng(movies).permutation(movies)
+    """i64[movies]: each movie's place in a random order that is always the same. Read-only."""
+    order = np.random.default_rng(movies).permutation(movies)
+    order.flags.writeable = False
+    return order
