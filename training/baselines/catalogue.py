@@ -5,7 +5,7 @@ A model is imported when it is made: some need libraries that the others do not.
 
 from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from stream.contracts.errors import ConfigurationError
 from training.recommender import Recommender
@@ -20,11 +20,14 @@ class Entry(NamedTuple):
         path: ``module:class``.
         settings: hyperparameters that make it this model; the rest are the class's defaults.
         space: values of the hyperparameters that are tuned on a validation split, all combinations.
+        tuned_for: ``rmse`` for a model that is there to predict ratings; else whatever metric of
+            lists the protocol tunes for.
     """
 
     path: str
     settings: Mapping[str, Value] = {}
     space: Mapping[str, Sequence[Value]] = {}
+    tuned_for: Literal["rmse", "lists"] = "lists"
 
 
 MODELS: Final[Mapping[str, Entry]] = {
@@ -45,6 +48,7 @@ MODELS: Final[Mapping[str, Entry]] = {
     "biased-mf": Entry(
         "training.baselines.biased_mf:BiasedMf",
         space={"factors": (8, 16), "regularization": (1.0, 1.5, 2.0)},
+        tuned_for="rmse",
     ),
     "ials": Entry(
         "training.baselines.factors:Ials",
