@@ -2,6 +2,8 @@
 
 The random splits draw by a hash of user, movie and seed. So the same log is split the same way
 every time, whatever the order of its files, and a user's part of it does not depend on the others.
+Only the moments of `ByTime` and the users of `StrongGeneralisation` are chosen from the whole log;
+with them a log of some of its users is split as the whole is.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +26,9 @@ TEST: Final = 2  # what its figures are measured on
 FOLD_IN: Final = (
     3  # what it is told of a user who has events in one of the two, and is not in TRAIN
 )
+
+# Of a 64-bit number for the place of a user; the rest draws: 16 million users at most.
+_USER_BITS: Final = 24
 
 VALIDATION_SHARE: Final = 0.1  # of all ratings
 TEST_SHARE: Final = 0.1  # of all ratings
@@ -74,9 +79,11 @@ class ByTime:
         _check_share(self, "test")
 
     def parts(self, ratings: Ratings) -> list[Parts]:
-        cut = split_by_time(ratings, self.validation, self.test)
-        moments = [cut.validation_from, cut.test_from]
-        return [np.searchsorted(moments, ratings.times, side="right").astype(np.uint8)]
+        return [self.parts_at(ratings, moments(ratings.times, self.validation, self.test))]
+
+    def parts_at(self, ratings: Ratings, moments: tuple[int, int]) -> Parts:
+        """The parts of a log with the moments of a larger one."""
+        return np.searchsorted(moments, ratings.times, side="right").astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -117,15 +124,27 @@ class StrongGeneralisation:
         _check_share(self, "fold_in")
 
     def parts(self, ratings: Ratings) -> list[Parts]:
-        return [_twice(ratings, self._once)]
+        return [self.parts_of(ratings, self.held_out(np.unique(ratings.users)))]
 
-    def _once(self, ratings: Ratings) -> Parts:
-        users = np.unique(ratings.users)
-        keys = mix(users, np.zeros_like(users), self.seed)
-        chosen = users[np.argsort(keys, kind="stable")[: round(self.users * len(users))]]
-        drawn = _drawn(ratings, 1 - self.fold_in, self.seed)
-        parts = np.where(drawn == TEST, TEST, FOLD_IN)
-        return np.where(np.isin(ratings.users, chosen), parts, TRAIN).astype(np.uint8)
+    def held_out(self, users: Ints) -> tuple[Ints, Ints]:
+        """The users for validation and those for test.
+
+        Args:
+            users: i64[] all users there are, ascending.
+        """
+        drawn = users[np.argsort(mix(users, np.zeros_like(users), self.seed), kind="stable")]
+        test = round(self.users * len(users))
+        validation = round(self.users * (len(users) - test))
+        return drawn[test : test + validation], drawn[:test]
+
+    def parts_of(self, ratings: Ratings, held_out: tuple[Ints, Ints]) -> Parts:
+        """The parts of a log with the held out users of a larger one."""
+        asked = _drawn(ratings, 1 - self.fold_in, self.seed) == TEST
+        parts = np.zeros(len(ratings), np.uint8)
+        for users, part in zip(held_out, (VALIDATION, TEST), strict=True):
+            theirs = np.isin(ratings.users, users)
+            parts[theirs] = np.where(asked[theirs], part, FOLD_IN)
+        return parts
 
 
 @dataclass(frozen=True)
@@ -200,31 +219,40 @@ def split_by_time(
     Raises:
         DatasetError: so few or so simultaneous ratings that a part would be empty.
     """
-    n = len(ratings)
-    at = [int(n * (1 - validation - test)), int(n * (1 - test))]
-    validation_from, test_from = (int(time) for time in np.partition(ratings.times, at)[at])
-    split = TimeSplit(
+    validation_from, test_from = moments(ratings.times, validation, test)
+    return TimeSplit(
         np.flatnonzero(ratings.times < validation_from),
         np.flatnonzero((ratings.times >= validation_from) & (ratings.times < test_from)),
         np.flatnonzero(ratings.times >= test_from),
         validation_from,
         test_from,
     )
-    if not (len(split.train) and len(split.validation) and len(split.test)):
+
+
+def moments(
+    times: Ints, validation: float = VALIDATION_SHARE, test: float = TEST_SHARE
+) -> tuple[int, int]:
+    """The `validation_from` and `test_from` of `split_by_time`, in ms since the epoch.
+
+    Raises:
+        DatasetError: so few or so simultaneous times that a part would be empty.
+    """
+    n = len(times)
+    at = [int(n * (1 - validation - test)), int(n * (1 - test))]
+    validation_from, test_from = (int(time) for time in np.partition(times, at)[at])
+    if not times.min() < validation_from < test_from:
         raise DatasetError(
-            f"{n} ratings at {len(np.unique(ratings.times))} different times cannot be split by "
-            "time into training, validation and test: more data is needed"
+            f"{n} ratings at {len(np.unique(times))} different times cannot be split by time into "
+            "training, validation and test: more data is needed"
         )
-    return split
+    return validation_from, test_from
 
 
 def _twice(ratings: Ratings, once: Callable[[Ratings], Parts]) -> Parts:
     """Held out for test, and in the same way from what is left for validation."""
     parts = once(ratings)
     left = np.flatnonzero(parts == TRAIN)
-    meaning = np.zeros(4, np.uint8)
-    meaning[[TEST, FOLD_IN]] = VALIDATION, FOLD_IN
-    parts[left] = meaning[once(ratings.take(left))]
+    parts[left] = np.where(once(ratings.take(left)) == TEST, VALIDATION, TRAIN)
     return parts
 
 
@@ -241,10 +269,9 @@ def _places(ratings: Ratings, seed: int) -> Ints:
     Ratings of one movie by one user are neighbours in it, in the order of time.
     """
     movies = np.array([movie.movie_id for movie in ratings.movies], np.int64)
-    numbers = np.cumsum(ratings.first == np.arange(len(ratings)))  # of the users, from 1
-    bits = int(numbers[-1]).bit_length() if len(numbers) else 0
-    keys = mix(ratings.users, movies[ratings.rows], seed) >> np.uint64(bits)
-    keys |= numbers.astype(np.uint64) << np.uint64(64 - bits)
+    numbers = np.cumsum(ratings.first == np.arange(len(ratings))) - 1  # of the users
+    keys = mix(ratings.users, movies[ratings.rows], seed) >> np.uint64(_USER_BITS)
+    keys |= numbers.astype(np.uint64) << np.uint64(64 - _USER_BITS)
     order = np.argsort(keys, kind="stable")  # one sort of one column: seconds at 25M events
     places = np.empty(len(ratings), np.int64)
     places[order] = np.arange(len(ratings))
