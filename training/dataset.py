@@ -7,6 +7,7 @@ derived for millions of events at once, and `tests/training/test_dataset.py` com
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -84,11 +85,22 @@ class Ratings:
         Raises:
             DatasetError: there are no ratings, or some are of movies that `movies` lacks.
         """
-        catalogue = [Movie(*row) for row in _movie_rows(movies)]
-        ids = np.array([movie.movie_id for movie in catalogue], np.int64)
-        frame = pl.DataFrame(pl.from_arrow(ratings))
-        if frame.is_empty():
+        if not len(ratings):
             raise DatasetError("there are no ratings to train on")
+        catalogue = catalogue_of(movies)
+        words = NO_TAGS if tags is None else _tags(_ids(catalogue), tags)
+        return cls.of(pl.DataFrame(pl.from_arrow(ratings)), catalogue, words)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, catalogue: list[Movie], tags: Tags = NO_TAGS) -> "Ratings":
+        """From rows of `producers.tables.RATINGS` in any order, of which there may be none.
+
+        A user's ratings of one movie at the same millisecond stay in the order of the rows.
+
+        Raises:
+            DatasetError: some are of movies that are not in the catalogue.
+        """
+        ids = _ids(catalogue)
         movie_ids = frame["movie_id"].cast(pl.Int64).to_numpy()
         rows, known = _rows_of(ids, movie_ids)
         if not known.all():
@@ -100,8 +112,7 @@ class Ratings:
         times = frame["timestamp"].cast(pl.Int64).to_numpy()
         order = np.lexsort((mix(users, movie_ids), times, users))
         half_stars = (frame["rating"].to_numpy() * 2).round().astype(np.int64)
-        words = NO_TAGS if tags is None else _tags(ids, tags)
-        return cls(catalogue, users[order], rows[order], half_stars[order], times[order], words)
+        return cls(catalogue, users[order], rows[order], half_stars[order], times[order], tags)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -131,6 +142,9 @@ class Ratings:
     def replaced(self) -> Ints:
         """i64[n]: the event by which the user rated the movie again, else the user's end."""
         replaced = self.ends.copy()
+        pairs = np.sort((self.first * len(self.movies)) + self.rows)
+        if not (pairs[1:] == pairs[:-1]).any():
+            return replaced  # nobody rated anything again, as in most data sets
         order = np.lexsort((self.rows, self.users))  # stable: in order of events
         again = (np.diff(self.users[order]) == 0) & (np.diff(self.rows[order]) == 0)
         replaced[order[:-1][again]] = order[1:][again]
@@ -203,10 +217,15 @@ class Ratings:
         return int(np.bincount(again).max()) if len(again) else 0
 
 
-def _movie_rows(movies: pa.Table) -> list[tuple[int, str, tuple[str, ...], int | None]]:
+def catalogue_of(movies: pa.Table) -> list[Movie]:
+    """The movies of `producers.tables.MOVIES` by ascending movie id."""
     columns = (movies[name].to_pylist() for name in ("movie_id", "title", "genres", "year"))
-    rows = zip(*columns, strict=True)
-    return sorted((movie, title, tuple(genres or ()), year) for movie, title, genres, year in rows)
+    rows = sorted(zip(*columns, strict=True), key=itemgetter(0))
+    return [Movie(movie, title, tuple(genres or ()), year) for movie, title, genres, year in rows]
+
+
+def _ids(catalogue: list[Movie]) -> Ints:
+    return np.array([movie.movie_id for movie in catalogue], np.int64)
 
 
 def _rows_of(ids: Ints, movie_ids: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
