@@ -27,9 +27,9 @@ from training.recommender import OnProgress, Recommender
 
 Hyperparameters: TypeAlias = Mapping[str, Value]
 
-# OpenMP threads of a fit, which torch's are. They wait for each other by spinning, which makes a
-# fit several times slower wherever something else runs too.
-_THREADS: Final = 1
+# What models may use; torch's threads are of this kind. They wait for each other by spinning, which
+# makes a fit several times slower wherever something else runs too.
+OPENMP_THREADS: Final = 1
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _start(train: Ratings) -> None:
 
 def _fit(model: Recommender) -> tuple[bytes, float, int]:
     """The model fitted and pickled, the seconds that the fit took, and the peak memory."""
-    with threadpool_limits(_THREADS, "openmp"):
+    with threadpool_limits(OPENMP_THREADS, "openmp"):
         began = time.perf_counter()
         model.fit(_train)
         seconds = time.perf_counter() - began
