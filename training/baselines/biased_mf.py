@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from stream.contracts.errors import DatasetError
+from training.baselines.evidence import stars
 from training.baselines.least_squares import solve_each
 from training.dataset import Ratings
 from training.histories import Histories
@@ -51,50 +52,40 @@ class BiasedMf:
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         if not len(train):
             raise DatasetError("there are no ratings to learn from: give some to train on")
-        stars = _stars(Histories.of_users(train, np.unique(train.users)))
-        self.mean = stars.data.mean(keepdims=True)
-        by_movie = stars.T.tocsr()
+        rated = stars(Histories.of_users(train, np.unique(train.users)))
+        self.mean = rated.data.mean(keepdims=True)
+        by_movie = rated.T.tocsr()
         chance = np.random.default_rng(self.seed)
         shape = (len(train.movies), self.factors + 1)
         self.movies = chance.normal(0, _FIRST_FACTORS, shape).astype(np.float32)
         self.movies[:, 0] = 0  # the biases
         for done in range(self.iterations):
-            users = self._solve(stars, self.movies)
+            users = self._solve(rated, self.movies)
             self.movies = self._solve(by_movie, users)
             on_progress(done + 1, self.iterations)
 
     def score(self, histories: Histories) -> Floats:
-        users = self._solve(_stars(histories), self.movies)
-        stars: Floats = users[:, 1:] @ self.movies[:, 1:].T
-        stars += self.mean + users[:, :1] + self.movies[:, 0]
-        return stars
+        users = self._solve(stars(histories), self.movies)
+        scores: Floats = users[:, 1:] @ self.movies[:, 1:].T
+        scores += self.mean + users[:, :1] + self.movies[:, 0]
+        return scores
 
     def predict(self, histories: Histories, rows: Ints, times: Ints) -> Floats:  # noqa: ARG002
         known, which = histories.distinct()
-        users, movies = self._solve(_stars(known), self.movies)[which], self.movies[rows]
-        stars = self.mean + users[:, 0] + movies[:, 0]
-        stars += np.einsum("bd,bd->b", users[:, 1:], movies[:, 1:])
-        predicted: Floats = stars.clip(0.5, 5)
-        return predicted
+        users, movies = self._solve(stars(known), self.movies)[which], self.movies[rows]
+        predicted: Floats = self.mean + users[:, 0] + movies[:, 0]
+        predicted += np.einsum("bd,bd->b", users[:, 1:], movies[:, 1:])
+        return predicted.clip(0.5, 5)
 
-    def _solve(self, stars: sparse.csr_array, others: Floats) -> Floats:
+    def _solve(self, rated: sparse.csr_array, others: Floats) -> Floats:
         """f32[n, 1 + factors]: bias and factors of each row of ratings, given those of columns."""
         biases, inputs = others[:, 0], others.copy()
         inputs[:, 0] = 1
         # Divided by the root of the number of ratings, which multiplies the penalty by it.
-        counts = np.diff(stars.indptr)
-        weights, targets = stars.copy(), stars.copy()
+        counts = np.diff(rated.indptr)
+        weights, targets = rated.copy(), rated.copy()
         weights.data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
-        targets.data = (stars.data - self.mean - biases[stars.indices]) * weights.data
+        targets.data = (rated.data - self.mean - biases[rated.indices]) * weights.data
         penalty = np.full(self.factors + 1, self.regularization, np.float32)
         penalty[0] = self.bias_regularization
         return solve_each(weights, targets, inputs, np.diag(penalty))
-
-
-def _stars(histories: Histories) -> sparse.csr_array:
-    """f32[B, movies]: the ratings that stand."""
-    log, rated = histories.log, histories.rated()
-    ends = np.searchsorted(rated.lists, np.arange(len(histories) + 1))
-    stars = log.half_stars[rated.events].astype(np.float32) / 2
-    shape = (len(histories), len(log.movies))
-    return sparse.csr_array((stars, log.rows[rated.events], ends), shape=shape)

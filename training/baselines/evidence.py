@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from stream.contracts.errors import DatasetError
 from training.dataset import Ratings
-from training.histories import Histories
+from training.histories import Histories, Rated
 from training.recommender import Reason
 from training.tower_inputs import Floats, Ints
 
@@ -21,12 +22,13 @@ def evidence(histories: Histories, liked_from: int = 1, recency: float = 1.0) ->
         recency: in (0, 1]; 1 makes no difference between old and new.
     """
     rated = histories.rated(liked_from)
-    weights = (recency ** rated.steps.astype(np.float32)).astype(np.float32)
-    ends = np.searchsorted(rated.lists, np.arange(len(histories) + 1))
-    shape = (len(histories), len(histories.log.movies))
-    matrix = sparse.csr_array((weights, histories.log.rows[rated.events], ends), shape=shape)
-    matrix.sort_indices()
-    return matrix
+    return _matrix(histories, rated, recency ** rated.steps.astype(np.float32))
+
+
+def stars(histories: Histories) -> sparse.csr_array:
+    """f32[B, movies]: the ratings that stand, 0.5..5."""
+    rated = histories.rated()
+    return _matrix(histories, rated, histories.log.half_stars[rated.events] / 2)
 
 
 def interactions(train: Ratings, liked_from: int = 1) -> sparse.csr_array:
@@ -81,3 +83,15 @@ def reasons(kind: str, names: Ints, amounts: Floats, popularity: float) -> list[
     if popularity:
         found.append(Reason("feature", "popularity", popularity))
     return sorted(found, key=lambda reason: -reason.amount)
+
+
+def _matrix(
+    histories: Histories, rated: Rated, values: npt.NDArray[np.floating]
+) -> sparse.csr_array:
+    """f32[B, movies]: a value for each of the rated movies."""
+    ends = np.searchsorted(rated.lists, np.arange(len(histories) + 1))
+    shape = (len(histories), len(histories.log.movies))
+    rows = histories.log.rows[rated.events]
+    matrix = sparse.csr_array((values.astype(np.float32), rows, ends), shape=shape)
+    matrix.sort_indices()
+    return matrix
