@@ -41,9 +41,16 @@ MODELS: Final[Mapping[str, Entry]] = {
         space={"half_life": (7.0, 30.0, 90.0, 365.0)},
     ),
     "random": Entry("training.baselines.chance:Random"),
+    "user-knn": Entry("training.baselines.neighbours:UserKnn"),
+    "item-knn": Entry("training.baselines.neighbours:ItemKnn"),
     "ease": Entry(
         "training.baselines.ease:Ease",
         space={"l2": (50.0, 100.0, 200.0), "recency": (0.8, 0.9)},
+    ),
+    "linear": Entry(
+        "training.baselines.linear:Linear",
+        space={"shrinkage": (2.0, 5.0, 10.0, 20.0)},
+        tuned_for="rmse",
     ),
     "biased-mf": Entry(
         "training.baselines.biased_mf:BiasedMf",
@@ -54,7 +61,10 @@ MODELS: Final[Mapping[str, Entry]] = {
         "training.baselines.factors:Ials",
         space={"regularization": (10.0, 30.0, 90.0), "recency": (1.0, 0.85)},
     ),
-    "bpr": Entry("training.baselines.factors:Bpr"),
+    "bpr": Entry(
+        "training.baselines.factors:Bpr",
+        space={"regularization": (0.02, 0.03, 0.04), "recency": (1.0, 0.9)},
+    ),
 }
 
 

@@ -58,14 +58,14 @@ class Ease:
         return scores
 
     def explain(self, histories: Histories, rows: Ints) -> list[list[Reason]]:
-        places = np.searchsorted(self.rows, rows)
-        there = self._evidence(histories)
-        found = []
-        for one, row, place in zip(there, rows, places, strict=True):
-            has_weights = place < len(self.rows) and self.rows[place] == row
-            amounts = one.data * self.weights[one.indices, place] if has_weights else one.data * 0
-            found.append(reasons("movie", self.rows[one.indices], amounts, self.prior[row]))
-        return found
+        places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        has_weights = self.rows[places] == rows
+        weights = np.where(has_weights, self.weights[:, places], 0)
+        added = (self._evidence(histories) * weights.T).tocsr()
+        return [
+            reasons("movie", self.rows[one.indices], one.data, popularity)
+            for one, popularity in zip(added, self.prior[rows].tolist(), strict=True)
+        ]
 
     def _evidence(self, histories: Histories) -> sparse.csr_array:
         return evidence(histories, self.liked_from, self.recency)[:, self.rows]

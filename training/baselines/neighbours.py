@@ -1,0 +1,124 @@
+"""Neighbourhoods by cosine: what is liked with what, and who likes what you do.
+
+Both count common likes and shrink what few of them say: the similarity of x and y is
+x'y / (|x| |y| + shrinkage), as Cremonesi, Koren and Turrin compare recommenders (RecSys 2010).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from training.baselines.evidence import blocks, evidence, interactions, reasons, shares, strongest
+from training.dataset import LIKED, Ratings
+from training.histories import Histories
+from training.recommender import OnProgress, Reason
+from training.tower_inputs import Floats, Ints
+
+_BLOCK = 1 << 23  # similarities at a time: about 200 MB while they are sought through
+
+
+@dataclass
+class ItemKnn:
+    """Scores a movie by its similarity to those of a history; similar is what the same users like.
+
+    Fit and scores take memory for `neighbours` similarities a movie (12 bytes each) and for a block
+    of 8 million of them, whatever the number of movies.
+
+    Attributes:
+        neighbours: how many similar movies each movie of a history speaks for.
+        shrinkage: in likes.
+        liked_from: half stars from which a rating counts.
+        recency: when scoring, weight recency**steps of a movie of the history.
+        popularity: how much of the share of users who liked a movie is added to its score.
+    """
+
+    neighbours: int = 200
+    shrinkage: float = 10.0
+    liked_from: int = LIKED
+    recency: float = 0.9
+    popularity: float = 1e-6
+
+    def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
+        liked = interactions(train, self.liked_from)
+        movies = liked.shape[1]
+        self.prior = self.popularity * shares(liked)
+        users_of = liked.T.tocsr()
+        norms = _norms(users_of)
+        kept = []
+        for block in blocks(movies, movies, _BLOCK):
+            common = (users_of[block] @ liked).toarray()
+            similar = common / (norms[block, None] * norms + self.shrinkage)
+            similar[np.arange(len(similar)), np.arange(block.start, block.stop)] = 0
+            kept.append(strongest(similar, self.neighbours))
+            on_progress(block.stop, movies)
+        self.similar = sparse.vstack(kept, format="csr")
+
+    def score(self, histories: Histories) -> Floats:
+        scores = np.tile(self.prior, (len(histories), 1))
+        scores += (self._evidence(histories) @ self.similar).toarray()
+        return scores
+
+    def explain(self, histories: Histories, rows: Ints) -> list[list[Reason]]:
+        added = (self._evidence(histories) * self.similar[:, rows].T).tocsr()
+        return [
+            reasons("movie", one.indices, one.data, popularity)
+            for one, popularity in zip(added, self.prior[rows].tolist(), strict=True)
+        ]
+
+    def _evidence(self, histories: Histories) -> sparse.csr_array:
+        return evidence(histories, self.liked_from, self.recency)
+
+
+@dataclass
+class UserKnn:
+    """Scores a movie by the similarity of the users who liked it to the one who is asked about.
+
+    Someone who is in the training data is a neighbour of theirs too, which adds to the scores of
+    the movies that they have rated, and of no others.
+
+    Attributes:
+        neighbours: how many users are listened to.
+        shrinkage: in likes.
+        liked_from: half stars from which a rating counts.
+        recency: weight recency**steps of a movie of the history that is asked about.
+        popularity: how much of the share of users who liked a movie is added to its score.
+    """
+
+    neighbours: int = 100
+    shrinkage: float = 10.0
+    liked_from: int = LIKED
+    recency: float = 0.95
+    popularity: float = 1e-6
+
+    def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
+        self.liked = interactions(train, self.liked_from)
+        self.users = np.unique(train.users)
+        self.norms = _norms(self.liked)
+        self.prior = self.popularity * shares(self.liked)
+
+    def score(self, histories: Histories) -> Floats:
+        scores = np.tile(self.prior, (len(histories), 1))
+        for block in blocks(len(histories), len(self.users), _BLOCK):
+            scores[block] += (self._alike(histories[block]) @ self.liked).toarray()
+        return scores
+
+    def explain(self, histories: Histories, rows: Ints) -> list[list[Reason]]:
+        added = (self._alike(histories) * self.liked[:, rows].T).tocsr()
+        return [
+            reasons("user", self.users[one.indices], one.data, popularity)
+            for one, popularity in zip(added, self.prior[rows].tolist(), strict=True)
+        ]
+
+    def _alike(self, histories: Histories) -> sparse.csr_array:
+        """f32[B, users]: the similarities of the neighbours."""
+        asked = evidence(histories, self.liked_from, self.recency)
+        common = (asked @ self.liked.T).toarray()
+        return strongest(
+            common / (_norms(asked)[:, None] * self.norms + self.shrinkage), self.neighbours
+        )
+
+
+def _norms(matrix: sparse.csr_array) -> Floats:
+    """f32[rows]: the length of each row."""
+    return np.sqrt(np.asarray((matrix * matrix).sum(axis=1), np.float32))
