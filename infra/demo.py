@@ -21,7 +21,8 @@ from infra.settings import Settings
 from producers.replay import publish_movies, replay, select
 from stream.contracts.errors import FreshetError
 from stream.contracts.topics import Topics
-from training.pipeline import RunOptions, train
+from training.epochs import RunOptions
+from training.pipeline import train
 from training.registry import Registry
 
 PAST: Final = 0.8  # share of the ratings that is loaded in bulk, and that the model learns from

@@ -6,9 +6,10 @@ import pytest
 
 from stream.contracts.errors import DatasetError
 from tests.training.build import DAY, SMALL, clubs, tables
-from training import pipeline
+from training import epochs, pipeline
 from training.dataset import Ratings
-from training.pipeline import RunOptions, train
+from training.epochs import RunOptions
+from training.pipeline import train
 from training.split import split_by_time
 from training.tower_inputs import Ints
 from training.towers import TwoTowers
@@ -62,7 +63,7 @@ def test_the_measured_model_knows_the_training_part_and_the_exported_one_everyth
             learned_from.append(events)
             super().__init__(ratings, events, config, seed)
 
-    monkeypatch.setattr(pipeline, "Trainer", Watched)
+    monkeypatch.setattr(epochs, "Trainer", Watched)
     events = [*clubs(users=120), (1, 99, 5.0, 1_100 * DAY)]  # a movie that is new at the end
     train(*tables(events), tmp_path, config=SMALL, options=RunOptions(max_epochs=1))
     ratings, towers = exported["ratings"], exported["towers"]

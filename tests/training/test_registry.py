@@ -10,8 +10,9 @@ from stream.contracts.events import MODEL_KEY, decode_model
 from stream.contracts.topics import Topics
 from tests.producers.kafka import records
 from training.artifact import Artifact
+from training.epochs import Epoch
 from training.evaluate import Quality
-from training.pipeline import Comparison, Epoch, Outcome
+from training.pipeline import Comparison, Outcome
 from training.registry import CANDIDATE, MODEL, SERVING, Registry, promote
 
 
