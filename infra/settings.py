@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return self.home / "artifacts"
 
     @property
+    def evaluations(self) -> Path:
+        """Where the results of `freshet eval` are kept, for an interrupted run and the report."""
+        return self.home / "evaluations"
+
+    @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
 

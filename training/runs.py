@@ -64,6 +64,15 @@ class Result:
     users: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     lists: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """All but the lists, as JSON values."""
+        return {
+            "question": asdict(self.question),
+            "figures": dict(self.figures),
+            "details": dict(self.details),
+        }
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -86,15 +95,10 @@ class Runs:
         """Write it, whole or not at all."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"{result.question.key}.json"
-        content = {
-            "question": asdict(result.question),
-            "figures": dict(result.figures),
-            "details": dict(result.details),
-        }
         draft = path.with_suffix(f".{os.getpid()}.draft")
         arrays: dict[str, Any] = {**result.lists, "users": result.users}
         with draft.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         draft.replace(path.with_suffix(".npz"))
-        draft.write_text(json.dumps(content, indent=2) + "\n")
+        draft.write_text(json.dumps(result.summary, indent=2) + "\n")
         draft.replace(path)  # last: with it the result is there

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -59,7 +60,7 @@ class Trial(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The best combination, and all that were tried in their order; none where none are tuned."""
+    """The best combination with what was given, and all tried, in order; none if none are tuned."""
 
     hyperparameters: Hyperparameters
     trials: tuple[Trial, ...]
@@ -86,6 +87,7 @@ def tune(
     train: Ratings,
     judge: Callable[[Recommender], float],
     on_progress: OnProgress = lambda *_: None,
+    given: Hyperparameters = MappingProxyType({}),
 ) -> Choice:
     """Try all combinations of the model's `space`; of equals, the first one is chosen.
 
@@ -94,16 +96,22 @@ def tune(
         train: what to fit on, without anything that the judge asks for.
         judge: says how good a fitted model is, higher is better.
         on_progress: told how many combinations are done.
+        given: hyperparameters over those of its entry, less those that this model does not have
+            and those that are in its space.
 
     Raises:
         ConfigurationError: there is no such model.
         FreshetError: a fit raised it, or its process was killed.
     """
     space = entry(name).space
+    has = {field.name for field in fields(create(name))}  # type: ignore[arg-type]
+    base = {key: value for key, value in given.items() if key in has}
     if not space:
-        return Choice({}, ())
+        return Choice(base, ())
     trials = []
-    combinations = [dict(zip(space, values, strict=True)) for values in product(*space.values())]
+    combinations = [
+        {**base, **dict(zip(space, values, strict=True))} for values in product(*space.values())
+    ]
     with _fitting(name, train) as fitted:
         for done, hyperparameters in enumerate(combinations):
             on_progress(done, len(combinations))
