@@ -49,7 +49,7 @@ MODELS: Final[Mapping[str, Entry]] = {
     ),
     "linear": Entry(
         "training.baselines.linear:Linear",
-        space={"shrinkage": (2.0, 5.0, 10.0, 20.0)},
+        space={"shrinkage": (2.0, 5.0, 10.0)},
         tuned_for="rmse",
     ),
     "biased-mf": Entry(

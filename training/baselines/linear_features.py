@@ -1,0 +1,118 @@
+"""Features of a user, of a movie and of the two, from which a linear model predicts ratings."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from stream.features import DAY
+from training.dataset import Movie
+from training.tower_inputs import Floats, Ints
+
+ERA: Final = 10  # years
+WEEK: Final = 7 * DAY  # ms
+
+USER: Final = ("user mean", "user deviation", "user count", "user generosity")
+MOVIE: Final = ("movie mean", "movie deviation", "movie popularity", "movie year")
+AFFINITY: Final = ("genre affinity", "era affinity")
+TIME: Final = (
+    "hour of day, sine",
+    "hour of day, cosine",
+    "day of week, sine",
+    "day of week, cosine",
+)
+
+
+class Prior(NamedTuple):
+    """What is thought of a user or a movie before the first rating.
+
+    n ratings count against `ratings` average ones. So there is a number where there are no ratings,
+    and the mean of two does not pass for one of two hundred.
+
+    Attributes:
+        mean: of all stars.
+        deviation: of all stars.
+        ratings: how many ratings it counts for.
+    """
+
+    mean: float
+    deviation: float
+    ratings: float
+
+    def updated(self, owners: Ints, stars: Floats, n: int) -> Floats:
+        """f32[n, 2]: mean and deviation of the prior with the ratings of each of n.
+
+        Args:
+            owners: i64[e] below n, whose each rating is.
+            stars: f32[e].
+        """
+        count, total, squares = (np.bincount(owners, stars**power, n) for power in range(3))
+        means = (total + self.ratings * self.mean) / (count + self.ratings)
+        squared = squares - 2 * means * total + count * means**2
+        variances = (squared + self.ratings * self.deviation**2) / (count + self.ratings)
+        return np.column_stack([means, np.sqrt(np.maximum(variances, 0))]).astype(np.float32)
+
+
+class Users(NamedTuple):
+    """What B histories say.
+
+    Generosity is by how many stars somebody rates movies higher than others do: unlike their mean
+    it does not depend on how good the movies were. A taste is by how many stars more than that they
+    rate the movies of a group higher.
+
+    Attributes:
+        features: f32[B, USER].
+        tastes: f32[B, groups].
+    """
+
+    features: Floats
+    tastes: Floats
+
+
+def users(rated: sparse.csr_array, movie_means: Floats, groups: Floats, prior: Prior) -> Users:
+    """What histories say of their users.
+
+    Args:
+        rated: f32[B, movies], as `evidence.stars` gives it.
+        movie_means: f32[movies] stars.
+        groups: f32[movies, groups] 1 where a movie is of a group.
+        prior: of users.
+    """
+    counts = np.diff(rated.indptr)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    above, ones = rated.copy(), rated.copy()
+    above.data = rated.data - movie_means[rated.indices]
+    ones.data = np.ones_like(rated.data)
+    generosity = above.sum(axis=1) / (counts + prior.ratings)
+    members = ones @ groups
+    tastes = (above @ groups - generosity[:, None] * members) / (members + prior.ratings)
+    about = prior.updated(owners, rated.data, len(counts))
+    features = np.column_stack([about, np.log1p(counts), generosity])
+    return Users(features.astype(np.float32), tastes.astype(np.float32))
+
+
+def movie_years(movies: Sequence[Movie]) -> Floats:
+    """f32[movies], that of a movie without one being the mean of the others."""
+    years = np.array([movie.year or np.nan for movie in movies], np.float32)
+    known = ~np.isnan(years)
+    return np.where(known, years, years[known].mean() if known.any() else 0).astype(np.float32)
+
+
+def group_shares(movies: Sequence[Movie], genres: Sequence[str]) -> Floats:
+    """f32[movies, genres + eras]: shares of a movie's genres, then 1 in the decade of its year.
+
+    Each of the two adds up to 1 for a movie, or to 0 where nothing is known.
+    """
+    of = np.array([[genre in movie.genres for genre in genres] for movie in movies], np.float32)
+    decades = np.array([-1 if movie.year is None else movie.year // ERA for movie in movies])
+    eras = decades[:, None] == np.unique(decades[decades >= 0])
+    return np.hstack([of / np.maximum(of.sum(axis=1, keepdims=True), 1), eras]).astype(np.float32)
+
+
+def time_features(times: Ints) -> Floats:
+    """f32[B, TIME] of times in ms since the epoch, UTC."""
+    turns = 2 * np.pi * np.stack([times % DAY / DAY, times % WEEK / WEEK])
+    waves = [wave(turn) for turn in turns for wave in (np.sin, np.cos)]
+    features: Floats = np.stack(waves, axis=1).astype(np.float32)
+    return features
