@@ -1,21 +1,15 @@
-"""Where models are known: MLflow remembers every training, the `models` topic says what to serve.
+"""Where models are known: MLflow remembers trainings, the `models` topic says what to serve."""
 
-MLflow is imported where it is used: importing it takes two seconds.
-"""
-
-import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from producers.publisher import BulkPublisher
-from stream.contracts.errors import Unavailable
 from stream.contracts.events import MODEL_KEY, ModelEvent, encode, new_event_id
 from training.artifact import Artifact, read_manifest
 from training.index import collection_name
+from training.tracking import connected, experiment
 
 if TYPE_CHECKING:  # it imports torch, which promoting does not need
     from training.pipeline import Outcome
@@ -23,8 +17,6 @@ if TYPE_CHECKING:  # it imports torch, which promoting does not need
 MODEL: Final = "freshet-two-tower"  # its name in MLflow: experiment and registered model
 CANDIDATE: Final = "candidate"  # alias of the model version trained last
 SERVING: Final = "serving"  # alias of the one promoted last
-
-_SQLITE: Final = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +48,9 @@ class Registry:
             "data_hash": manifest.data_hash,
             "feature_version": str(manifest.feature_version),
         }
-        with self._client() as client:
-            run = client.create_run(self._experiment(client), run_name=manifest.version).info
+        with connected(self.tracking_uri) as client:
+            home = experiment(client, self.tracking_uri, MODEL)
+            run = client.create_run(home, run_name=manifest.version).info
             client.log_batch(
                 run.run_id,
                 metrics,
@@ -75,35 +68,13 @@ class Registry:
 
     def mark_serving(self, version: str) -> bool:
         """Give the alias to a model version; False where MLflow does not know it."""
-        with self._client() as client:
+        with connected(self.tracking_uri) as client:
             found = client.search_model_versions(
                 f"name = '{MODEL}' and tags.version = '{version}'", max_results=1
             )
             if found:
                 client.set_registered_model_alias(MODEL, SERVING, found[0].version)
             return bool(found)
-
-    @contextmanager
-    def _client(self) -> Iterator[Any]:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
-        try:
-            yield MlflowClient(self.tracking_uri, self.tracking_uri)
-        except MlflowException as error:
-            raise Unavailable(f"MLflow at {self.tracking_uri} failed: {error}") from error
-
-    def _experiment(self, client: Any) -> str:
-        """The experiment's id. Beside a local database its files are kept beside it too."""
-        known = client.get_experiment_by_name(MODEL)
-        if known is not None:
-            return str(known.experiment_id)
-        files = None
-        if self.tracking_uri.startswith(_SQLITE):
-            database = Path(self.tracking_uri.removeprefix(_SQLITE)).absolute()
-            files = (database.parent / "mlruns").as_uri()
-        return str(client.create_experiment(MODEL, files))
 
 
 def promote(artifact: Artifact, kafka: Mapping[str, str], topic: str) -> ModelEvent:
