@@ -61,41 +61,16 @@ class Linear:
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         if not len(train):
             raise DatasetError("there are no ratings to learn from: give some to train on")
-        movies, chance = len(train.movies), np.random.default_rng(self.seed)
         rated = Histories.of_users(train, np.unique(train.users)).rated()
-        events, rows = rated.events, train.rows[rated.events]
-        given = (train.half_stars[events] / 2).astype(np.float32)
-        self.prior = np.array([given.mean(), given.std(), self.shrinkage])
-        self.names = np.array([*USER, *MOVIE, *train.genres, *AFFINITY, *TIME])
-        self.shares = group_shares(train.movies, train.genres)
-        self.movies = np.column_stack(
-            [
-                self._prior.updated(rows, given, movies),
-                np.log1p(np.bincount(rows, minlength=movies)),
-                movie_years(train.movies),
-                self.shares[:, : len(train.genres)] > 0,
-            ]
-        ).astype(np.float32)
-        folds = chance.integers(FOLDS, size=len(rows))
-        others = np.stack(
-            [
-                self._prior.updated(rows[some], given[some], movies)
-                for some in folds != np.c_[:FOLDS]
-            ]
-        )
+        events, chance = rated.events, np.random.default_rng(self.seed)
+        self._describe(train, events)
+        folds = chance.integers(FOLDS, size=len(events))
         examples = np.sort(chance.permutation(len(events))[:MOST_EXAMPLES])
-        blocks = []
-        for start in range(0, len(examples), _BATCH):
-            some = examples[start : start + _BATCH]
-            block = self._pairs(Histories.before(train, events[some]), rows[some])
-            block[:, _RATED] = others[folds[some], rows[some]]
-            blocks.append(np.hstack([block, time_features(train.times[events[some]])]))
-            on_progress(start + len(some), len(examples))
-        inputs = np.concatenate(blocks)
+        inputs = self._examples(train, events, folds, examples, on_progress)
         self.centers, deviations = inputs.mean(axis=0), inputs.std(axis=0)
         self.deviations = np.where(deviations > 0, deviations, 1).astype(np.float32)
         ridge = Ridge(alpha=self.regularization, solver="cholesky")
-        ridge.fit((inputs - self.centers) / self.deviations, given[examples])
+        ridge.fit((inputs - self.centers) / self.deviations, train.half_stars[events[examples]] / 2)
         self.intercept = np.array([ridge.intercept_], np.float32)
         self.coefficients = ridge.coef_.astype(np.float32)
 
@@ -139,6 +114,41 @@ class Linear:
         order = np.argsort(-np.abs(self.coefficients), kind="stable")
         return dict(zip(self.names[order].tolist(), self.coefficients[order].tolist(), strict=True))
 
+    def _describe(self, train: Ratings, events: Ints) -> None:
+        """Learn what is known of the movies from all of these events."""
+        rows, given = train.rows[events], train.half_stars[events] / 2
+        self.prior = np.array([given.mean(), given.std(), self.shrinkage])
+        self.names = np.array([*USER, *MOVIE, *train.genres, *AFFINITY, *TIME])
+        self.shares = group_shares(train.movies, train.genres)
+        self.movies = np.column_stack(
+            [
+                self._prior.updated(rows, given, len(train.movies)),
+                np.log1p(np.bincount(rows, minlength=len(train.movies))),
+                movie_years(train.movies),
+                self.shares[:, : len(train.genres)] > 0,
+            ]
+        ).astype(np.float32)
+
+    def _examples(
+        self, train: Ratings, events: Ints, folds: Ints, examples: Ints, on_progress: OnProgress
+    ) -> Floats:
+        """f32[examples, features] as they would be if the rating were not known."""
+        rows, given = train.rows[events], train.half_stars[events] / 2
+        others = np.stack(
+            [
+                self._prior.updated(rows[folds != fold], given[folds != fold], len(train.movies))
+                for fold in range(FOLDS)
+            ]
+        )
+        inputs = []
+        for start in range(0, len(examples), _BATCH):
+            some = examples[start : start + _BATCH]
+            block = self._pairs(Histories.before(train, events[some]), rows[some])
+            block[:, _RATED] = others[folds[some], rows[some]]
+            inputs.append(np.hstack([block, time_features(train.times[events[some]])]))
+            on_progress(start + len(some), len(examples))
+        return np.concatenate(inputs)
+
     @property
     def _prior(self) -> Prior:
         return Prior(*self.prior.tolist())
@@ -155,6 +165,7 @@ class Linear:
         return count
 
     def _users(self, histories: Histories) -> Users:
+        # Shares are 0 where a movie is not of a group.
         return users(stars(histories), self.movies[:, 0], np.ceil(self.shares), self._prior)
 
     def _pairs(self, histories: Histories, rows: Ints) -> Floats:

@@ -1,13 +1,14 @@
 """Features of a user, of a movie and of the two, from which a linear model predicts ratings."""
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from stream.features import DAY
 from training.dataset import Movie
+from training.features import genre_counts
 from training.tower_inputs import Floats, Ints
 
 ERA: Final = 10  # years
@@ -40,12 +41,12 @@ class Prior(NamedTuple):
     deviation: float
     ratings: float
 
-    def updated(self, owners: Ints, stars: Floats, n: int) -> Floats:
+    def updated(self, owners: Ints, stars: npt.NDArray[np.floating], n: int) -> Floats:
         """f32[n, 2]: mean and deviation of the prior with the ratings of each of n.
 
         Args:
             owners: i64[e] below n, whose each rating is.
-            stars: f32[e].
+            stars: [e].
         """
         count, total, squares = (np.bincount(owners, stars**power, n) for power in range(3))
         means = (total + self.ratings * self.mean) / (count + self.ratings)
@@ -92,19 +93,19 @@ def users(rated: sparse.csr_array, movie_means: Floats, groups: Floats, prior: P
     return Users(features.astype(np.float32), tastes.astype(np.float32))
 
 
-def movie_years(movies: Sequence[Movie]) -> Floats:
+def movie_years(movies: list[Movie]) -> Floats:
     """f32[movies], that of a movie without one being the mean of the others."""
     years = np.array([movie.year or np.nan for movie in movies], np.float32)
     known = ~np.isnan(years)
     return np.where(known, years, years[known].mean() if known.any() else 0).astype(np.float32)
 
 
-def group_shares(movies: Sequence[Movie], genres: Sequence[str]) -> Floats:
+def group_shares(movies: list[Movie], genres: tuple[str, ...]) -> Floats:
     """f32[movies, genres + eras]: shares of a movie's genres, then 1 in the decade of its year.
 
     Each of the two adds up to 1 for a movie, or to 0 where nothing is known.
     """
-    of = np.array([[genre in movie.genres for genre in genres] for movie in movies], np.float32)
+    of = genre_counts(movies, genres) > 0
     decades = np.array([-1 if movie.year is None else movie.year // ERA for movie in movies])
     eras = decades[:, None] == np.unique(decades[decades >= 0])
     return np.hstack([of / np.maximum(of.sum(axis=1, keepdims=True), 1), eras]).astype(np.float32)
