@@ -6,6 +6,7 @@ Only the moments of `ByTime` and the users of `StrongGeneralisation` are chosen 
 with them a log of some of its users is split as the whole is.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from stream.contracts.errors import ConfigurationError, DatasetError
 from training.dataset import Ratings, mix
+from training.drawing import drawn, places
 from training.tower_inputs import Ints
 
 # u8[n]: the part that each event of a log is in, or for `KFold.folds` its fold.
@@ -64,7 +66,7 @@ class Random:
         return [_twice(ratings, self._once)]
 
     def _once(self, ratings: Ratings) -> Parts:
-        return _drawn(ratings, self.test, self.seed)
+        return np.where(drawn(ratings, self.test, self.seed), TEST, TRAIN).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,17 @@ class StrongGeneralisation:
     The protocol of Liang et al., Variational autoencoders for collaborative filtering, 2018.
 
     Attributes:
-        users: the share that is tested on; of the rest, the same share is for validation.
+        test: the share of the users; of the rest, the same share is for validation.
         fold_in: the share of such a user's ratings that the model is told, rounded for each user.
         seed: another seed is another split.
     """
 
-    users: float = 0.1
+    test: float = 0.1
     fold_in: float = 0.8
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_share(self, "users")
+        _check_share(self, "test")
         _check_share(self, "fold_in")
 
     def parts(self, ratings: Ratings) -> list[Parts]:
@@ -133,7 +135,7 @@ class StrongGeneralisation:
             users: i64[] all users there are, ascending.
         """
         drawn = users[np.argsort(mix(users, np.zeros_like(users), self.seed), kind="stable")]
-        test = round(self.users * len(users))
+        test = round(self.test * len(users))
         validation = round(self.users * (len(users) - test))
         return drawn[test : test + validation], drawn[:test]
 
@@ -171,8 +173,8 @@ class KFold:
         Users begin at different folds, so that the folds are equally large.
         """
         begin = mix(ratings.users, np.zeros_like(ratings.users), self.seed) % np.uint64(self.folds)
-        places = _places(ratings, self.seed) + begin.astype(np.int64)
-        return (places % self.folds).astype(np.uint8)
+        dealt = places(ratings, self.seed) + begin.astype(np.int64)
+        return (dealt % self.folds).astype(np.uint8)
 
     def held_out(self, numbers: Parts, fold: int) -> Parts:
         """The measurement that tests on this fold."""
@@ -189,6 +191,24 @@ SPLITS: Final[Mapping[str, Callable[..., Split]]] = {
     "strong": StrongGeneralisation,
     "folds": KFold,
 }
+
+
+def named(kind: str, **options: float | None) -> Split:
+    """The split of that name; an option that is None is left as it is.
+
+    Raises:
+        ConfigurationError: there is no such split, or it has no such option.
+    """
+    if kind not in SPLITS:
+        raise ConfigurationError(f"no split {kind!r}: there are {', '.join(SPLITS)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    has = inspect.signature(SPLITS[kind]).parameters
+    for name in given:
+        if name not in has:
+            raise ConfigurationError(
+                f"the split {kind!r} has no option {name}: {', '.join(has) or 'it has none'}"
+            )
+    return SPLITS[kind](**given)
 
 
 class TimeSplit(NamedTuple):
@@ -239,8 +259,8 @@ def moments(
     """
     n = len(times)
     at = [int(n * (1 - validation - test)), int(n * (1 - test))]
-    validation_from, test_from = (int(time) for time in np.partition(times, at)[at])
-    if not times.min() < validation_from < test_from:
+    validation_from, test_from = np.partition(times, at)[at].tolist() if n else (0, 0)
+    if not n or not times.min() < validation_from < test_from:
         raise DatasetError(
             f"{n} ratings at {len(np.unique(times))} different times cannot be split by time into "
             "training, validation and test: more data is needed"
@@ -254,28 +274,6 @@ def _twice(ratings: Ratings, once: Callable[[Ratings], Parts]) -> Parts:
     left = np.flatnonzero(parts == TRAIN)
     parts[left] = np.where(once(ratings.take(left)) == TEST, VALIDATION, TRAIN)
     return parts
-
-
-def _drawn(ratings: Ratings, share: float, seed: int) -> Parts:
-    """TEST for a share of each user's events at random, rounded, and TRAIN for one at least."""
-    counts = ratings.ends - ratings.first
-    held_out = np.minimum(np.floor(share * counts + 0.5), counts - 1)
-    return np.where(_places(ratings, seed) < held_out, TEST, TRAIN).astype(np.uint8)
-
-
-def _places(ratings: Ratings, seed: int) -> Ints:
-    """i64[n]: the place of each event in a random order of its user's events, from 0.
-
-    Ratings of one movie by one user are neighbours in it, in the order of time.
-    """
-    movies = np.array([movie.movie_id for movie in ratings.movies], np.int64)
-    numbers = np.cumsum(ratings.first == np.arange(len(ratings))) - 1  # of the users
-    keys = mix(ratings.users, movies[ratings.rows], seed) >> np.uint64(_USER_BITS)
-    keys |= numbers.astype(np.uint64) << np.uint64(64 - _USER_BITS)
-    order = np.argsort(keys, kind="stable")  # one sort of one column: seconds at 25M events
-    places = np.empty(len(ratings), np.int64)
-    places[order] = np.arange(len(ratings))
-    return places - ratings.first
 
 
 def _check_share(split: object, field: str) -> None:
