@@ -65,6 +65,7 @@ MODELS: Final[Mapping[str, Entry]] = {
         "training.baselines.factors:Bpr",
         space={"regularization": (0.02, 0.03, 0.04), "recency": (1.0, 0.9)},
     ),
+    "towers": Entry("training.baselines.towers:Towers"),
 }
 
 

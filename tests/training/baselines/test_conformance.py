@@ -9,7 +9,7 @@ from tests.suites.recommender import Make, RecommenderSuite
 from training.baselines.catalogue import MODELS, Value, create
 
 # Smaller than their defaults, for those that would take long.
-SETTINGS: Mapping[str, Mapping[str, Value]] = {}
+SETTINGS: Mapping[str, Mapping[str, Value]] = {"towers": {"max_epochs": 2}}
 
 
 class TestEveryModel(RecommenderSuite):
