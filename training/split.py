@@ -29,9 +29,6 @@ FOLD_IN: Final = (
     3  # what it is told of a user who has events in one of the two, and is not in TRAIN
 )
 
-# Of a 64-bit number for the place of a user; the rest draws: 16 million users at most.
-_USER_BITS: Final = 24
-
 VALIDATION_SHARE: Final = 0.1  # of all ratings
 TEST_SHARE: Final = 0.1  # of all ratings
 
@@ -136,12 +133,12 @@ class StrongGeneralisation:
         """
         drawn = users[np.argsort(mix(users, np.zeros_like(users), self.seed), kind="stable")]
         test = round(self.test * len(users))
-        validation = round(self.users * (len(users) - test))
+        validation = round(self.test * (len(users) - test))
         return drawn[test : test + validation], drawn[:test]
 
     def parts_of(self, ratings: Ratings, held_out: tuple[Ints, Ints]) -> Parts:
         """The parts of a log with the held out users of a larger one."""
-        asked = _drawn(ratings, 1 - self.fold_in, self.seed) == TEST
+        asked = drawn(ratings, 1 - self.fold_in, self.seed)
         parts = np.zeros(len(ratings), np.uint8)
         for users, part in zip(held_out, (VALIDATION, TEST), strict=True):
             theirs = np.isin(ratings.users, users)
