@@ -48,7 +48,8 @@ class ServedModel:
         event: the promotion: version, artifact, collection.
         artifact: towers and item vectors.
         index: its index, of the same version.
-        popular: the most popular movies of its training data by id, most popular first.
+        popular: the most popular movies of its training data by id, most popular first, equally
+            popular ones by id: an index gives those in any order, and another one at every start.
         most_ratings: how many ratings the first of them has, at least 1.
     """
 
@@ -57,7 +58,10 @@ class ServedModel:
         self.artifact = artifact
         self.index = index
         self.popular: dict[int, IndexedMovie] = {
-            movie.movie_id: movie for movie in index.popular(POPULAR)
+            movie.movie_id: movie
+            for movie in sorted(
+                index.popular(POPULAR), key=lambda movie: (-movie.popularity, movie.movie_id)
+            )
         }
         self.most_ratings = max([1, *(movie.popularity for movie in self.popular.values())])
         self._noted: set[str] = set()
@@ -161,6 +165,7 @@ class ServingWatcher:
         event = await self._store.model()
         if event is not None and self._is_new(event):
             await self._serve(event)
+        metrics.LOOKS.inc()
 
     def _is_new(self, event: ModelEvent) -> bool:
         model = self.current.model
