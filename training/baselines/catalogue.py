@@ -43,6 +43,7 @@ MODELS: Final[Mapping[str, Entry]] = {
     "random": Entry("training.baselines.chance:Random"),
     "user-knn": Entry("training.baselines.neighbours:UserKnn"),
     "item-knn": Entry("training.baselines.neighbours:ItemKnn"),
+    "content": Entry("training.baselines.content:Content"),
     "ease": Entry(
         "training.baselines.ease:Ease",
         space={"l2": (50.0, 100.0, 200.0), "recency": (0.8, 0.9)},

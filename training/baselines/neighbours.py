@@ -17,6 +17,8 @@ from training.tower_inputs import Floats, Ints
 
 _BLOCK = 1 << 23  # similarities at a time: about 200 MB while they are sought through
 
+_NOTHING = np.float32(1e-30)  # in place of the length 0 of nothing, whose products are 0 too
+
 
 @dataclass
 class ItemKnn:
@@ -48,7 +50,7 @@ class ItemKnn:
         kept = []
         for block in blocks(movies, movies, _BLOCK):
             common = (users_of[block] @ liked).toarray()
-            similar = common / (norms[block, None] * norms + self.shrinkage)
+            similar = _similarities(common, norms[block], norms, self.shrinkage)
             similar[np.arange(len(similar)), np.arange(block.start, block.stop)] = 0
             kept.append(strongest(similar, self.neighbours))
             on_progress(block.stop, movies)
@@ -114,11 +116,16 @@ class UserKnn:
         """f32[B, users]: the similarities of the neighbours."""
         asked = evidence(histories, self.liked_from, self.recency)
         common = (asked @ self.liked.T).toarray()
-        return strongest(
-            common / (_norms(asked)[:, None] * self.norms + self.shrinkage), self.neighbours
-        )
+        alike = _similarities(common, _norms(asked), self.norms, self.shrinkage)
+        return strongest(alike, self.neighbours)
 
 
 def _norms(matrix: sparse.csr_array) -> Floats:
     """f32[rows]: the length of each row."""
     return np.sqrt(np.asarray((matrix * matrix).sum(axis=1), np.float32))
+
+
+def _similarities(common: Floats, norms: Floats, others: Floats, shrinkage: float) -> Floats:
+    """f32[a, b] of the products f32[a, b], written over them; 0 for what has nothing in it."""
+    common /= np.maximum(norms[:, None] * others + np.float32(shrinkage), _NOTHING)
+    return common
