@@ -131,12 +131,14 @@ class Ratings:
     @cached_property
     def first(self) -> Ints:
         """i64[n]: the first event of each event's user."""
-        return np.searchsorted(self.users, self.users, side="left")
+        starts, ends = self._bounds
+        return np.repeat(starts, ends - starts)
 
     @cached_property
     def ends(self) -> Ints:
         """i64[n]: the event after the last one of each event's user."""
-        return np.searchsorted(self.users, self.users, side="right")
+        starts, ends = self._bounds
+        return np.repeat(ends, ends - starts)
 
     @cached_property
     def replaced(self) -> Ints:
@@ -196,6 +198,12 @@ class Ratings:
             np.bincount(self.rows[events], minlength=size),
             np.bincount(self.rows[liked], minlength=size),
         )
+
+    @cached_property
+    def _bounds(self) -> tuple[Ints, Ints]:
+        """i64[users] twice: the first event of each user, and the one after their last."""
+        starts = np.flatnonzero(np.diff(self.users, prepend=self.users[:1] - 1))
+        return starts, np.append(starts, len(self))[1:]
 
     @cached_property
     def _held(self) -> npt.NDArray[np.int32]:

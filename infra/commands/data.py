@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infra.commands import generate
+from infra.commands import generate, prepare
 
 if TYPE_CHECKING:
     from producers.datasets import Dataset, Source
@@ -20,6 +20,7 @@ app = typer.Typer()
 data = typer.Typer(no_args_is_help=True, help="Data sets: fetch, check, make.")
 events = typer.Typer(no_args_is_help=True, help="The events on the wire.")
 data.add_typer(generate.app)
+data.add_typer(prepare.app)
 app.add_typer(data, name="data")
 app.add_typer(events, name="events")
 
@@ -45,7 +46,7 @@ Lenient = Annotated[bool, typer.Option(help="Use the good lines even if over 1% 
 @data.command()
 def fetch(dataset: DatasetArgument = "latest-small", data_dir: DataDir = None) -> None:
     """Say where a data set is, after downloading it if it is nowhere yet."""
-    source = _find(dataset, data_dir, None)
+    source = find_source(dataset, data_dir, None)
     typer.echo(f"{source.name}: {source.origin}")
 
 
@@ -169,7 +170,8 @@ def millis(time: datetime | None) -> int | None:
     return None if time is None else int(time.replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def _find(dataset: str, data_dir: Path | None, movies: Path | None) -> "Source":
+def find_source(dataset: str, data_dir: Path | None, movies: Path | None) -> "Source":
+    """Find a data set as every command does. Raises DatasetError."""
     from infra.settings import load_settings
     from producers.datasets import find
 
@@ -188,10 +190,10 @@ def _find(dataset: str, data_dir: Path | None, movies: Path | None) -> "Source":
 def load_dataset(
     dataset: str, data_dir: Path | None, movies: Path | None, lenient: bool
 ) -> "Dataset":
-    """Find and read a data set as every command does. Raises DatasetError."""
+    """`find_source`, and read it. Raises DatasetError."""
     from producers.datasets import load
 
-    return load(_find(dataset, data_dir, movies), lenient)
+    return load(find_source(dataset, data_dir, movies), lenient)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Commands: training and promotion."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
     from training.artifact import Artifact
-    from training.pipeline import OnProgress, Outcome
+    from training.pipeline import Outcome
 
 app = typer.Typer()
 
@@ -100,7 +100,7 @@ def print_outcome(outcome: "Outcome", console: "Console") -> None:
 
 
 @contextmanager
-def training_progress() -> Iterator["OnProgress"]:
+def training_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each stage."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
