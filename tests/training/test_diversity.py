@@ -1,5 +1,6 @@
 """Worked by hand."""
 
+from dataclasses import replace
 from math import isnan, log2
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from stream.contracts.errors import ConfigurationError
 from tests.training.build import ratings
+from training.dataset import Movie
 from training.diversity import (
     Background,
     coverage,
@@ -108,13 +110,13 @@ def test_gini_of_nothing_and_of_a_single_movie() -> None:
 
 
 def test_the_background_is_what_the_ratings_tell() -> None:
-    # Movies 1 and 3 are a Comedy and a Drama; 2 is a Western, and nobody has rated it.
-    train = ratings(
-        [(1, 1, 4.0, 0), (1, 1, 2.0, 5), (2, 1, 4.0, 0), (3, 3, 4.0, 0), (4, 1, 1.0, 0)], [1, 2, 3]
-    )
-    background = Background.of(train)
-    assert train.genres == ("Comedy", "Drama", "Western")
-    assert background.vectors.tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    rated = [(1, 1, 4.0, 0), (1, 1, 2.0, 5), (2, 1, 4.0, 0), (3, 3, 4.0, 0), (4, 1, 1.0, 0)]
+    genres = [("War", "Comedy"), ("Western",), ()]
+    movies = [Movie(i, f"Movie {i}", some, None) for i, some in enumerate(genres, 1)]
+    background = Background.of(replace(ratings(rated, [1, 2, 3]), movies=movies))
+    # By name: Comedy, War, Western.
+    assert background.vectors == pytest.approx(np.array([[HALF, HALF, 0], [0, 0, 1], [0, 0, 0]]))
+    # User 1 has rated movie 1 twice; nobody has rated movie 2, which counts as one.
     assert background.information == pytest.approx([log2(4 / 3), log2(4 / 1), log2(4 / 1)])
 
 
