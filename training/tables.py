@@ -1,4 +1,4 @@
-"""Results in cells: figures with their intervals, costs, hyperparameters, and tables in Markdown."""
+"""Results in cells: figures with intervals, costs, hyperparameters; and tables in Markdown."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
