@@ -38,7 +38,7 @@ from training import compare, diversity
 from training.baselines.catalogue import entry
 from training.dataset import Ratings
 from training.exam import RMSE, Exam
-from training.metrics import Values, parse
+from training.metrics import RANKING, Values, parse
 from training.runs import Question, Result, Runs
 from training.split import SPLITS, TEST, VALIDATION, Random, Split
 from training.task import task
@@ -47,6 +47,8 @@ from training.tuning import Choice, Fitted, fit, tune
 
 KS: Final = (5, 10, 20, 50)
 ERRORS: Final = ("squared_error", "absolute_error")  # of a list, where less is better
+MAE: Final = "mae"
+BESIDE: Final = ("intra_list_diversity", "novelty", "serendipity", "coverage", "gini")
 Stage: TypeAlias = Literal["tuning", "fitting", "asking", "finished"]
 
 # Told the model, the stage, and how many of how many steps of it are done.
@@ -77,6 +79,19 @@ class Protocol:
             raise ConfigurationError(f"lists cannot be cut at {list(self.ks)}: give 1 and up")
         if not 1 <= self.relevant_from <= 10:
             raise ConfigurationError(f"relevant from {self.relevant_from} half stars: give 1 to 10")
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """All that say how good a model is, by name; errors only of models that predict ratings."""
+        at_k = (f"{name}@{k}" for name in (*RANKING, *BESIDE) for k in self.ks)
+        return (*at_k, RMSE, MAE)
+
+    def known(self, figures: Sequence[str]) -> Sequence[str]:
+        """Those figures. Raises ConfigurationError that lists the ones there are."""
+        for name in figures:
+            if name not in self.figures:
+                raise ConfigurationError(f"no figure {name!r}: there are {', '.join(self.figures)}")
+        return figures
 
     def question(self, dataset: str, ratings: Ratings, model: str) -> Question:
         """Of that model on those ratings; it also has what the model's tuning depends on."""
@@ -142,8 +157,8 @@ def compared(
     Args:
         results: of one protocol on one data set.
         reference: a model among them; it is not compared with itself.
-        metrics: names of `Result.lists`. Those of `ERRORS`, where less is better, are over all
-            ratings, and only of models that predict them.
+        metrics: names of `Result.lists`; what either model does not have is left out, as are
+            figures of all lists together. Of `ERRORS` less is better, and every rating counts.
 
     Raises:
         ConfigurationError: the reference is not among the results.
@@ -158,7 +173,7 @@ def compared(
         model: {
             name: _difference(result, base, name)
             for name in metrics
-            if name not in ERRORS or (name in result.lists and name in base.lists)
+            if name in result.lists and name in base.lists
         }
         for model, result in by_model.items()
     }
@@ -259,7 +274,7 @@ def _figures(
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Means over lists, errors over ratings; and the ends of their intervals."""
     found = {name: _mean(values, users, name) for name in values if name != "held_out"}
-    for error, figure, back in (("squared_error", RMSE, np.sqrt), ("absolute_error", "mae", abs)):
+    for error, figure, back in (("squared_error", RMSE, np.sqrt), ("absolute_error", MAE, abs)):
         if error in found:
             found[figure] = compare.Interval(*(float(back(end)) for end in found.pop(error)))
     figures = {name: interval.value for name, interval in found.items()}

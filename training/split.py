@@ -131,10 +131,10 @@ class StrongGeneralisation:
         Args:
             users: i64[] all users there are, ascending.
         """
-        drawn = users[np.argsort(mix(users, np.zeros_like(users), self.seed), kind="stable")]
+        mixed = users[np.argsort(mix(users, np.zeros_like(users), self.seed), kind="stable")]
         test = round(self.test * len(users))
         validation = round(self.test * (len(users) - test))
-        return drawn[test : test + validation], drawn[:test]
+        return mixed[test : test + validation], mixed[:test]
 
     def parts_of(self, ratings: Ratings, held_out: tuple[Ints, Ints]) -> Parts:
         """The parts of a log with the held out users of a larger one."""
