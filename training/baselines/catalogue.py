@@ -34,19 +34,28 @@ MODELS: Final[Mapping[str, Entry]] = {
     "popularity": Entry("training.baselines.popularity:Popularity"),
     "popularity-recent": Entry(
         "training.baselines.popularity:RecentPopularity",
-        space={"days": (7.0, 30.0, 90.0, 365.0)},
+        space={"days": (7.0, 30.0, 60.0, 120.0, 365.0, 1000.0)},
     ),
     "popularity-decayed": Entry(
         "training.baselines.popularity:DecayedPopularity",
-        space={"half_life": (7.0, 30.0, 90.0, 365.0)},
+        space={"half_life": (7.0, 15.0, 30.0, 90.0, 365.0, 1000.0)},
     ),
     "random": Entry("training.baselines.chance:Random"),
-    "user-knn": Entry("training.baselines.neighbours:UserKnn"),
-    "item-knn": Entry("training.baselines.neighbours:ItemKnn"),
-    "content": Entry("training.baselines.content:Content"),
+    "user-knn": Entry(
+        "training.baselines.neighbours:UserKnn",
+        space={"neighbours": (25, 100), "recency": (0.8, 0.9, 1.0)},
+    ),
+    "item-knn": Entry(
+        "training.baselines.neighbours:ItemKnn",
+        space={"shrinkage": (10.0, 50.0), "recency": (0.65, 0.85, 1.0)},
+    ),
+    "content": Entry(
+        "training.baselines.content:Content",
+        space={"similarity": ("cosine", "euclidean"), "recency": (0.7, 0.9, 1.0)},
+    ),
     "ease": Entry(
         "training.baselines.ease:Ease",
-        space={"l2": (50.0, 100.0, 200.0), "recency": (0.8, 0.9)},
+        space={"l2": (100.0, 300.0, 1000.0), "recency": (0.85, 1.0)},
     ),
     "linear": Entry(
         "training.baselines.linear:Linear",
@@ -64,7 +73,11 @@ MODELS: Final[Mapping[str, Entry]] = {
     ),
     "bpr": Entry(
         "training.baselines.factors:Bpr",
-        space={"regularization": (0.02, 0.03, 0.04), "recency": (1.0, 0.9)},
+        space={"regularization": (0.02, 0.03, 0.04), "recency": (1.0, 0.8)},
+    ),
+    "hybrid": Entry(
+        "training.baselines.hybrid:Hybrid",
+        space={"collaborative": (0.6, 0.8), "few": (1, 3)},
     ),
     "towers": Entry("training.baselines.towers:Towers"),
 }

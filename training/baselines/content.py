@@ -32,8 +32,9 @@ class Content:
         tags: weight of the tags.
         liked_from: half stars from which a rating counts.
         recency: weight recency**steps of a movie of the history.
-        popularity: how much of the share of users who liked a movie is added to its score: many
-            movies have the same genres and nothing else.
+        popularity: how much of the share of users who liked a movie is added to its score. Many
+            movies are all but alike, and it orders those. More of it gives better lists, which
+            are then those of popularity: its share is the hybrid's to choose.
 
     Raises:
         ConfigurationError: there is no such similarity.
@@ -44,7 +45,7 @@ class Content:
     tags: float = 1.0
     liked_from: int = LIKED
     recency: float = 0.9
-    popularity: float = 1.0
+    popularity: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:

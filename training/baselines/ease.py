@@ -31,11 +31,12 @@ class Ease:
         l2: what is added to the diagonal, in ratings.
         liked_from: half stars from which a rating counts.
         recency: when scoring, weight recency**steps of a movie of the history.
-        popularity: how much of the share of users who liked a movie is added to its score.
+        popularity: how much of the share of users who liked a movie is added to its score:
+            enough to order those of which the history says nothing.
         max_movies: only so many of the most liked ones have weights; the rest score by popularity.
     """
 
-    l2: float = 100.0
+    l2: float = 300.0
     liked_from: int = LIKED
     recency: float = 0.9
     popularity: float = 1e-6

@@ -32,13 +32,14 @@ class ItemKnn:
         shrinkage: in likes.
         liked_from: half stars from which a rating counts.
         recency: when scoring, weight recency**steps of a movie of the history.
-        popularity: how much of the share of users who liked a movie is added to its score.
+        popularity: how much of the share of users who liked a movie is added to its score:
+            enough to order those of which the history says nothing.
     """
 
     neighbours: int = 200
     shrinkage: float = 10.0
     liked_from: int = LIKED
-    recency: float = 0.9
+    recency: float = 0.65
     popularity: float = 1e-6
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
@@ -84,13 +85,14 @@ class UserKnn:
         shrinkage: in likes.
         liked_from: half stars from which a rating counts.
         recency: weight recency**steps of a movie of the history that is asked about.
-        popularity: how much of the share of users who liked a movie is added to its score.
+        popularity: how much of the share of users who liked a movie is added to its score:
+            enough to order those of which the history says nothing.
     """
 
-    neighbours: int = 100
+    neighbours: int = 25
     shrinkage: float = 10.0
     liked_from: int = LIKED
-    recency: float = 0.95
+    recency: float = 0.8
     popularity: float = 1e-6
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
