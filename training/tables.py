@@ -1,72 +1,75 @@
 """Results in cells: figures with intervals, costs, hyperparameters; and tables in Markdown."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from training.compare import Interval
 from training.runs import Result
 
 MISSING: Final = "-"
+COSTS: Final = ("model", "fit", "memory", "size", "chosen")
+
 _MEGABYTE: Final = 2**20
 _NUMERIC: Final = tuple("0123456789+-<*")  # what a number begins with, bold ones and bounds too
 
-# How a cost is called and written.
-COSTS: Final[Mapping[str, tuple[str, Callable[[float], str]]]] = {
-    "fit_seconds": ("fit", lambda seconds: f"{seconds:.1f} s"),
-    "peak_bytes": ("memory", lambda size: f"{size / _MEGABYTE:,.0f} MB"),
-    "model_bytes": ("size", lambda size: f"{size / _MEGABYTE:,.1f} MB"),
-}
-
 
 class Cell(NamedTuple):
-    """A text, and a confidence interval if it has one."""
+    """A text, and its confidence interval if it has one; in short, half of its width."""
 
     value: str
     interval: str = ""
+    margin: str = ""
+
+    @classmethod
+    def of(cls, found: Interval, form: str) -> "Cell":
+        """An estimate in that format: NaN is `MISSING`, an end that is NaN no interval."""
+        if math.isnan(found.value):
+            return cls(MISSING)
+        if math.isnan(found.low):
+            return cls(f"{found.value:{form}}")
+        value, low, high = (f"{number:{form}}" for number in found)
+        margin = f"±{(found.high - found.low) / 2:{form.lstrip('+')}}"
+        return cls(value, f"{low} to {high}", margin)
 
 
-def figure(result: Result, name: str) -> Cell:
-    """A figure of a result with its interval; `MISSING` where it has none of that name."""
+def interval(result: Result, name: str) -> Interval:
+    """A figure of a result with the ends it has; NaN where there is no such figure."""
     value = result.figures.get(name, math.nan)
     low, high = result.details["intervals"].get(name, (math.nan, math.nan))
-    return ranged(Interval(value, low, high), "{:.4f}")
+    return Interval(value, low, high)
 
 
-def ranged(interval: Interval, form: str) -> Cell:
-    """A value with the ends of its interval, each in this format; what is NaN is left out."""
-    value, low, high = interval
-    if math.isnan(value):
-        return Cell(MISSING)
-    ends = "" if math.isnan(low) else f"{form.format(low)} to {form.format(high)}"
-    return Cell(form.format(value), ends)
-
-
-def cost(result: Result, name: str) -> Cell:
-    """One of `COSTS`."""
-    return Cell(COSTS[name][1](result.figures[name]))
-
-
-def chosen(result: Result) -> Cell:
-    """The hyperparameters that a tuning chose, of each fold if they differ."""
-    choices = result.details.get("choices") or [result.details["choice"]]
-    folds = [
-        ", ".join(f"{name} {value}" for name, value in choice["hyperparameters"].items())
-        for choice in choices
+def costs(result: Result) -> list[str]:
+    """A row of `COSTS`: what the model took, and the hyperparameters chosen for it."""
+    return [
+        result.question.model,
+        f"{result.figures['fit_seconds']:.1f} s",
+        f"{result.figures['peak_bytes'] / _MEGABYTE:,.0f} MB",
+        f"{result.figures['model_bytes'] / _MEGABYTE:,.1f} MB",
+        _chosen(result),
     ]
-    return Cell("; ".join(dict.fromkeys(filter(None, folds))) or MISSING)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> str:
-    """A table in Markdown: names to the left, numbers to the right, intervals below them."""
+    """A table in Markdown: words to the left, numbers to the right, intervals below them."""
     texts = [[_text(cell) for cell in row] for row in rows]
     numeric = [
-        bool(texts) and all(row[at][:1] in _NUMERIC for row in texts) for at in range(len(columns))
+        bool(texts) and all(row[at].startswith(_NUMERIC) for row in texts)
+        for at in range(len(columns))
     ]
     lines = [list(columns), ["---:" if right else "---" for right in numeric], *texts]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _text(cell: Cell | str) -> str:
-    text = cell if isinstance(cell, str) else "<br>".join(filter(None, cell))
-    return text.replace("|", "\\|")
+    return cell if isinstance(cell, str) else "<br>".join(filter(None, cell[:2]))
+
+
+def _chosen(result: Result) -> str:
+    choices = result.details.get("choices") or [result.details["choice"]]
+    folds = [
+        ", ".join(f"{name} {value}" for name, value in choice["hyperparameters"].items())
+        for choice in choices
+    ]
+    return "; ".join(dict.fromkeys(filter(None, folds))) or MISSING
