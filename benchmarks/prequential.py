@@ -3,7 +3,6 @@
 import time
 from typing import Final
 
-import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmarks.report import Report, main
@@ -12,7 +11,7 @@ from producers.synthetic import generate_tables
 from training.baselines.catalogue import create
 from training.dataset import Ratings
 from training.prequential import STATES, Questions, ask
-from training.split import TEST_SHARE, split_by_time
+from training.split import split_by_time
 
 DATA: Final = Parameters(users=3_000, movies=3_500, ratings=500_000, seed=1)
 EVERY: Final = 1  # half stars: all ratings are asked for
@@ -24,9 +23,8 @@ def run() -> Report:
     report = Report("Prequential evaluation", "python -m benchmarks.prequential")
     with threadpool_limits(CORES):
         log = Ratings.from_tables(*generate_tables(DATA))
-        split = split_by_time(log, test=TEST_SHARE)
-        known = log.take(np.flatnonzero(log.times < split.test_from))
-        questions = Questions.of(log, split.test_from, relevant_from=EVERY)
+        questions = Questions.of(log, split_by_time(log).test_from, relevant_from=EVERY)
+        known = questions.known
         for name, what in (("ease", "EASE"), ("popularity", "popularity, which observes")):
             began = time.perf_counter()
             model = create(name)

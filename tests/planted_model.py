@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stream.coldstart import INDIFFERENT, MANIFEST, RECENCY, VECTORS, VOCABULARY
 from stream.features import FEATURE_VERSION
+from training.artifact import CATALOGUE as CATALOGUE_FILE
 from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
@@ -76,6 +77,7 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
         )
         for i, movie in enumerate(CATALOGUE)
     ]
+    (directory / CATALOGUE_FILE).write_bytes(msgspec.json.encode(movies))
     build_edge_index(directory / INDEX, movies, vectors)
     manifest = Manifest(
         layout=LAYOUT,

@@ -83,6 +83,11 @@ class Questions:
         return len(self.events)
 
     @property
+    def known(self) -> Ratings:
+        """What a model that is asked may be fitted on."""
+        return self.log.take(np.flatnonzero(self.log.times < self.since))
+
+    @property
     def users(self) -> Ints:
         """i64[n] who is asked about."""
         return self.log.users[self.events]

@@ -209,7 +209,7 @@ def _result(
     """Tune, fit and ask a model."""
     # Both raise where there is nothing to ask for: before the work, not after it.
     asked = Questions.of(ratings, split.test_from, protocol.relevant_from)
-    known = ratings.take(np.flatnonzero(ratings.times < split.test_from))
+    known = asked.known
     judge = _judge(known, split, protocol)
 
     choice = tune(question.model, ratings.take(split.train), judge, partial(told, "tuning"))

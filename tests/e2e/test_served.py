@@ -1,0 +1,107 @@
+"""What is served is what is evaluated: the API and the lab put the same movie in the same place."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from infra.local import ANY_PORTS, LocalStack
+from infra.served import BEYOND, Answer, Production, agree, drive, served
+from infra.settings import Settings
+from tests.planted_model import CATALOGUE, GENRES, Trait
+from tests.training.build import DAY, HOUR, START, tables
+from training.dataset import Ratings
+from training.prequential import Questions
+from training.served import Served
+
+pytestmark = pytest.mark.e2e
+
+SINCE = START + 5 * DAY
+NEW = range(5_000, 5_010)  # movies that came after the model
+
+
+def events() -> list[tuple[int, int, float, int]]:
+    """People with a taste, most with some ratings by `SINCE`; ratings come two at a time."""
+    chance = np.random.default_rng(3)
+    found = []
+    for user in range(1, 31):
+        genre = GENRES[user % len(GENRES)]
+        loved = [movie.movie_id for movie in CATALOGUE if movie.genre == genre]
+        others = [movie.movie_id for movie in CATALOGUE if movie.genre != genre]
+        movies = [*chance.choice(loved, 9, replace=False), *chance.choice(others, 2), NEW[user % 9]]
+        movies = chance.permutation(movies).tolist()
+        hour = int(chance.integers(115, 119))
+        if user <= 3:  # comes after the training
+            hour = 121
+        if user == 4:  # begins with what the model does not know
+            movies[:2] = NEW[-2:]
+        for number, movie in enumerate(movies):
+            stars = 4.5 if movie in loved else float(chance.integers(1, 11)) / 2
+            found.append((user, int(movie), stars, (hour + number // 2) * HOUR))
+    return found
+
+
+@pytest.fixture(scope="module")
+def log() -> Ratings:
+    return Ratings.from_tables(*data())
+
+
+def data() -> tuple[pa.Table, pa.Table]:
+    return tables(events(), [*(movie.movie_id for movie in CATALOGUE), *NEW])
+
+
+@pytest.fixture(scope="module")
+def questions(log: Ratings) -> Questions:
+    return Questions.of(log, SINCE, relevant_from=1)
+
+
+@pytest.fixture(scope="module")
+def answers(
+    questions: Questions, models: dict[Trait, Path], tmp_path_factory: pytest.TempPathFactory
+) -> list[Answer]:
+    """Of a stack of its own: what is trending depends on everything that ever happened to it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "QDRANT_URL"):
+            environment.delenv(f"FRESHET_{name}", raising=False)
+        home = tmp_path_factory.mktemp("home")
+        settings = Settings(home=home, kafka_partitions=4, api_port=0)
+        with (
+            LocalStack(settings, ports=ANY_PORTS) as stack,
+            httpx.Client(base_url=stack.api_url, timeout=90) as client,
+        ):
+            production = Production(stack, client, questions.log)
+            production.begin(data()[1], SINCE, models["genre"])
+            return drive(production, questions)
+
+
+def lab(model: Served, questions: Questions) -> Served:
+    model.fit(questions.known)
+    return model
+
+
+def test_every_rank_is_the_same(
+    questions: Questions, answers: list[Answer], models: dict[Trait, Path]
+) -> None:
+    agreement = agree(questions, answers, lab(served(models["genre"]), questions))
+    assert agreement.lab.tolist() == agreement.production.tolist()
+    assert len(answers) > 100
+    assert (agreement.lab < BEYOND).mean() > 0.5
+    assert agreement.strategies.keys() == {"trending", "cold_start", "two_tower"}
+
+
+@pytest.mark.parametrize("broken", ["policy", "model", "state"])
+def test_what_is_served_otherwise_is_seen(
+    broken: str, questions: Questions, answers: list[Answer], models: dict[Trait, Path]
+) -> None:
+    model = served(models["decade" if broken == "model" else "genre"])
+    if broken == "policy":
+        model.trending = 3
+    if broken == "state":  # one rating of one person is another one
+        half_stars = questions.log.half_stars.copy()
+        event = np.flatnonzero(questions.log.users == 10)[0]
+        half_stars[event] = 11 - half_stars[event]
+        questions = replace(questions, log=replace(questions.log, half_stars=half_stars))
+    assert len(agree(questions, answers, lab(model, questions)).different)
