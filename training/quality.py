@@ -20,7 +20,8 @@ from training.tower_inputs import Ints
 LIMIT: Final = 3.5
 SHOWN: Final = 10  # ids of the most extreme, for each kind of outlier
 WINDOW: Final = 3_600  # s: an hour, in which nobody watches more than one movie
-MANY: Final = 20  # ratings, MovieLens' least: from so many equal ones on a user said nothing
+FAST: Final = 360  # ratings in an hour: one every 10 s, without a pause
+MANY: Final = 20  # ratings, MovieLens' least of a user: a mean of fewer says little
 
 _NORMAL_MAD: Final = 0.6745  # MAD of a standard normal distribution
 _NORMAL_MEAN_AD: Final = 0.7979  # its mean absolute deviation
@@ -41,7 +42,10 @@ def quality(
         movies: `training.features.of_movies`.
     """
     rated = movies.filter(pl.col("rating_count") > 0)
-    enough = users.filter(pl.col("rating_count") >= MANY)
+    known_users, known_movies = (
+        frame.filter(pl.col("rating_count") >= MANY) for frame in (users, movies)
+    )
+    alike = known_users.filter(pl.col("rating_std") == 0)
     return {
         "files": [_file(report) for report in files],
         "missing": {
@@ -50,24 +54,23 @@ def quality(
             "movies_without_ratings": len(movies) - len(rated),
         },
         "outliers": {
-            "rule": f"modified z-score beyond {LIMIT}, of counts by log(1 + count)",
+            "rule": f"modified z-score beyond {LIMIT}, of counts by log(1 + count), of means and "
+            f"of equal ratings where there are {MANY}",
             "users_by_count": _outliers(users["user_id"], _logarithm(users["rating_count"])),
-            "users_by_mean": _outliers(users["user_id"], users["rating_mean"].to_numpy()),
-            "movies_by_count": _outliers(rated["movie_id"], _logarithm(rated["rating_count"])),
-            "movies_by_mean": _outliers(rated["movie_id"], rated["rating_mean"].to_numpy()),
-            "users_of_one_rating": _listed(
-                enough["user_id"],
-                np.where(
-                    enough["rating_std"].to_numpy() == 0, enough["rating_count"].to_numpy(), 0
-                ),
+            "users_by_mean": _outliers(
+                known_users["user_id"], known_users["rating_mean"].to_numpy()
             ),
+            "movies_by_count": _outliers(rated["movie_id"], _logarithm(rated["rating_count"])),
+            "movies_by_mean": _outliers(
+                known_movies["movie_id"], known_movies["rating_mean"].to_numpy()
+            ),
+            "users_of_one_rating": _listed(alike["user_id"], alike["rating_count"].to_numpy()),
         },
         "velocity": {
-            "rule": "ratings in a user's busiest hour: modified z-score of log(1 + count) "
-            f"above {LIMIT}",
+            "rule": f"more than {FAST} ratings in a user's busiest hour",
             "median": float(np.median(busiest)),
             "most": int(busiest.max()),
-            "users": _outliers(users["user_id"], np.log1p(busiest), above_only=True),
+            "users": _listed(users["user_id"], np.where(busiest > FAST, busiest, 0)),
         },
     }
 
@@ -97,17 +100,13 @@ def modified_z(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return distance / (spread or 1.0)
 
 
-def _outliers(
-    ids: pl.Series, values: npt.NDArray[np.float64], above_only: bool = False
-) -> Mapping[str, Any]:
-    scores = modified_z(values)
-    extremes = scores if above_only else np.abs(scores)
-    return _listed(ids, np.where(extremes > LIMIT, extremes, 0))
+def _outliers(ids: pl.Series, values: npt.NDArray[np.float64]) -> Mapping[str, Any]:
+    scores = np.abs(modified_z(values))
+    return _listed(ids, np.where(scores > LIMIT, scores, 0))
 
 
-def _listed(ids: pl.Series, extremes: npt.ArrayLike) -> Mapping[str, Any]:
+def _listed(ids: pl.Series, extremes: npt.NDArray[Any]) -> Mapping[str, Any]:
     """How many have something extreme about them (above 0), and the ids of those who have most."""
-    extremes = np.asarray(extremes)
     order = np.argsort(-extremes, kind="stable")[: min(SHOWN, np.count_nonzero(extremes))]
     return {"count": int(np.count_nonzero(extremes)), "most_extreme": ids.gather(order).to_list()}
 
