@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
     @classmethod
     def of(cls, found: Interval, form: str) -> "Cell":
-        """An estimate in that format; nothing to say is `MISSING`, an end that is NaN no interval."""
+        """An estimate in that format: `MISSING` if it is NaN, no interval if an end is."""
         if math.isnan(found.value):
             return cls(MISSING)
         if math.isnan(found.low):

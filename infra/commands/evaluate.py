@@ -118,9 +118,10 @@ def _print(summary: "Summary", console: "Console") -> None:
 
     from training.summary import COSTS
 
-    table = Table(title=summary.title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=summary.title, box=SIMPLE_HEAD, padding=0)
     for name in summary.columns:
-        table.add_column(name.replace("@", "\n@"), overflow="fold")
+        header = name.replace("@", "\n@").replace(" beside ", "\nbeside\n")
+        table.add_column(header, overflow="fold")
     for row in summary.rows:
         table.add_row(*("\n".join(filter(None, (cell.value, cell.margin))) for cell in row))
     console.print(table)
