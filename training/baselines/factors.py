@@ -113,7 +113,8 @@ class Bpr:
 
     A history becomes factors by a linear map of the mean factors of its movies. The map is a ridge
     regression of the users' learnt factors, and orders held-out movies as well as those: NDCG@10
-    0.241 against 0.239, gradient steps of the loss itself 0.236, least squares on 0 and 1 0.20.
+    0.24 as well, against 0.24 for gradient steps of the loss itself and 0.20 for least squares on 0
+    and 1.
 
     Steffen Rendle et al.: BPR: Bayesian personalized ranking from implicit feedback, UAI 2009.
 
@@ -180,10 +181,14 @@ class Bpr:
         return scores
 
     def _means(self, liked: sparse.csr_array) -> Floats:
-        """f32[B, factors + 1]: mean factors of each row's movies, and 1."""
-        weights = (liked @ self.liked)[:, None] + np.float32(_AVERAGE_LIKES)
-        means = (liked @ self.movies + _AVERAGE_LIKES * self.average) / weights
-        return np.column_stack([means, np.ones(len(means), np.float32)])
+        """f32[n, factors + 1]: weighted mean factors of each row's movies, and 1."""
+        known = liked.copy()
+        known.data = (liked.data > 0) * self.liked[liked.indices]
+        counts, weights = known.sum(axis=1)[:, None], (liked @ self.liked)[:, None]
+        means = (liked @ self.movies) / np.where(weights > 0, weights, 1)
+        # Recency says which movies count, not how much is known.
+        means = (counts * means + _AVERAGE_LIKES * self.average) / (counts + _AVERAGE_LIKES)
+        return np.column_stack([means, np.ones(len(means), np.float32)]).astype(np.float32)
 
 
 def _excess(confidences: sparse.csr_array) -> sparse.csr_array:
