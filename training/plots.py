@@ -17,7 +17,7 @@ from matplotlib.ticker import NullLocator
 from training.compare import Interval
 from training.prequential_runs import Group
 from training.runs import Result
-from training.tables import interval
+from training.tables import bounds_of, called, interval
 
 CARD: Final = "#fbfbf9"
 INK: Final = "#24292f"
@@ -81,7 +81,7 @@ def draw_intervals(results: Sequence[Result], names: Mapping[str, str], path: Pa
             )
         axes.set_yticks(range(len(order)), [result.question.model for result in order])
         axes.set_xlim(left=0)
-        axes.set_xlabel(f"{_metric(last)}, 95% confidence interval")
+        axes.set_xlabel(f"{called(last)}, 95% confidence interval")
         axes.grid(axis="y", visible=False)
         if len(names) > 1:
             axes.legend(loc="lower right")
@@ -107,7 +107,7 @@ def draw_curves(results: Sequence[Result], metrics: Sequence[str], path: Path) -
             axes.set_xticks(ks, [str(k) for k in ks])
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_ylim(bottom=0)
-            axes.set_title(_metric(metric))
+            axes.set_title(called(metric))
             axes.set_xlabel("k, movies in the list")
         panels[0].legend(fontsize=8)
 
@@ -121,7 +121,7 @@ def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, p
         what: the groups are by.
         path: to write to.
     """
-    bounds = [_bounds(group) for group in next(iter(groups.values()))]
+    bounds = [bounds_of(group) for group in next(iter(groups.values()))]
     counts = [group.mean.lists for group in next(iter(groups.values()))]
     places = np.arange(len(bounds))
     with _drawn(path, (7.2, 4.2)) as figure:
@@ -139,7 +139,7 @@ def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, p
                 color=OF_STATES.get(name, colour),
                 label=name,
             )
-        upper.set_ylabel(_metric(metric))
+        upper.set_ylabel(called(metric))
         upper.set_ylim(bottom=0)
         upper.legend(fontsize=8)
         lower.bar(places, counts, color=GREY)
@@ -164,17 +164,6 @@ def _bars(intervals: Sequence[Interval]) -> np.ndarray[Any, np.dtype[np.float64]
     """f64[2, n]: from each value down and up to its interval's ends."""
     ends = [(value - low, high - value) for value, low, high in intervals]
     return np.maximum(np.nan_to_num(np.array(ends, np.float64).T), 0)
-
-
-def _bounds(group: Group) -> str:
-    if group.end is None:
-        return f"{group.first}+"
-    return str(group.first) if group.end == group.first + 1 else f"{group.first}-{group.end - 1}"
-
-
-def _metric(name: str) -> str:
-    """``fresh/hit_rate@10`` as people write it."""
-    return name.rpartition("/")[2].replace("ndcg", "NDCG").replace("hit_rate", "hit rate")
 
 
 @contextmanager

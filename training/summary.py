@@ -4,37 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from training.compare import Difference, Interval
+from training.compare import Difference
 from training.exam import RMSE
 from training.offline import MAE, compared
 from training.runs import Result
+from training.tables import COSTS, MISSING, Cell, costs, interval, markdown
 
-MISSING: Final = "-"
-_MEGABYTE: Final = 2**20
 _OF_LISTS: Final = {RMSE: "squared_error", MAE: "absolute_error"}  # what errors are called there
-
-COSTS: Final = ("model", "fit", "memory", "size", "chosen")
-
-
-class Cell(NamedTuple):
-    """A text, and its confidence interval if it has one; in short, half of its width."""
-
-    value: str
-    interval: str = ""
-    margin: str = ""
-
-    @classmethod
-    def of(cls, found: Interval, form: str) -> "Cell":
-        """An estimate in that format: `MISSING` if it is NaN, no interval if an end is."""
-        if math.isnan(found.value):
-            return cls(MISSING)
-        if math.isnan(found.low):
-            return cls(f"{found.value:{form}}")
-        value, low, high = (f"{number:{form}}" for number in found)
-        margin = f"±{(found.high - found.low) / 2:{form.lstrip('+')}}"
-        return cls(value, f"{low} to {high}", margin)
 
 
 @dataclass(frozen=True)
@@ -63,9 +41,9 @@ class Summary:
         question = self.results[0].question
         split = dict(question.settings["split"])
         kind = split.pop("kind")
-        options = ", ".join(f"{name} {value}" for name, value in split.items())
+        options = "".join(f", {name} {value}" for name, value in split.items())
         stars = question.settings["relevant_from"] / 2
-        return f"{question.dataset}, split {kind} ({options}), relevant from {stars:g} stars"
+        return f"{question.dataset}: split {kind}{options}; relevant from {stars:g} stars"
 
     @property
     def columns(self) -> list[str]:
@@ -77,7 +55,7 @@ class Summary:
         return [
             [
                 Cell(result.question.model),
-                *(_figure(result, name) for name in self.figures),
+                *(Cell.of(interval(result, name), ".4f") for name in self.figures),
                 self._difference(result.question.model),
             ]
             for result in self.results
@@ -86,29 +64,19 @@ class Summary:
     @property
     def costs(self) -> list[list[str]]:
         """A row for each model, as `COSTS`: what it took, and the hyperparameters chosen for it."""
-        return [
-            [
-                result.question.model,
-                f"{result.figures['fit_seconds']:.1f} s",
-                f"{result.figures['peak_bytes'] / _MEGABYTE:,.0f} MB",
-                f"{result.figures['model_bytes'] / _MEGABYTE:,.1f} MB",
-                _chosen(result),
-            ]
-            for result in self.results
-        ]
+        return [costs(result) for result in self.results]
 
     def markdown(self) -> str:
         """Figures and costs as tables in Markdown, under the title."""
-        figures = [["<br>".join(filter(None, cell[:2])) for cell in row] for row in self.rows]
-        tables = (_table(self.columns, figures), _table(COSTS, self.costs))
+        tables = (markdown(self.columns, self.rows), markdown(COSTS, self.costs))
         return "\n".join((f"{self.title}\n", *tables))
 
     def document(self) -> dict[str, Any]:
         """All of it as JSON values; null where a number is not finite."""
         return {
-            "models": [_finite(result.summary) for result in self.results],
+            "models": [finite(result.summary) for result in self.results],
             "reference": self.reference,
-            "differences": _finite(self.differences),
+            "differences": finite(self.differences),
         }
 
     @property
@@ -120,33 +88,15 @@ class Summary:
         return Cell(MISSING) if found is None else Cell.of(found.relative, "+.1%")
 
 
-def _figure(result: Result, name: str) -> Cell:
-    value = result.figures.get(name, math.nan)
-    low, high = result.details["intervals"].get(name, (math.nan, math.nan))
-    return Cell.of(Interval(value, low, high), ".4f")
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = (columns, ["---"] * len(columns), *rows)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _chosen(result: Result) -> str:
-    folds = [
-        ", ".join(f"{name} {value}" for name, value in choice["hyperparameters"].items())
-        for choice in result.details["choices"]
-    ]
-    return "; ".join(dict.fromkeys(filter(None, folds))) or MISSING
-
-
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same as JSON values; None where a number is not finite."""
     match value:
         case float():
             return float(value) if math.isfinite(value) else None
         case Mapping():
-            return {name: _finite(inner) for name, inner in value.items()}
+            return {name: finite(inner) for name, inner in value.items()}
         case tuple() if hasattr(value, "_asdict"):
-            return _finite(value._asdict())
+            return finite(value._asdict())
         case list() | tuple():
-            return [_finite(inner) for inner in value]
+            return [finite(inner) for inner in value]
     return value

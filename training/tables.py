@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from training.compare import Interval
+from training.prequential_runs import Group
 from training.runs import Result
 
 MISSING: Final = "-"
 COSTS: Final = ("model", "fit", "memory", "size", "chosen")
 
+_ABBREVIATED: Final = ("ndcg", "map", "mrr", "rmse", "mae")
 _MEGABYTE: Final = 2**20
 _NUMERIC: Final = tuple("0123456789+-<*")  # what a number begins with, bold ones and bounds too
 
@@ -49,6 +51,20 @@ def costs(result: Result) -> list[str]:
         f"{result.figures['model_bytes'] / _MEGABYTE:,.1f} MB",
         _chosen(result),
     ]
+
+
+def called(name: str) -> str:
+    """``fresh/hit_rate@10`` as people write it: without the state."""
+    metric, at, k = name.rpartition("/")[2].partition("@")
+    metric = metric.upper() if metric in _ABBREVIATED else metric.replace("_", " ")
+    return f"{metric}{at}{k}"
+
+
+def bounds_of(group: Group) -> str:
+    """What is in a group of ages or days: ``0``, ``3-4`` or ``50+``."""
+    if group.end is None:
+        return f"{group.first}+"
+    return str(group.first) if group.end == group.first + 1 else f"{group.first}-{group.end - 1}"
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> str:
