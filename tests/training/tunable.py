@@ -1,16 +1,18 @@
-"""A model for tests of what happens around models. Light to import: other processes do."""
+"""Models for tests of what happens around models. Light to import: other processes do."""
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from stream.contracts.errors import DatasetError
+from training.baselines.catalogue import Entry
 from training.dataset import Ratings
 from training.histories import Histories
 from training.recommender import OnProgress
-from training.tower_inputs import Floats
+from training.tower_inputs import Floats, Ints
 
 
 @dataclass
@@ -28,6 +30,10 @@ class Tunable:
             raise ZeroDivisionError("a bug")
         if self.trouble == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.trouble == "endless":
+            parent = os.getppid()
+            while os.getppid() == parent:
+                time.sleep(0.02)
         held = np.ones(self.megabytes * 2**17)
         self.sum = np.array([held.sum()])
         self.process = np.array([os.getpid()])
@@ -35,3 +41,43 @@ class Tunable:
 
     def score(self, histories: Histories) -> Floats:
         return np.zeros((len(histories), len(histories.log.movies)), np.float32)
+
+
+@dataclass
+class ByRow:
+    """Likes the last rows of the catalogue best, or the first ones."""
+
+    descending: bool = False
+
+    def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
+        rows = np.arange(len(train.movies), dtype=np.float32)
+        self.scores = rows if self.descending else -rows
+
+    def score(self, histories: Histories) -> Floats:
+        return np.tile(self.scores, (len(histories), 1))
+
+
+@dataclass
+class Stars(ByRow):
+    """Expects the same of every movie."""
+
+    stars: float = 3.0
+
+    def predict(self, histories: Histories, rows: Ints, times: Ints) -> Floats:
+        return np.full(len(rows), self.stars, np.float32)
+
+
+@dataclass
+class Acquainted(ByRow):
+    """Knows that the users it met like the opposite of what everybody else does."""
+
+    def score_users(self, users: Ints) -> Floats:
+        return np.tile(-self.scores, (len(users), 1))
+
+
+MODELS = {
+    "by-row": Entry(f"{__name__}:ByRow", space={"descending": (False, True)}),
+    "stars": Entry(f"{__name__}:Stars", space={"stars": (1.0, 3.0, 4.0)}, tuned_for="rmse"),
+    "settled": Entry(f"{__name__}:Tunable"),
+    "endless": Entry(f"{__name__}:Tunable", {"trouble": "endless"}),
+}
