@@ -1,62 +1,39 @@
-"""The prequential protocol through the production path: broker, agents, Redis, API.
+"""Whether what is served is what is evaluated: the same questions, asked in the lab and of the API.
 
-Ratings happen again, in the lab's order and with their own event times: those before the training
-moment in bulk, the rest through POST /ratings. Before each sampled one GET /recommendations is
-asked, for a list that has everything the user rated before. The same artifact is asked in the lab,
-and the ranks must agree as far as the API's longest answer goes.
+A model is trained on what came before the training moment and promoted in a stack of its own, the
+ratings happen there (`infra.production`), and the lab's copy of the policy (`training.served`) is
+asked about the same artifact. The ranks must agree as far as the API's longest answer goes.
 """
 
-import time
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from prometheus_client.parser import text_string_to_metric_families
 
 from api.retrieval import TOWER_RATINGS
-from api.schemas import MAX_BATCH, MAX_LIMIT
 from api.serving import POPULAR, TRENDING
-from infra.freshness import WAIT_MS, applied, body_of
-from infra.local import LocalStack
-from producers.replay import publish_movies, replay
-from producers.tables import RATINGS
-from stream.contracts.errors import FreshetError
-from stream.contracts.topics import Topics
-from training.artifact import Artifact
-from training.dataset import Ratings
+from infra.local import ANY_PORTS, LocalStack
+from infra.production import BEYOND, TIMEOUT, Answer, Production, drive
+from infra.settings import Settings
+from producers.replay import select
+from stream.contracts.errors import ConfigurationError
+from training.epochs import RunOptions
 from training.histories import Histories
+from training.pipeline import OnProgress as OnTraining
+from training.pipeline import train
 from training.prequential import Questions, ask
 from training.recommender import OnProgress, without_rated
-from training.registry import promote
 from training.served import Served
 from training.tower_inputs import Ints
-
-# s until something that was published is in an answer: a worker's first assignment may take 25.
-TIMEOUT: Final = 90.0
-PAUSE: Final = 0.05  # s between two looks
 
 # By how much dot products of unit vectors in f32 differ that should be equal: the index, NumPy and
 # ONNX Runtime each add up in another order.
 ROUNDING: Final = 1e-6
-
-# Metrics of the API.
-CATALOGUE: Final = "freshet_api_catalogue_movies"
-LOOKS: Final = "freshet_api_looks_total"
-
-BEYOND: Final = MAX_LIMIT + 1  # any rank that the API's longest answer does not show
-
-
-class Answer(NamedTuple):
-    """What the API said to a question: the rank, at most BEYOND, and how it was found."""
-
-    rank: int
-    strategy: str
 
 
 @dataclass(frozen=True)
@@ -91,15 +68,23 @@ class Agreement:
         """Which questions they disagree on by more than rounding."""
         return np.flatnonzero(~(self.equal | self.rounding))
 
-    @property
-    def strategies(self) -> Counter[str]:
-        """How many questions the API answered in each way."""
-        return Counter(answer.strategy for answer in self.answers)
-
-
-def served(artifact: Path) -> Served:
-    """What the API makes of an artifact, to be fitted and asked in the lab."""
-    return Served(artifact, TOWER_RATINGS, TRENDING, POPULAR)
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """By the API's strategy and in all: questions, those whose movie is in the API's answer,
+        and those whose ranks are equal, differ by rounding, and differ."""
+        strategies = np.array([answer.strategy for answer in self.answers])
+        groups = {name: strategies == name for name in np.unique(strategies).tolist()}
+        groups["all"] = np.ones(len(strategies), np.bool_)
+        columns = (
+            np.ones(len(strategies), np.bool_),
+            self.production < BEYOND,
+            self.equal,
+            self.rounding,
+            ~(self.equal | self.rounding),
+        )
+        return {
+            name: tuple(int(np.count_nonzero(column & group)) for column in columns)
+            for name, group in groups.items()
+        }
 
 
 def sample(questions: Questions, size: int) -> Questions:
@@ -108,133 +93,65 @@ def sample(questions: Questions, size: int) -> Questions:
     return replace(questions, events=questions.events[chosen])
 
 
-class Production:
-    """A running stack to which ratings happen again.
+def served(artifact: Path) -> Served:
+    """What the API makes of an artifact, to be fitted and asked in the lab."""
+    return Served(artifact, TOWER_RATINGS, TRENDING, POPULAR)
 
-    Raises FreshetError where it refuses or degrades, or something takes longer than `TIMEOUT`.
+
+def through_production(
+    settings: Settings,
+    ratings: pa.Table,
+    movies: pa.Table,
+    questions: Questions,
+    epochs: int,
+    on_training: OnTraining = lambda *_: None,
+    on_progress: OnProgress = lambda *_: None,
+) -> Agreement:
+    """Train, serve and ask, in a stack that is there for this alone.
 
     Args:
-        stack: newly started, so that nothing has happened to it.
-        client: of its API.
-        log: what is to happen.
+        settings: whose partitions it has; no server that they name is used.
+        ratings: `producers.tables.RATINGS`, all of them.
+        movies: `producers.tables.MOVIES`.
+        questions: on the log of these tables.
+        epochs: of the towers, at most.
+        on_training: told how far training has got.
+        on_progress: told how many questions the API has answered.
+
+    Raises:
+        ConfigurationError: a Qdrant server is configured, which would have to be written to.
+        FreshetError: the stack fails, or takes too long.
     """
-
-    def __init__(self, stack: LocalStack, client: httpx.Client, log: Ratings) -> None:
-        self._client = client
-        self._log = log
-        self._partitions = stack.settings.kafka_partitions
-        self._kafka = stack.settings.librdkafka()
-        self._topics = Topics(stack.settings.kafka_topic_prefix)
-        self._positions: dict[int, str] = {}  # of each user's last rating that was posted
-        self._published = 0
-
-    def begin(self, movies: pa.Table, until: int, artifact: Path) -> None:
-        """Publish catalogue and past, have the artifact served; return once all of that is so.
-
-        Args:
-            movies: `producers.tables.MOVIES`.
-            until: ms since the epoch; what happened before it is the past.
-            artifact: its directory.
-        """
-        past = np.argsort(self._log.times, kind="stable")
-        past = past[self._log.times[past] < until]
-        publish_movies(movies, self._kafka, self._topics)
-        replay(_table(self._log, past), self._kafka, self._topics)
-        self._published = len(past)
-        version = promote(Artifact.load(artifact), self._kafka, self._topics.models).version
-        self._wait_applied()
-        self._wait("the catalogue", lambda: self._metric(CATALOGUE) == movies.num_rows)
-        self._wait(f"model {version}", lambda: self._model() == version)
-
-    def rate(self, events: Ints) -> None:
-        """Post these ratings, in order, each with the time at which it happened."""
-        log = self._log
-        for start in range(0, len(events), MAX_BATCH):
-            body = [
-                {
-                    "user_id": int(log.users[event]),
-                    "movie_id": log.movies[log.rows[event]].movie_id,
-                    "rating": float(log.half_stars[event] / 2),
-                    "event_time": int(log.times[event]),
-                }
-                for event in events[start : start + MAX_BATCH]
-            ]
-            accepted = body_of(self._client.post("/api/v1/ratings", json=body))
-            self._positions |= {int(user): at for user, at in accepted["positions"].items()}
-            self._published += len(body)
-
-    def ask(self, event: int) -> Answer:
-        """The rank of the movie of this event in its user's list, as of what is published."""
-        found = self._list(int(self._log.users[event]))
-        if found["strategy"] == "trending":  # of what everybody did, as of when the API looked
-            self._wait_applied()
-            looked = self._metric(LOOKS)
-            # One look may be under way that began before.
-            self._wait("a look at the trends", lambda: self._metric(LOOKS) >= looked + 2)
-            found = self._list(int(self._log.users[event]))
-        movies = [item["movie_id"] for item in found["items"]]
-        movie = self._log.movies[self._log.rows[event]].movie_id
-        rank = movies.index(movie) + 1 if movie in movies else BEYOND
-        return Answer(rank, found["strategy"])
-
-    def _list(self, user: int) -> dict[str, Any]:
-        params: dict[str, str | int] = {"limit": MAX_LIMIT}
-        if user in self._positions:
-            params |= {"after": self._positions[user], "wait_ms": WAIT_MS}
-        found = body_of(self._client.get(f"/api/v1/recommendations/{user}", params=params))
-        if found["degraded"] or found["freshness"]["included"] is False:
-            raise FreshetError(
-                f"user {user} got a list that lacks something: degraded {found['degraded']}, "
-                f"freshness {found['freshness']}"
-            )
-        return found
-
-    def _wait_applied(self) -> None:
-        def done() -> bool:
-            return applied(self._client, self._partitions) >= self._published
-
-        self._wait(f"{self._published:,} ratings applied", done)
-
-    def _wait(self, what: str, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while not holds():
-            if time.monotonic() > deadline:
-                raise FreshetError(f"still waiting for {what} after {TIMEOUT:g} s")
-            time.sleep(PAUSE)
-
-    def _model(self) -> str:
-        return str(self._client.get("/readyz").json()["checks"]["model"]["detail"])
-
-    def _metric(self, name: str) -> float:
-        """The value of a metric of the API that has no labels."""
-        exposition = self._client.get("/metrics").text
-        return next(
-            float(sample.value)
-            for family in text_string_to_metric_families(exposition)
-            for sample in family.samples
-            if sample.name == name
+    if settings.qdrant_url is not None:
+        raise ConfigurationError(
+            "the comparison uses an index of its own: unset FRESHET_QDRANT_URL"
         )
-
-
-def drive(
-    production: Production, questions: Questions, on_progress: OnProgress = lambda *_: None
-) -> list[Answer]:
-    """Ask the API each question in the state right before its event.
-
-    Args:
-        production: begun until `questions.since`.
-        questions: n of them.
-        on_progress: told how many are answered.
-    """
-    answers: list[Answer] = []
-    published = 0
-    known = questions.observed("fresh").tolist()
-    for event, before in zip(questions.events.tolist(), known, strict=True):
-        production.rate(questions.told[published:before])
-        published = before
-        answers.append(production.ask(event))
-        on_progress(len(answers), len(known))
-    return answers
+    with TemporaryDirectory(prefix="freshet-served-") as home:
+        own = {
+            "home": Path(home),
+            "api_port": 0,
+            "worker_metrics_port": 0,
+            "kafka_bootstrap_servers": None,
+            "kafka_security_protocol": "PLAINTEXT",
+            "kafka_topic_prefix": "",
+            "redis_url": None,
+        }
+        settings = settings.model_copy(update=own)
+        past = select(ratings, end=questions.since)
+        options = RunOptions(max_epochs=epochs)
+        artifact = train(
+            past, movies, settings.artifacts, options=options, on_progress=on_training
+        ).directory
+        with (
+            LocalStack(settings, ports=ANY_PORTS, say=lambda _: None) as stack,
+            httpx.Client(base_url=stack.api_url, timeout=TIMEOUT) as client,
+        ):
+            production = Production(stack, client, questions.log)
+            production.begin(movies, questions.since, artifact)
+            answers = drive(production, questions, on_progress)
+        model = served(artifact)
+        model.fit(questions.known)
+        return agree(questions, answers, model)
 
 
 def agree(questions: Questions, answers: list[Answer], model: Served) -> Agreement:
@@ -262,11 +179,3 @@ def _is_rounding(model: Served, questions: Questions, index: int, answer: Answer
     first = int(np.count_nonzero(scores > own + ROUNDING)) + 1
     last = int(np.count_nonzero(scores >= own - ROUNDING))
     return first <= answer.rank <= last
-
-
-def _table(log: Ratings, events: Ints) -> pa.Table:
-    """`producers.tables.RATINGS`, in the order of the events."""
-    ids = np.array([movie.movie_id for movie in log.movies], np.uint32)
-    stars = (log.half_stars[events] / 2).astype(np.float32)
-    columns = (log.users[events], ids[log.rows[events]], stars, log.times[events])
-    return pa.table([pa.array(column) for column in columns], schema=RATINGS)

@@ -11,8 +11,9 @@ one movie to find, recall is the hit rate, precision that by k, and MAP is MRR.
   ``fit_seconds``, ``peak_bytes`` and ``model_bytes`` as in `tuning.Fitted`; ``<state>/seconds`` for
   all lists.
 - details: ``intervals``, of each mean [low, high] (`compare.CONFIDENCE`); ``since``, the training
-  moment, and ``until``, the last event, in ms since the epoch; ``choice``: ``hyperparameters`` that
-  were chosen, ``trials`` that they were chosen from; ``tuned_for``, what their value is.
+  moment, and ``until``, the last event, in ms since the epoch; ``choices``, a list of one:
+  ``hyperparameters`` that were chosen, ``trials`` that they were chosen from, each with
+  ``hyperparameters``, ``value`` and ``seconds``; ``tuned_for``, what value is.
 - users, lists: one element a question, in the order in which they were asked: ``<state>/rank``,
   ``age`` and ``day`` as in `prequential.Questions`. `values` makes metrics of ranks, `by_age` and
   `by_day` group them, `difference` compares states and models.
@@ -246,10 +247,12 @@ def _result(
         "since": split.test_from,
         "until": int(ratings.times.max()),
         "tuned_for": protocol.tuned_for,
-        "choice": {
-            "hyperparameters": dict(choice.hyperparameters),
-            "trials": [trial._asdict() for trial in choice.trials],
-        },
+        "choices": [
+            {
+                "hyperparameters": dict(choice.hyperparameters),
+                "trials": [trial._asdict() for trial in choice.trials],
+            }
+        ],
     }
     return Result(question, figures, details, asked.users, lists)
 

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from infra.commands import evaluations, prequential
+from infra.commands import evaluations, prequential, report
 from infra.commands.data import DataDir, DatasetOption, Lenient, Movies
 
 app = typer.Typer()
 evaluate = typer.Typer(no_args_is_help=True, help="How good the models are.")
 evaluate.add_typer(prequential.app)
+evaluate.add_typer(report.app)
 app.add_typer(evaluate, name="eval")
 
 FIGURES = ("ndcg", "recall", "precision", "hit_rate", "map", "coverage")  # shown unless told
@@ -62,7 +63,8 @@ def offline(
     from training.offline import evaluate as run
     from training.runs import Runs
     from training.split import named
-    from training.summary import COSTS, Summary
+    from training.summary import Summary
+    from training.tables import COSTS
     from training.tracking import track as record
 
     settings, console = load_settings(), Console()

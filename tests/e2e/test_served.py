@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from infra.local import ANY_PORTS, LocalStack
-from infra.served import BEYOND, Answer, Production, agree, drive, served
+from infra.production import BEYOND, Answer, Production, drive
+from infra.served import agree, served
 from infra.settings import Settings
 from tests.planted_model import CATALOGUE, GENRES, Trait
 from tests.training.build import DAY, HOUR, START, tables
