@@ -131,10 +131,10 @@ def _tags(tags: Tags, movies: int) -> sparse.csr_array:
 
 
 def _rare(counts: sparse.csr_array) -> sparse.csr_array:
-    """Times log(movies that have anything / movies that have this)."""
+    """Times log(1 + movies that have anything / movies that have this)."""
     having = np.bincount(counts.indices, minlength=counts.shape[1])
     anything = np.count_nonzero(np.diff(counts.indptr))
-    rarity = np.log(anything / np.maximum(having, 1)) if anything else having
+    rarity = np.log1p(anything / np.maximum(having, 1))
     return sparse.csr_array(counts * rarity[None, :])
 
 
