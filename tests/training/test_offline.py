@@ -233,7 +233,7 @@ def result(model: str, errors: list[float]) -> Result:
         "offline", "planted", "", model, {"split": {"kind": "last"}, "relevant_from": 1}
     )
     details = {
-        "intervals": {"rmse": [0.5, nan]},
+        "intervals": {"rmse": [nan, nan]},
         "choices": [{"hyperparameters": {}, "trials": []}],
     }
     figures = {"rmse": 1.0, "fit_seconds": 1.0, "peak_bytes": 2**21, "model_bytes": 2**20}
@@ -261,5 +261,5 @@ def test_a_summary_says_what_there_is_and_marks_what_is_not() -> None:
     ]
     assert summary.costs[0] == ["one", "1.0 s", "2 MB", "1.0 MB", "-"]
     assert summary.title == "planted: split last; relevant from 0.5 stars"
-    assert "| other | 1.0000 | - | -45.5% |" in summary.markdown()
-    assert summary.document()["models"][0]["details"]["intervals"] == {"rmse": [0.5, None]}
+    assert "| other | 1.0000 | - | -45.5%<br>-50.0% to +0.0% |" in summary.markdown()
+    assert summary.document()["models"][0]["details"]["intervals"] == {"rmse": [None, None]}
