@@ -1,10 +1,11 @@
 """A data set made ready for the lab: ratings in the order of `Ratings`, features, splits, figures.
 
-Nothing here grows with the number of ratings but 9 bytes for each, its time and value, from which
-the moments of the time split and the overall figures come. The ratings themselves pass three
-times: as blocks of the file, as buckets of whole users that are sorted and written, and as the same
-buckets from which the rest is made. So memory is bounded by a bucket (`prepare_order.BUCKET`
-ratings and the rest of its last user's), by the users (some 300 bytes each) and by the movies.
+Nothing here grows with the number of ratings but 9 bytes for each, its time and value (twice that
+for a moment), from which the moments of the time split and the overall figures come. The ratings
+themselves pass three times: as blocks of the file, as buckets of whole users that are sorted and
+written, and as the same buckets from which the rest is made. So memory is bounded by a bucket
+(`prepare_order.BUCKET` ratings and the rest of its last user's), by the users (some 300 bytes each)
+and by the movies.
 
 A directory has ``ratings``, ``movies``, ``tags``, ``user_features``, ``movie_features``,
 ``interactions`` and ``splits`` (all .parquet; the last two row by row with the first) and
@@ -29,7 +30,7 @@ from producers.datasets import Source, load_catalogue, readable
 from stream.features import FEATURE_VERSION
 from training.dataset import catalogue_of
 from training.prepare_order import Ordered, write_in_order
-from training.prepare_tables import Tables, Whole, write_tables
+from training.prepare_tables import Tables, Whole, mean_and_std, write_tables
 from training.quality import quality
 
 PREPARE_VERSION: Final = 1  # raise it when what is written changes its meaning
@@ -126,14 +127,15 @@ def _write(
 def _figures(ordered: Ordered, movies: int) -> dict[str, Any]:
     """Of all ratings, in stars."""
     ratings, users = len(ordered.times), len(ordered.users)
+    mean, std = mean_and_std(ordered.half_stars)
     first, last = (int(at) for at in (ordered.times.min(), ordered.times.max()))
     return {
         "users": users,
         "movies": movies,
         "ratings": ratings,
         "sparsity": 1 - ratings / (users * movies),
-        "mean": float(ordered.half_stars.mean()) / 2,
-        "deviation": float(ordered.half_stars.std()) / 2,
+        "mean": mean,
+        "deviation": std,
         "first": datetime.fromtimestamp(first / 1000, UTC).isoformat(),
         "last": datetime.fromtimestamp(last / 1000, UTC).isoformat(),
     }

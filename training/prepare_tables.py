@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,16 +82,24 @@ class Whole:
         """Raises DatasetError where a part of the time split would be empty."""
         cut = moments(ordered.times)
         train = ordered.times < cut[0]
-        half_stars = ordered.half_stars[train]
+        mean, std = mean_and_std(ordered.half_stars[train])
         return cls(
             now=int(ordered.times.max()),
-            train_now=int(ordered.times[train].max()),
+            train_now=int(ordered.times.max(where=train, initial=0)),
             moments=cut,
             held_out=StrongGeneralisation(seed=seed).held_out(ordered.users),
-            mean=float(half_stars.mean()) / 2,
-            std=float(half_stars.std()) / 2 or 1.0,
+            mean=mean,
+            std=std or 1.0,
             seed=seed,
         )
+
+
+def mean_and_std(half_stars: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Of ratings, in stars. Level by level, since numpy would make f64 of each to sum them."""
+    held = np.array([np.count_nonzero(half_stars == level) for level in range(11)])
+    count, total, squares = (held @ np.arange(11) ** power for power in range(3))
+    mean, std = moments_of(count, total, squares)
+    return float(mean), float(std)
 
 
 class Tables(NamedTuple):
