@@ -46,6 +46,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": "#d8dce1",
+    "legend.fontsize": 8,
     "legend.frameon": False,
     "text.color": INK,
     "xtick.color": INK,
@@ -109,7 +110,7 @@ def draw_curves(results: Sequence[Result], metrics: Sequence[str], path: Path) -
             axes.set_ylim(bottom=0)
             axes.set_title(called(metric))
             axes.set_xlabel("k, movies in the list")
-        panels[0].legend(fontsize=8)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
 
 
 def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, path: Path) -> None:
@@ -141,7 +142,7 @@ def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, p
             )
         upper.set_ylabel(called(metric))
         upper.set_ylim(bottom=0)
-        upper.legend(fontsize=8)
+        figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper")
         lower.bar(places, counts, color=GREY)
         lower.set_ylabel("lists")
         lower.set_xticks(places, bounds)

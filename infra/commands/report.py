@@ -55,8 +55,11 @@ def report(
         wanted = parts(name, argument, chosen)
         with _progress(name, sum(len(part.models) for part in wanted.values())) as on_progress:
             measured = measure(ratings, name, wanted, runs, on_progress)
-        studies[ratings.digest] = Study(name, _described(ratings), argument, measured)
-    write_page(list(studies.values()), out)
+        studies[ratings.digest] = Study(name, _described(ratings), measured)
+    command = f"freshet eval report --datasets {','.join(evaluations.words(datasets))}"
+    if models:
+        command += f" --models {','.join(chosen)}"
+    write_page(list(studies.values()), out, command)
     failed = sum(len(part.failed) for study in studies.values() for part in study.measured.values())
     typer.echo(f"wrote {out}" + (f"; {failed} models failed, it says why" if failed else ""))
     if failed:
@@ -69,8 +72,8 @@ def _described(ratings: "Ratings") -> str:
     movies, users = len(np.unique(ratings.rows)), len(np.unique(ratings.users))
     days = ratings.times.astype("datetime64[ms]").astype("datetime64[D]")
     return (
-        f"{len(ratings):,} ratings of {movies:,} movies by {users:,} users, {days.min()} to {days.max()}; "
-        f"the catalogue has {len(ratings.movies):,}."
+        f"{len(ratings):,} ratings of {movies:,} movies by {users:,} users, {days.min()} to "
+        f"{days.max()}; the catalogue has {len(ratings.movies):,}."
     )
 
 

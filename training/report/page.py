@@ -25,8 +25,7 @@ has every event before this one.
 In both, hyperparameters are chosen on a validation part of what a model may know, lists are over
 the whole catalogue less what the user has rated, and intervals (95%, bootstrap) draw users, not
 lists. Values of p are of paired tests and corrected for how many models are compared (Holm).
-Seconds and bytes are of the machine that the report ran on; everything else comes out the same
-again. `±` is half of an interval."""
+Seconds and bytes are of the machine that the report ran on. `±` is half of an interval."""
 
 
 class Study(NamedTuple):
@@ -35,28 +34,26 @@ class Study(NamedTuple):
     Attributes:
         dataset: its name.
         described: how large it is, in words.
-        argument: that commands are given for it.
         measured: by part, see `parts.parts`.
     """
 
     dataset: str
     described: str
-    argument: str
     measured: Mapping[str, Measured]
 
 
-def write_page(studies: Sequence[Study], path: Path) -> None:
+def write_page(studies: Sequence[Study], path: Path, command: str) -> None:
     """Write the page, and its pictures to the folder `sections.PICTURES` beside it.
 
     Args:
         studies: data sets in the order in which they are shown.
         path: of the page; replaced whole.
+        command: that writes it.
     """
-    arguments = ",".join(study.argument for study in studies)
     paragraphs = [
         INTRODUCTION,
-        f"This page is written by `freshet eval report --datasets {arguments}`. Under each heading "
-        "is the command that measures what follows alone.",
+        f"This page is written by `{command}`. Below each heading is the command that measures "
+        "what follows alone.",
         *(text for study in studies for text in _study(study, path.parent / sections.PICTURES)),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
