@@ -27,10 +27,11 @@ LAYERS = (
 
 # Of the public modules: what each package must never load, directly or through others.
 FORBIDDEN = {
-    "api.main": ("torch", "mlflow", "faust"),
-    "stream.app": ("torch", "mlflow", "fastapi"),
-    "stream.processor": ("torch", "mlflow", "faust", "fastapi"),
-    "training.trainer": ("faust", "fastapi"),
+    "api.main": ("torch", "mlflow", "faust", "implicit"),
+    "stream.app": ("torch", "mlflow", "fastapi", "implicit"),
+    "stream.processor": ("torch", "mlflow", "faust", "fastapi", "implicit"),
+    "training.trainer": ("faust", "fastapi", "implicit"),
+    "training.baselines.catalogue": ("torch", "mlflow", "faust", "fastapi", "implicit"),
     "producers.publisher": ("torch", "mlflow", "faust", "fastapi"),
 }
 

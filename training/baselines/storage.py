@@ -11,11 +11,12 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy import sparse
 
-from stream.contracts.errors import ArtifactError
+from stream.contracts.errors import ArtifactError, ConfigurationError
 from training.baselines.catalogue import create, name_of
 from training.dataset import Movie
 from training.recommender import Recommender
@@ -23,6 +24,17 @@ from training.recommender import Recommender
 MODEL: Final = "model.json"
 ARRAYS: Final = "arrays.npz"
 _CSR: Final = ("data", "indices", "indptr", "shape")
+
+# What reading a damaged or outdated model can raise.
+_DAMAGED: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    BadZipFile,
+    ConfigurationError,
+)
 
 
 def save(model: Recommender, directory: Path, movies: list[Movie]) -> None:
@@ -52,7 +64,7 @@ def load(directory: Path, movies: list[Movie]) -> Recommender:
     """
     try:
         return _read(directory, catalogue_digest(movies))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _DAMAGED as error:
         raise ArtifactError(f"no whole model in {directory} ({error}): fit it again") from error
 
 
