@@ -7,7 +7,7 @@ where the text is not of the type. What is good of it `producers.validation` jud
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -97,21 +97,17 @@ def _check_header(path: Path, layout: Format) -> None:
     if pieces[0].strip('" ').lstrip("-").isdecimal():
         return  # there is none
     words = [re.sub("[^a-z]", "", piece.split(":")[0].lower()) for piece in pieces]
-    places = _places(words)
-    if not places:
-        return  # nor a name that means anything: the lines themselves are judged
-    check_columns(path, [*places], [*_NAMES])
-    if list(places.values()) != [0, 1, 2, 3]:
-        raise DatasetError(f"{path} has the columns {text!r}: needed are {', '.join(_NAMES)}")
-
-
-def _places(words: Sequence[str]) -> Mapping[str, int]:
-    """Where each column is that a header names, in the order of `_NAMES`."""
-    return {
-        name: next(at for at, word in enumerate(words) if word in names)
-        for name, names in _NAMES.items()
+    places = {  # of those columns whose name means something to us
+        column: next(at for at, word in enumerate(words) if word in names)
+        for column, names in _NAMES.items()
         if names & {*words}
     }
+    if places and len(pieces) < len(_NAMES):
+        check_columns(path, [*places], [*_NAMES])
+    if any([*_NAMES].index(column) != at for column, at in places.items()):
+        raise DatasetError(
+            f"{path} has the columns {text!r}: needed are {', '.join(_NAMES)}, in this order"
+        )
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -176,6 +176,14 @@ def test_a_parquet_file_that_is_something_else(tmp_path: Path) -> None:
         read(tmp_path, tmp_path)
 
 
+def test_a_header_may_use_words_of_its_own(tmp_path: Path) -> None:
+    releases.write(tmp_path, formats.CSV)
+    for header in ("Person,Film,Score,When", "USER_ID,film,stars,unix", '"userId","movieId",r,t'):
+        (tmp_path / "ratings.csv").write_text(f"{header}\n1,1,4.0,978300760\n")
+        dataset = read(tmp_path, tmp_path)
+        assert (dataset.ratings.num_rows, dataset.reports[0].lines) == (1, 1)
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     written = read(releases.write(tmp_path / "text", formats.CSV), tmp_path)
     pl.DataFrame(written.movies).write_parquet(tmp_path / "movies.parquet")
@@ -194,7 +202,9 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "text" / "ratings.csv").write_text(
         "movieId,userId,rating,time\n1,1,4.0,978300275\n"
     )
-    with pytest.raises(DatasetError, match=r"needed are user, movie, rating, timestamp"):
+    with pytest.raises(
+        DatasetError, match=r"needed are user, movie, rating, timestamp, in this order"
+    ):
         read(tmp_path / "text", tmp_path)
 
 

@@ -1,6 +1,10 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -224,15 +228,49 @@ def test_an_interrupted_run_leaves_nothing(stage: str, tmp_path: Path) -> None:
     assert not prepare(source, tmp_path / "prepared").cached
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from producers.datasets import find
+from training.prepare import prepare
+
+def die(stage, *_):
+    if stage == "ratings described":
+        os._exit(9)
+
+prepare(find(sys.argv[1], cache=Path()), Path(sys.argv[2]), on_progress=die)
+"""
+
+
 def test_what_a_killed_run_left_is_not_taken_for_anything(tmp_path: Path) -> None:
-    source = release(tmp_path / "raw", lines(5))
-    left = tmp_path / "prepared" / ".unfinished"
-    left.mkdir(parents=True)
-    (left / "statistics.json").write_text("{}")
-    prepared = prepare(source, tmp_path / "prepared")
+    source, parent = release(tmp_path / "raw", lines(5)), tmp_path / "prepared"
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "raw"), str(parent)]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert (parent / ".unfinished" / "ratings.parquet").exists()
+    prepared = prepare(source, parent)
     assert not prepared.cached
-    assert not left.exists()
+    assert [path.name for path in parent.glob("[!.]*")] == [prepared.directory.name]
+    assert not (parent / ".unfinished").exists()
     assert {path.stem for path in prepared.directory.iterdir()} == {*FILES, "statistics"}
+
+
+def test_who_comes_while_the_same_is_being_prepared_waits_for_it(tmp_path: Path) -> None:
+    source = release(tmp_path / "raw", lines(8))
+    begun, let_go = Event(), Event()
+
+    def hold(stage: str, *_: int) -> None:
+        if stage == "bytes read":
+            begun.set()
+            assert let_go.wait(30)
+
+    def release_first(*_: object) -> None:
+        let_go.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(prepare, source, tmp_path, on_progress=hold)
+        assert begun.wait(30)
+        second = prepare(source, tmp_path, on_progress=release_first)
+        assert second == first.result()._replace(cached=True)
 
 
 @pytest.mark.parametrize(
