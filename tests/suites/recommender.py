@@ -83,7 +83,8 @@ class RecommenderSuite:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def log(cls) -> Ratings:
+    def log(cls, make: Make) -> Ratings:
+        """Of each recommender its own: one that spoils it spoils no other's."""
         return world()
 
     @pytest.fixture(scope="class")
