@@ -81,9 +81,9 @@ class Production:
         replay(_table(self._log, past), self._kafka, self._topics)
         self._published = len(past)
         version = promote(Artifact.load(artifact), self._kafka, self._topics.models).version
-        self._wait_applied()
         self._wait("the catalogue", lambda: self._metric(CATALOGUE) == movies.num_rows)
         self._wait(f"model {version}", lambda: self._model() == version)
+        self._wait_applied()
 
     def rate(self, events: Ints) -> None:
         """Post these ratings, in order, each with the time at which it happened."""

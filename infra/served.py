@@ -107,10 +107,10 @@ def through_production(
     on_training: OnTraining = lambda *_: None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Agreement:
-    """Train, serve and ask, in a stack that is there for this alone.
+    """Train, serve, and ask both.
 
     Args:
-        settings: whose partitions it has; no server that they name is used.
+        settings: as for `answers_of`.
         ratings: `producers.tables.RATINGS`, all of them.
         movies: `producers.tables.MOVIES`.
         questions: on the log of these tables.
@@ -119,13 +119,41 @@ def through_production(
         on_progress: told how many questions the API has answered.
 
     Raises:
+        DatasetError: too little to train on.
+        FreshetError: as `answers_of`.
+    """
+    with TemporaryDirectory(prefix="freshet-served-") as home:
+        past = select(ratings, end=questions.since)
+        options = RunOptions(max_epochs=epochs)
+        trained = train(past, movies, Path(home), options=options, on_progress=on_training)
+        answers = answers_of(settings, movies, questions, trained.directory, on_progress)
+        model = served(trained.directory)
+        model.fit(questions.known)
+        return agree(questions, answers, model)
+
+
+def answers_of(
+    settings: Settings,
+    movies: pa.Table,
+    questions: Questions,
+    artifact: Path,
+    on_progress: OnProgress = lambda *_: None,
+) -> list[Answer]:
+    """What a stack answers that is there for this alone.
+
+    Args:
+        settings: no server that they name is used, and nothing is left in their home.
+        movies: `producers.tables.MOVIES`.
+        questions: on a log of these movies.
+        artifact: the directory of what is served.
+        on_progress: told how many questions are answered.
+
+    Raises:
         ConfigurationError: a Qdrant server is configured, which would have to be written to.
         FreshetError: the stack fails, or takes too long.
     """
     if settings.qdrant_url is not None:
-        raise ConfigurationError(
-            "the comparison uses an index of its own: unset FRESHET_QDRANT_URL"
-        )
+        raise ConfigurationError("this needs an index of its own: unset FRESHET_QDRANT_URL")
     with TemporaryDirectory(prefix="freshet-served-") as home:
         own = {
             "home": Path(home),
@@ -136,22 +164,17 @@ def through_production(
             "kafka_topic_prefix": "",
             "redis_url": None,
         }
-        settings = settings.model_copy(update=own)
-        past = select(ratings, end=questions.since)
-        options = RunOptions(max_epochs=epochs)
-        artifact = train(
-            past, movies, settings.artifacts, options=options, on_progress=on_training
-        ).directory
         with (
-            LocalStack(settings, ports=ANY_PORTS, say=lambda _: None) as stack,
+            LocalStack(settings.model_copy(update=own), ports=ANY_PORTS, say=_silent) as stack,
             httpx.Client(base_url=stack.api_url, timeout=TIMEOUT) as client,
         ):
             production = Production(stack, client, questions.log)
             production.begin(movies, questions.since, artifact)
-            answers = drive(production, questions, on_progress)
-        model = served(artifact)
-        model.fit(questions.known)
-        return agree(questions, answers, model)
+            return drive(production, questions, on_progress)
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 def agree(questions: Questions, answers: list[Answer], model: Served) -> Agreement:

@@ -9,7 +9,7 @@ import heapq
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
@@ -39,6 +39,10 @@ CHUNK: Final = 1000
 # How many times `limit` each partition contributes to `trending`: a movie that is hot as a whole is
 # among the hot ones of most partitions, if not among their very hottest.
 TRENDING_DEPTH: Final = 4
+
+# How many times `limit` are looked up in every partition then: the order of those that count does
+# not hang on what a partition left out.
+TRENDING_CONTENDERS: Final = 2
 
 # HMGET wants one id at least; no user and no movie has this one.
 _NOBODY: Final = 0
@@ -182,20 +186,21 @@ class RedisStore:
             for partition in range(partitions):
                 pipeline.get(keys.live(partition))
             positions = [_position(value) for value in await pipeline.execute()]
-            for partition, position in enumerate(positions):
-                if position is not None:
-                    pipeline.zrevrange(
-                        keys.trending(partition, position.generation),
-                        0,
-                        TRENDING_DEPTH * limit - 1,
-                        withscores=True,
-                    )
-            rankings = await pipeline.execute()
-        heats: dict[int, float] = {}
-        for ranking in rankings:
-            for movie, heat in ranking:
-                heats[int(movie)] = log2_add(heats.get(int(movie), -math.inf), heat)
-        return heapq.nsmallest(limit, heats.items(), key=lambda item: (-item[1], item[0]))
+            rankings = [
+                keys.trending(partition, position.generation)
+                for partition, position in enumerate(positions)
+                if position is not None
+            ]
+            for ranking in rankings:
+                pipeline.zrevrange(ranking, 0, TRENDING_DEPTH * limit - 1, withscores=True)
+            found = _hottest(chain(*await pipeline.execute()), TRENDING_CONTENDERS * limit)
+            if not found:
+                return []
+            contenders = [movie for movie, _ in found]
+            for ranking in rankings:
+                pipeline.zmscore(ranking, contenders)
+            columns = await pipeline.execute()
+        return _hottest(chain(*(zip(contenders, heats, strict=True) for heats in columns)), limit)
 
     async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
         encoded = {movie.movie_id: events.encode(movie) for movie in movies}
@@ -263,6 +268,15 @@ class RedisStore:
 
 def _position(value: bytes | None) -> Position | None:
     return None if value is None else Position.decode(value)
+
+
+def _hottest(parts: Iterable[tuple[Any, float | None]], limit: int) -> list[tuple[int, float]]:
+    """The movies with the most heat, all of a movie's parts together, hottest first."""
+    heats: dict[int, float] = {}
+    for movie, heat in parts:
+        if heat is not None:
+            heats[int(movie)] = log2_add(heats.get(int(movie), -math.inf), heat)
+    return heapq.nsmallest(limit, heats.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _found(

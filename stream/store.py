@@ -102,7 +102,8 @@ class StateStore(Protocol):
     async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
         """(movie id, heat) merged over the partitions, hottest first.
 
-        Each partition contributes its own hottest few times `limit`, so the tail is approximate.
+        Each partition proposes its own hottest, a few times `limit`: a movie that is hot as a whole
+        and in the tail of all of them may be missed. The heat of those given is of all partitions.
         """
         ...
 

@@ -4,14 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from infra.local import ANY_PORTS, LocalStack
-from infra.production import BEYOND, Answer, Production, drive
-from infra.served import agree, served
+from infra.production import BEYOND, Answer
+from infra.served import agree, answers_of, served
 from infra.settings import Settings
 from tests.planted_model import CATALOGUE, GENRES, Trait
 from tests.training.build import DAY, HOUR, START, tables
@@ -65,18 +63,11 @@ def answers(
     questions: Questions, models: dict[Trait, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Answer]:
     """Of a stack of its own: what is trending depends on everything that ever happened to it."""
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "QDRANT_URL"):
-            environment.delenv(f"FRESHET_{name}", raising=False)
-        home = tmp_path_factory.mktemp("home")
-        settings = Settings(home=home, kafka_partitions=4, api_port=0)
-        with (
-            LocalStack(settings, ports=ANY_PORTS) as stack,
-            httpx.Client(base_url=stack.api_url, timeout=90) as client,
-        ):
-            production = Production(stack, client, questions.log)
-            production.begin(data()[1], SINCE, models["genre"])
-            return drive(production, questions)
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(home=home, kafka_partitions=4, qdrant_url=None)
+    found = answers_of(settings, data()[1], questions, models["genre"])
+    assert not list(home.iterdir())
+    return found
 
 
 def lab(model: Served, questions: Questions) -> Served:

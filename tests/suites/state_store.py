@@ -1,6 +1,7 @@
 """What every StateStore does, in memory or in Redis."""
 
 import asyncio
+import math
 
 import numpy as np
 import pytest
@@ -237,6 +238,16 @@ class StateStoreSuite:
             await self.first(store, Batch(movies=states), partition)
         assert await store.trending(2, 2) == [(7, pytest.approx(10.5)), (1, 10.0)]
         assert [movie for movie, _ in await store.trending(1, 5)] == [1, 7]
+
+    async def test_a_movie_is_as_hot_as_all_partitions_say(self, store: StateStore) -> None:
+        """Also where it is not among the hottest of a partition."""
+        for partition, heats in enumerate(([*range(20, 10, -1), 10.5], [0.0] * 10 + [20.1])):
+            states = {
+                movie: MovieState(1, 8, 64, float(heat), 8.0) for movie, heat in enumerate(heats, 1)
+            }
+            await self.first(store, Batch(movies=states), partition)
+        together = math.log2(2**20.1 + 2**10.5)
+        assert await store.trending(2, 1) == [(11, pytest.approx(together, abs=1e-9))]
 
     async def test_the_catalogue_tells_what_changed(self, store: StateStore) -> None:
         await store.put_movies([movie_event(1, "Alpha"), movie_event(2, "Beta")])
