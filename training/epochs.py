@@ -85,7 +85,7 @@ def train_until_best(
         DatasetError: there is nothing to learn from.
     """
     epochs: list[Epoch] = []
-    with _threads(options.threads), ThreadPoolExecutor(2) as pool:  # torch lets go of the GIL
+    with torch_threads(options.threads), ThreadPoolExecutor(2) as pool:  # torch lets go of the GIL
         measured = Trainer(ratings, split.train, config, options.seed)
         final = Trainer(ratings, np.arange(len(ratings)), config, options.seed)
         best, towers = 0, (measured.towers, final.towers)
@@ -105,7 +105,7 @@ def train_until_best(
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """Let torch use so many threads meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

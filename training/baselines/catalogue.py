@@ -75,6 +75,7 @@ MODELS: Final[Mapping[str, Entry]] = {
         "training.baselines.factors:Bpr",
         space={"regularization": (0.02, 0.03, 0.04), "recency": (1.0, 0.8)},
     ),
+    "sasrec": Entry("training.baselines.sasrec:SasRec", space={"dropout": (0.2, 0.4)}),
     "hybrid": Entry(
         "training.baselines.hybrid:Hybrid",
         space={"collaborative": (0.6, 0.8), "few": (1, 3)},

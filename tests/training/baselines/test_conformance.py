@@ -9,7 +9,10 @@ from tests.suites.recommender import Make, RecommenderSuite
 from training.baselines.catalogue import MODELS, Value, create
 
 # Smaller than their defaults, for those that would take long.
-SETTINGS: Mapping[str, Mapping[str, Value]] = {"towers": {"max_epochs": 2}}
+SETTINGS: Mapping[str, Mapping[str, Value]] = {
+    "sasrec": {"max_epochs": 2, "dimensions": 16},
+    "towers": {"max_epochs": 2},
+}
 
 
 class TestEveryModel(RecommenderSuite):
