@@ -83,6 +83,18 @@ class Protocol:
                 "nothing of one part: give 0.1 and 0.1"
             )
 
+    @property
+    def figures(self) -> list[str]:
+        """Names of the means that a result has in each state."""
+        return [f"{metric}@{k}" for metric in METRICS for k in self.ks]
+
+    def known(self, figures: Sequence[str]) -> list[str]:
+        """The same names. Raises ConfigurationError that lists those there are."""
+        for name in figures:
+            if name not in self.figures:
+                raise ConfigurationError(f"no figure {name!r}: there are {', '.join(self.figures)}")
+        return list(figures)
+
     def question(self, dataset: str, ratings: Ratings, model: str) -> Question:
         """Of that model on those ratings; it also has what the model's tuning depends on."""
         found = entry(model)
@@ -238,7 +250,7 @@ def _result(
         figures[f"{state}/seconds"] = time.perf_counter() - began
         lists[f"{state}/rank"] = places.astype(np.float64)
         of_lists = ranking_of_one(places, protocol.ks)
-        for name in (f"{metric}@{k}" for metric in METRICS for k in protocol.ks):
+        for name in protocol.figures:
             mean = compare.mean(of_lists[name], asked.users).interval
             figures[f"{state}/{name}"] = mean.value
             intervals[f"{state}/{name}"] = [mean.low, mean.high]

@@ -89,7 +89,9 @@ def print_table(
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    if title:  # not the table's own, which would be as narrow as the table
+        console.print(title, style="bold", highlight=False, markup=False)
+    table = Table(box=SIMPLE_HEAD, padding=0)
     for name in columns:
         header = name.replace("@", "\n@").replace(" beside ", "\nbeside\n")
         table.add_column(header, overflow="fold")

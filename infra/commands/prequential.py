@@ -67,7 +67,7 @@ def prequential(
     from infra.settings import load_settings
     from training.dataset import Ratings
     from training.prequential import STATES, Questions, check_states
-    from training.prequential_runs import Protocol, check_metric
+    from training.prequential_runs import Protocol
     from training.prequential_runs import evaluate as run
     from training.prequential_summary import Summary
     from training.runs import Runs
@@ -85,9 +85,7 @@ def prequential(
         tuned_for=tune_for,
     )
     cut = evaluations.shown_at(protocol.ks)
-    shown = evaluations.words(figures) or [f"{name}@{cut}" for name in FIGURES]
-    for name in shown:
-        check_metric(name)
+    shown = protocol.known(evaluations.words(figures) or [f"{name}@{cut}" for name in FIGURES])
     chosen = evaluations.chosen(models, reference)
     loaded = load_dataset(dataset, data_dir, movies, lenient)
     ratings = Ratings.from_tables(loaded.ratings, loaded.movies, loaded.tags)
