@@ -138,13 +138,8 @@ class SasRecTrainer:
         return total / len(self._answers)
 
     def _batches(self) -> Iterator[tuple[Ints, Ints]]:
-        """Starts and lengths of the sequences: cut at other places every epoch, alike in length."""
-        users, places = self._known.users, self._known.places
-        lasting = np.bincount(users)
-        cuts = self._chance.integers(self._length, size=len(lasting))
-        cuts[lasting <= self._length] = 0
-        starts = np.flatnonzero((places == 0) | ((places + cuts[users]) % self._length == 0))
-        lengths = np.diff(starts, append=len(users))
+        """Starts and lengths of sequences that hold all targets, in a batch of about one length."""
+        starts, lengths = cut(self._known, self._length, self._chance)
         order = self._chance.permutation(len(starts))
         order = order[np.argsort(lengths[order], kind="stable")]
         numbers = np.cumsum(lengths[order]) // self._batch
@@ -173,6 +168,16 @@ class SasRecTrainer:
         self._schedule.step()
         self._average.update_parameters(self._network)
         return loss.item()
+
+
+def cut(known: Following, length: int, chance: np.random.Generator) -> tuple[Ints, Ints]:
+    """(starts, lengths) of all of it in parts that fit, those of long users at random places."""
+    lasting = np.bincount(known.users)
+    cuts = chance.integers(length, size=len(lasting))
+    cuts[lasting <= length] = 0
+    begins = (known.places == 0) | ((known.places + cuts[known.users]) % length == 0)
+    starts = np.flatnonzero(begins)
+    return starts, np.diff(starts, append=len(known.users))
 
 
 def _sequences(column: Ints, starts: Ints, lengths: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
