@@ -29,8 +29,8 @@ class Hybrid:
 
     Each has a scale of its own, so it is first standardised within the list: less its mean over all
     movies, divided by the deviation. What EASE finds far out of the ordinary then counts for more
-    than what shares its genres with hundreds. By log rank or scaled to 0..1 that would be lost: live
-    NDCG@10 0.062 and 0.023 where this has 0.108 (MovieLens 100K, validation part).
+    than what shares its genres with hundreds. By log rank or scaled to 0..1 that would be lost:
+    live NDCG@10 0.062 and 0.023 where this has 0.108 (MovieLens 100K, validation part).
 
     How much each counts depends on how much is known. With n ratings in a history:
 
