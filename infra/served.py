@@ -3,6 +3,10 @@
 A model is trained on what came before the training moment and promoted in a stack of its own, the
 ratings happen there (`infra.production`), and the lab's copy of the policy (`training.served`) is
 asked about the same artifact. The ranks must agree as far as the API's longest answer goes.
+
+One difference is known: where ratings are so few that thousands of movies are about equally hot,
+`stream.store.StateStore.trending` may miss one in the tail of every partition, and what is behind
+it for someone new is then a place further up than in the lab.
 """
 
 from dataclasses import dataclass, replace

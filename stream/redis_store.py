@@ -40,9 +40,9 @@ CHUNK: Final = 1000
 # among the hot ones of most partitions, if not among their very hottest.
 TRENDING_DEPTH: Final = 4
 
-# How many times `limit` are looked up in every partition then: the order of those that count does
-# not hang on what a partition left out.
-TRENDING_CONTENDERS: Final = 2
+# How many times `limit` are then looked up in every partition, so that their order does not hang on
+# what one left out: 400 for a list of 100 take an API process 3 ms more.
+TRENDING_CONTENDERS: Final = 4
 
 # HMGET wants one id at least; no user and no movie has this one.
 _NOBODY: Final = 0

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from api.loading import load_model, model_loader
+from api.serving import ServedModel
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.contracts.events import ModelEvent
+from tests.api.doubles import MemoryIndex
 from tests.planted_model import CATALOGUE, Trait
 from training.artifact import Artifact
-from training.index import collection_name
+from training.index import IndexedMovie, collection_name
 
 
 def promotion(directory: Path, version: str) -> ModelEvent:
@@ -35,6 +37,17 @@ def test_a_model_and_its_embedded_index(models: dict[Trait, Path]) -> None:
         (CATALOGUE[0].movie_id, pytest.approx(float(np.dot(vector, vector))))
     ]
     model.index.close()
+
+
+def test_equally_popular_movies_are_in_the_order_of_their_ids(models: dict[Trait, Path]) -> None:
+    artifact = Artifact.load(models["genre"])
+    movies = [
+        IndexedMovie(movie_id=id_, title="", genres=(), year=None, popularity=popularity)
+        for id_, popularity in ((9, 5), (3, 5), (7, 8), (5, 5))
+    ]
+    index = MemoryIndex(movies, np.zeros((4, 2), np.float32))
+    model = ServedModel(promotion(models["genre"], "genre"), artifact, index)
+    assert list(model.popular) == [7, 3, 5, 9]
 
 
 def test_an_artifact_of_another_version_is_refused(models: dict[Trait, Path]) -> None:
