@@ -26,7 +26,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from stream.contracts.errors import ConfigurationError
 from training import compare

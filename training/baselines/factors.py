@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from training.baselines.evidence import evidence, interactions, reasons, shares
 from training.baselines.least_squares import outer_sums, solve_each
