@@ -9,7 +9,7 @@ import numpy as np
 from stream.contracts.errors import DatasetError
 from stream.features import SECOND
 from training.dataset import Movie, Ratings
-from training.tower_inputs import HISTORY, PADDING, Ints, TowerInputs, ages
+from training.tower_inputs import HISTORY, PADDING, USER_FEATURES, Ints, TowerInputs, ages
 
 
 class Rated(NamedTuple):
@@ -59,7 +59,7 @@ class Histories:
 
         Args:
             movies: the model's catalogue.
-            ratings: of each person, (movie id, stars, ms since the epoch) in the order given.
+            ratings: of each person, (movie id, stars, ms since the epoch), oldest first.
 
         Raises:
             DatasetError: a movie is not in the catalogue, or a rating is not 0.5, 1.0 .. 5.0.
@@ -129,6 +129,10 @@ class Histories:
     def tower_inputs(self) -> TowerInputs:
         """What the user tower reads, as `tower_inputs.from_states` makes it of the same users."""
         log = self.log
+        if not len(log):
+            empty = np.zeros((len(self), HISTORY), np.float32)
+            features = np.zeros((len(self), USER_FEATURES), np.float32)
+            return TowerInputs(empty.astype(np.int64), empty, empty, features)
         at = self.ends[:, None] - 1 - np.arange(HISTORY + log.most_replaced)
         there = at >= self.starts[:, None]
         at = np.maximum(at, 0)

@@ -147,12 +147,13 @@ def top(scores: Floats, k: int) -> Ints:
 def ranks(scores: Floats, rows: Ints) -> Ints:
     """i64[B]: the place of one movie in each list, 1 the best, ties as in `top`.
 
-    A movie with -inf is behind all others: a movie that cannot be recommended is not found.
+    A movie with -inf is behind all others: a movie that cannot be recommended is not found. So is
+    one with NaN: a model that fails shall not look perfect.
     """
     lists = np.arange(len(rows))
     own = scores[lists, rows][:, None]
     order = _tie_order(scores.shape[1])
-    before = (scores > own).sum(axis=1)
+    before = (~(scores <= own)).sum(axis=1)
     level = scores == own
     tied = level.sum(axis=1) > 1
     if tied.any():

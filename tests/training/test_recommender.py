@@ -60,6 +60,12 @@ def test_a_movie_is_in_the_list_where_its_rank_says(rows: list[list[float]], k: 
         assert chosen.tolist() == expected + [NOTHING] * (k - len(expected))
 
 
+def test_a_movie_without_a_score_is_behind_all_others() -> None:
+    scores = np.array([[np.nan, 1, 2], [-np.inf, 1, 2], [3, np.nan, 2]], np.float32)
+    assert ranks(scores, np.array([0, 0, 2]))[:2].tolist() == [4, 3]
+    assert ranks(scores, np.array([0, 0, 2]))[2] == 3
+
+
 def test_equal_scores_do_not_favour_the_beginning_of_the_catalogue() -> None:
     places = ranks(np.zeros((1000, 1000), np.float32), np.arange(1000))
     assert abs(np.corrcoef(places, np.arange(1000))[0, 1]) < 0.1
@@ -112,6 +118,12 @@ def test_a_raw_history_is_as_one_of_the_data_set() -> None:
     inputs = Histories.of_users(known, np.array([7, 1])).tower_inputs()
     for one, other in zip(inputs, raw.tower_inputs(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_people_who_have_rated_nothing_at_all() -> None:
+    inputs = Histories.raw(catalogue(), [[], []]).tower_inputs()
+    assert [column.shape[0] for column in inputs] == [2, 2, 2, 2]
+    assert not any(column.any() for column in inputs)
 
 
 @pytest.mark.parametrize(

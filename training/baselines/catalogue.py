@@ -78,7 +78,7 @@ MODELS: Final[Mapping[str, Entry]] = {
     "sasrec": Entry("training.baselines.sasrec:SasRec", space={"dropout": (0.2, 0.4)}),
     "hybrid": Entry(
         "training.baselines.hybrid:Hybrid",
-        space={"collaborative": (0.6, 0.8), "few": (1, 3)},
+        space={"collaborative": (0.6, 0.8, 0.95), "recency": (0.9, 1.0)},
     ),
     "towers": Entry("training.baselines.towers:Towers"),
 }

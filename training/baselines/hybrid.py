@@ -9,7 +9,7 @@ import numpy as np
 from training.baselines.content import Content
 from training.baselines.ease import Ease
 from training.baselines.popularity import DecayedPopularity
-from training.dataset import Ratings
+from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import OnProgress, Reason
 from training.tower_inputs import Floats, Ints
@@ -44,15 +44,21 @@ class Hybrid:
         collaborative: EASE's share for someone with many ratings.
         few: ratings from which on EASE has a say.
         halfway: ratings with which EASE has half of its share.
+        liked_from: half stars from which a rating counts, for all parts.
+        recency: EASE's.
     """
 
     collaborative: float = 0.6
     few: int = 3
     halfway: float = 2.0
+    liked_from: int = LIKED
+    recency: float = 0.9
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         self.rated = np.bincount(train.rows, minlength=len(train.movies)) > 0
-        self.popularity, self.content, self.ease = DecayedPopularity(), Content(), Ease()
+        self.popularity = DecayedPopularity(liked_from=self.liked_from)
+        self.content = Content(liked_from=self.liked_from)
+        self.ease = Ease(liked_from=self.liked_from, recency=self.recency)
         self.popularity.fit(train)
         self.content.fit(train)
         self.ease.fit(train, on_progress)
