@@ -7,7 +7,7 @@ where the text is not of the type. What is good of it `producers.validation` jud
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -24,13 +24,14 @@ Progress: TypeAlias = Callable[[int, int], None]
 _BLOCK: Final = 32 << 20  # bytes of text: about 1.2 million ratings, which take 300 MB as they pass
 _BATCH: Final = 1 << 20  # rows of Parquet
 
-# How a header may name the columns of a ratings file, letters alone.
-_NAMES: Final = {
-    "user": {"user", "userid"},
-    "movie": {"movie", "movieid", "item", "itemid"},
-    "rating": {"rating", "stars"},
-    "timestamp": {"timestamp", "time"},
-}
+# How a header may name the columns of a file, letters alone.
+_USER: Final = {"user": {"user", "userid"}}
+_MOVIE: Final = {"movie": {"movie", "movieid", "item", "itemid"}}
+_TIME: Final = {"timestamp": {"timestamp", "time"}}
+_RATINGS: Final = {**_USER, **_MOVIE, "rating": {"rating", "stars"}, **_TIME}
+_TAGS: Final = {**_USER, **_MOVIE, "tag": {"tag"}, **_TIME}
+_MOVIES: Final = {**_MOVIE, "title": {"title", "movietitle", "name"}, "genres": {"genres", "genre"}}
+_OPTIONAL: Final = frozenset({"genres"})
 
 
 def text_ratings(path: Path, layout: Format, on_progress: Progress) -> Iterator[pl.LazyFrame]:
@@ -39,7 +40,7 @@ def text_ratings(path: Path, layout: Format, on_progress: Progress) -> Iterator[
     Raises DatasetError where a header says that these are not the columns.
     """
     if layout.header:
-        _check_header(path, layout)
+        _check_header(path, layout.separator, _RATINGS)
     done, total, number = 0, path.stat().st_size, 1
     for block in _blocks(path):
         yield _parse(block, layout, number)
@@ -49,7 +50,12 @@ def text_ratings(path: Path, layout: Format, on_progress: Progress) -> Iterator[
 
 
 def text_tags(path: Path, layout: Format) -> pl.LazyFrame:
-    """From lines of user, item, tag, seconds since the epoch, all at once: they are few."""
+    """From lines of user, item, tag, seconds since the epoch, all at once: they are few.
+
+    Raises DatasetError where a header says that these are not the columns.
+    """
+    if layout.header:
+        _check_header(path, layout.separator, _TAGS)
     columns = ("user_id", "movie_id", "tag", "timestamp")
     with path.open(encoding=layout.encoding, errors="replace", newline="") as file:
         lines = [
@@ -64,16 +70,23 @@ def text_tags(path: Path, layout: Format) -> pl.LazyFrame:
     )
 
 
+def check_movies_header(path: Path, layout: Format) -> None:
+    """Raises DatasetError where a header says that the columns are not movie, title, genres."""
+    if layout.header:
+        _check_header(path, layout.separator, _MOVIES)
+
+
 def parquet_rows(path: Path, schema: pa.Schema, on_progress: Progress) -> Iterator[pl.LazyFrame]:
-    """From a Parquet file with the columns of `schema`; it may have others.
+    """From a Parquet file with the columns of `schema`, in types like its own; it may have others.
 
     Raises DatasetError that names the columns that it lacks.
     """
     with pq.ParquetFile(path) as file:
         check_columns(path, file.schema_arrow.names, schema.names)
+        types = pl.DataFrame(pl.from_arrow(schema.empty_table())).schema
         done, total = 0, file.metadata.num_rows
         for batch in file.iter_batches(_BATCH, columns=schema.names):
-            rows = pl.DataFrame(pl.from_arrow(batch)).lazy()
+            rows = pl.DataFrame(pl.from_arrow(batch)).lazy().cast(types, strict=False)
             yield rows.with_row_index("number", done + 1).with_columns(
                 line=pl.lit(""), fields=pl.lit(True)
             )
@@ -90,23 +103,23 @@ def check_columns(path: Path, there: Sequence[str], needed: Sequence[str]) -> No
         )
 
 
-def _check_header(path: Path, layout: Format) -> None:
+def _check_header(path: Path, separator: str, names: Mapping[str, set[str]]) -> None:
     with path.open("rb") as file:
         text = file.readline(1 << 16).decode(errors="replace").strip('\ufeff\r\n" ')
-    pieces = text.split(layout.separator)
+    pieces = text.split(separator)
     if pieces[0].strip('" ').lstrip("-").isdecimal():
         return  # there is none
     words = [re.sub("[^a-z]", "", piece.split(":")[0].lower()) for piece in pieces]
     places = {  # of those columns whose name means something to us
-        column: next(at for at, word in enumerate(words) if word in names)
-        for column, names in _NAMES.items()
-        if names & {*words}
+        column: next(at for at, word in enumerate(words) if word in called)
+        for column, called in names.items()
+        if called & {*words}
     }
-    if places and len(pieces) < len(_NAMES):
-        check_columns(path, [*places], [*_NAMES])
-    if any([*_NAMES].index(column) != at for column, at in places.items()):
+    if places and len(pieces) < len(names):
+        check_columns(path, [*places], [name for name in names if name not in _OPTIONAL])
+    if any([*names].index(column) != at for column, at in places.items()):
         raise DatasetError(
-            f"{path} has the columns {text!r}: needed are {', '.join(_NAMES)}, in this order"
+            f"{path} has the columns {text!r}: needed are {', '.join(names)}, in this order"
         )
 
 

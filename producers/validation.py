@@ -8,8 +8,15 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from producers.formats import BadMovie, Format, Movie
-from producers.rows import Progress, check_columns, parquet_rows, text_ratings, text_tags
+from producers.formats import MAX_TITLE, BadMovie, Format, Movie
+from producers.rows import (
+    Progress,
+    check_columns,
+    check_movies_header,
+    parquet_rows,
+    text_ratings,
+    text_tags,
+)
 from producers.tables import MOVIES, RATINGS, TAGS
 from stream.contracts.errors import DatasetError
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, MAX_ID, MAX_MOVIE_ID
@@ -68,12 +75,11 @@ class FileReport:
 def read_movies(path: Path, layout: Format | None) -> tuple[pl.DataFrame, FileReport]:
     """The movies, by id; of several lines with one id the first counts.
 
-    Raises DatasetError that names a column that a Parquet file (without a layout) lacks.
+    Raises DatasetError that names a column that the file lacks.
     """
     if layout is None:
-        check_columns(path, [*pl.read_parquet_schema(path)], MOVIES.names)
-        frame = pl.read_parquet(path, columns=MOVIES.names).unique("movie_id").sort("movie_id")
-        return frame, FileReport(path, lines=len(frame))
+        return _parquet_movies(path)
+    check_movies_header(path, layout)
     report = FileReport(path)
     movies: dict[int, Movie] = {}
     with path.open(encoding=layout.encoding, errors="replace", newline="") as file:
@@ -100,6 +106,23 @@ def read_movies(path: Path, layout: Format | None) -> tuple[pl.DataFrame, FileRe
     )
     frame = pl.DataFrame(list(movies.values()), schema=columns, orient="row").sort("movie_id")
     return frame, report
+
+
+def _parquet_movies(path: Path) -> tuple[pl.DataFrame, FileReport]:
+    check_columns(path, [*pl.read_parquet_schema(path)], MOVIES.names)
+    frame = pl.read_parquet(path, columns=MOVIES.names)
+    report = FileReport(path, lines=len(frame))
+    good = {
+        "movie_id": pl.col("movie_id").is_between(1, MAX_MOVIE_ID),
+        "title": pl.col("title").str.len_chars().is_between(1, MAX_TITLE),
+        "duplicate": pl.col("movie_id").is_first_distinct(),
+    }
+    for reason, condition in good.items():
+        kept = frame.filter(condition)
+        report.dropped.update({reason: len(frame) - len(kept)} if len(kept) < len(frame) else {})
+        frame = kept
+    genres = pl.col("genres").fill_null(pl.lit([], pl.List(pl.String)))
+    return frame.with_columns(genres).sort("movie_id"), report
 
 
 def read_ratings(

@@ -166,6 +166,42 @@ def test_parquet(tmp_path: Path) -> None:
     assert dataset.reports[0].dropped == {"orphan": 1}
 
 
+def test_parquet_as_other_programs_write_it(tmp_path: Path) -> None:
+    """Wide types, an id that is no number, movies without a title or genres, one twice."""
+    ratings = [
+        ("1", 2, 3.5, 978300275000),
+        ("7", 3, 4.0, 978300276000),
+        ("x", 2, 4.0, 978300277000),
+    ]
+    names = ["user_id", "movie_id", "rating", "timestamp"]
+    schema = {
+        "movie_id": pl.Int64,
+        "title": pl.String,
+        "year": pl.Int64,
+        "genres": pl.List(pl.String),
+    }
+    movies = [
+        (3, "Beta", None, None),
+        (2, "Alpha", 2001, ["War"]),
+        (2, "Another", 2001, ["War"]),
+        (4, None, 1999, ["War"]),
+        (0, "Nothing", 1999, ["War"]),
+    ]
+    pl.DataFrame(ratings, names, orient="row").write_parquet(tmp_path / "ratings.parquet")
+    pl.DataFrame(movies, schema, orient="row").write_parquet(tmp_path / "movies.parquet")
+    dataset = read(tmp_path, tmp_path, lenient=True)
+    assert [list(row.values()) for row in dataset.ratings.to_pylist()] == [
+        [1, 2, 3.5, 978300275000],
+        [7, 3, 4.0, 978300276000],
+    ]
+    assert [list(row.values()) for row in dataset.movies.to_pylist()] == [
+        [2, "Alpha", 2001, ["War"]],
+        [3, "Beta", None, []],
+    ]
+    assert dataset.reports[0].dropped == {"user_id": 1}
+    assert dataset.reports[1].dropped == {"movie_id": 1, "title": 1, "duplicate": 1}
+
+
 def test_a_parquet_file_that_is_something_else(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "ratings.parquet")
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "movies.parquet")
@@ -206,6 +242,37 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         DatasetError, match=r"needed are user, movie, rating, timestamp, in this order"
     ):
         read(tmp_path / "text", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "movies.csv",
+            "movieId,genres\n1,War\n",
+            "movies.csv lacks the column title: it has movie, ",
+        ),
+        (
+            "movies.csv",
+            "title,genres\nA,War\n",
+            "movies.csv lacks the column movie: it has title, g",
+        ),
+        ("movies.csv", "title,movieId\nA,1\n", "needed are movie, title, genres, in this order"),
+        ("movies.csv", "movieId,title,year,genres\n1,A,1999,War\n", "'movieId,title,year,genres'"),
+        (
+            "tags.csv",
+            "userId,movieId,timestamp\n1,1,978300275\n",
+            "tags.csv lacks the column tag: ",
+        ),
+    ],
+)
+def test_a_column_missing_beside_the_ratings_is_named(
+    file: str, content: str, message: str, tmp_path: Path
+) -> None:
+    releases.write(tmp_path, formats.CSV)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(DatasetError, match=message):
+        read(tmp_path, tmp_path)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
