@@ -4,6 +4,7 @@ In its own process a fit's memory is its own, and one that is killed for lack of
 else along. What is learnt does not depend on it.
 """
 
+import os
 import pickle
 import resource
 import sys
@@ -14,8 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import product
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
@@ -148,6 +150,15 @@ _train: Ratings  # in the process that fits
 def _start(train: Ratings) -> None:
     global _train
     _train = train
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Else this process would wait for the next fit for ever when its parent is killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _fit(model: Recommender) -> tuple[bytes, float, int]:

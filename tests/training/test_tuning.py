@@ -1,4 +1,8 @@
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +86,31 @@ def test_what_goes_wrong_in_a_fit_reaches_the_caller(
 ) -> None:
     with pytest.raises(kind, match=message):
         fit("tunable", {"trouble": trouble}, TRAIN)
+
+
+ABANDONED = """
+if __name__ == "__main__":  # the process that fits imports this too
+    import os
+    import signal
+    from tests.training.build import clubs, ratings
+    from tests.training.tunable import MODELS
+    from training.baselines import catalogue
+    from training.tuning import tune
+
+    catalogue.MODELS = MODELS
+    tune("by-row", ratings(clubs(users=20)), lambda model: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_the_process_that_fits_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(ABANDONED)
+    command = [sys.executable, tmp_path / "run.py"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    # It has the same output, which is read until nobody has it any more.
+    killed = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, timeout=30, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
 
 
 def test_an_unknown_model_lists_those_there_are() -> None:

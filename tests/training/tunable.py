@@ -31,8 +31,7 @@ class Tunable:
         if self.trouble == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.trouble == "endless":
-            parent = os.getppid()
-            while os.getppid() == parent:
+            while True:
                 time.sleep(0.02)
         held = np.ones(self.megabytes * 2**17)
         self.sum = np.array([held.sum()])
