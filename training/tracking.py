@@ -51,7 +51,7 @@ def experiment(client: Any, uri: str, name: str) -> str:
 
 
 def track(result: Result, uri: str) -> bool:
-    """Record a model's result as a run; False where the same question has one already.
+    """Record a model's result as a run; False where the same question has a finished one already.
 
     A figure at k, such as ``ndcg@10``, is the metric ``ndcg`` at step k, which MLflow draws as a
     curve, with ``ndcg_low`` and ``ndcg_high`` where it has an interval. Others keep their names.
@@ -71,7 +71,8 @@ def track(result: Result, uri: str) -> bool:
     tags = {"question": question.key, "data_hash": question.digest}
     with connected(uri) as client:
         home = experiment(client, uri, EVALUATIONS)
-        if client.search_runs([home], f"tags.question = '{question.key}'", max_results=1):
+        recorded = f"tags.question = '{question.key}' and attributes.status = 'FINISHED'"
+        if client.search_runs([home], recorded, max_results=1):
             return False
         run = client.create_run(home, run_name=f"{question.model} {question.dataset}").info.run_id
         now = int(time.time() * 1000)

@@ -54,6 +54,23 @@ def test_a_result_is_a_run_with_a_curve_per_metric(tmp_path: Path) -> None:
     assert json.loads(Path(stored).read_text())["figures"]["ndcg@10"] == 0.5
 
 
+def test_a_run_that_was_interrupted_is_recorded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_text", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            track(result(), uri)
+    assert track(result(), uri)
+    assert not track(result(), uri)
+
+
 def test_a_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
