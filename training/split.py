@@ -76,6 +76,11 @@ class ByTime:
     def __post_init__(self) -> None:
         _check_share(self, "validation")
         _check_share(self, "test")
+        if self.validation + self.test >= 1:
+            raise ConfigurationError(
+                f"validation = {self.validation} and test = {self.test} of a ByTime split leave "
+                "nothing to train on: give shares that add up to less than 1"
+            )
 
     def parts(self, ratings: Ratings) -> list[Parts]:
         return [self.parts_at(ratings, moments(ratings.times, self.validation, self.test))]

@@ -71,7 +71,7 @@ def offline(
     protocol = Protocol(
         named(split, test=test, folds=folds, seed=seed),
         evaluations.cuts(k),
-        round(2 * relevant_from),
+        evaluations.half_stars(relevant_from),
         tune_for,
     )
     cut = evaluations.shown_at(protocol.ks)

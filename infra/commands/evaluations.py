@@ -21,9 +21,17 @@ TunedFor = Annotated[
     str, typer.Option("--tune-for", help="The metric that hyperparameters are chosen by.")
 ]
 Reference = Annotated[str, typer.Option(help="The model to compare with.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file too.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", dir_okay=False, writable=True, help="Write everything to this file too."
+    ),
+]
 MarkdownFile = Annotated[
-    Path | None, typer.Option("--markdown", help="Write the tables to this file too.")
+    Path | None,
+    typer.Option(
+        "--markdown", dir_okay=False, writable=True, help="Write the tables to this file too."
+    ),
 ]
 Track = Annotated[bool, typer.Option(help="Record each model's run in MLflow.")]
 
@@ -44,6 +52,15 @@ def cuts(text: str) -> tuple[int, ...]:
         if not (word.isascii() and word.isdigit()):
             raise ConfigurationError(f"--k {word}: give whole numbers such as {CUTS}")
     return tuple(sorted({int(word) for word in words(text)}))
+
+
+def half_stars(stars: float) -> int:
+    """From 4 or 3.5. Raises ConfigurationError for what nobody can give."""
+    from stream.contracts.errors import ConfigurationError
+
+    if not (2 * stars).is_integer():
+        raise ConfigurationError(f"--relevant-from {stars}: give 0.5, 1, 1.5 .. 5 stars")
+    return int(2 * stars)
 
 
 def shown_at(ks: Sequence[int]) -> int:
@@ -106,11 +123,12 @@ def write(
     json_file: Path | None,
     markdown_file: Path | None,
 ) -> None:
-    """To the files that are wanted."""
-    if json_file is not None:
-        json_file.write_text(json.dumps(document, indent=2) + "\n")
-    if markdown_file is not None:
-        markdown_file.write_text(markdown)
+    """To the files that are wanted, in directories that are made where there are none."""
+    texts = (json_file, json.dumps(document, indent=2) + "\n"), (markdown_file, markdown)
+    for file, text in texts:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
 
 
 def _text(cell: "Cell | str") -> str:

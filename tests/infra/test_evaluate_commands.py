@@ -34,7 +34,7 @@ def test_models_side_by_side(data: Path, home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("training.tracking.track", lambda result, uri: tracked.append(result))
     words = (
         *("--dataset", str(data), "--models", "random", "--split", "last", "--k", "10,100"),
-        *("--relevant-from", "4", "--json", str(data / "out.json")),
+        *("--relevant-from", "4", "--json", str(data / "figures" / "out.json")),
         *("--markdown", str(data / "out.md")),
     )
     output = invoke(*words)
@@ -42,7 +42,7 @@ def test_models_side_by_side(data: Path, home: Path, monkeypatch: pytest.MonkeyP
     assert "random" in output
     assert "tracked in" in output
 
-    document = json.loads((data / "out.json").read_text())
+    document = json.loads((data / "figures" / "out.json").read_text())
     assert document["reference"] == "popularity"
     assert [model["question"]["model"] for model in document["models"]] == ["popularity", "random"]
     settings = document["models"][0]["question"]["settings"]
@@ -70,6 +70,8 @@ def test_models_side_by_side(data: Path, home: Path, monkeypatch: pytest.MonkeyP
         (("--figures", "auc"), "no figure 'auc': there are recall@5, "),
         (("--tune-for", "auc@10"), "no metric 'auc@10': give one of recall, "),
         (("--k", "5,ten"), "--k ten: give whole numbers"),
+        (("--relevant-from", "4.3"), "--relevant-from 4.3: give 0.5, 1, 1.5 .. 5 stars"),
+        (("--split", "time", "--test", "0.95"), "leave nothing to train on"),
     ],
 )
 def test_a_wrong_name_is_refused_before_anything_is_read(

@@ -233,3 +233,10 @@ def test_a_share_is_between_nothing_and_everything(share: float) -> None:
         Random(share)
     with pytest.raises(ConfigurationError, match="2 folds: give 3 to 255"):
         KFold(2)
+
+
+def test_shares_that_leave_nothing_to_train_on() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"validation = 0.1 and test = 0.95 .* leave nothing"
+    ):
+        named("time", test=0.95)
