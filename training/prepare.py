@@ -163,7 +163,7 @@ def _digest(source: Source, options: Options, on_progress: OnProgress) -> str:
     """SHA-256, in hexadecimal, of all that the output depends on."""
     files = [path for path in (source.ratings, source.movies, source.tags) if path is not None]
     done, total = 0, sum(path.stat().st_size for path in files)
-    layout = None if source.layout is None else source.layout.ratings
+    layout = source.layout and (source.layout.ratings, source.layout.encoding)
     versions = [PREPARE_VERSION, FEATURE_VERSION]
     digest = hashlib.sha256(json.dumps([versions, asdict(options), layout]).encode())
     for path in files:
