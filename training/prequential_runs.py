@@ -152,11 +152,12 @@ def evaluate(
 
 def check_metric(name: str) -> None:
     """Raises ConfigurationError that lists the metrics there are."""
-    if parse(name)[0] not in METRICS:
+    if name.partition("@")[0] not in METRICS:  # before those of other protocols are listed
         raise ConfigurationError(
             f"no metric {name!r} where one movie is to be found: give one of {', '.join(METRICS)}, "
             "and where to cut the list, such as ndcg@10"
         )
+    parse(name)
 
 
 def values(result: Result, state: State, metric: str) -> Values:

@@ -18,6 +18,7 @@ from training.tower_inputs import Floats, Ints
 OnProgress: TypeAlias = Callable[[int, int], None]
 
 NOTHING: Final = -1  # row where a list has no more movies
+NOWHERE: Final = 2**31 - 1  # rank of a movie that is in no list, however long
 _BATCH: Final = 256  # lists at once: 60 MB of scores at 62,000 movies
 
 
@@ -58,7 +59,7 @@ class Observes(Protocol):
     """A recommender that knows more of the present than the user's history, such as trends."""
 
     def observe(self, events: Ratings) -> None:
-        """Take in what happened since the fit, or since the last call."""
+        """Take in what happened since the fit, or since the last call. Tags are not among it."""
         ...
 
 
@@ -147,8 +148,8 @@ def top(scores: Floats, k: int) -> Ints:
 def ranks(scores: Floats, rows: Ints) -> Ints:
     """i64[B]: the place of one movie in each list, 1 the best, ties as in `top`.
 
-    A movie with -inf is behind all others: a movie that cannot be recommended is not found. So is
-    one with NaN: a model that fails shall not look perfect.
+    NOWHERE for a movie with -inf, which is in no list. With NaN too: a model that fails shall not
+    look perfect.
     """
     lists = np.arange(len(rows))
     own = scores[lists, rows][:, None]
@@ -159,8 +160,7 @@ def ranks(scores: Floats, rows: Ints) -> Ints:
     if tied.any():
         earlier = order[None, :] < order[rows[tied]][:, None]
         before[tied] += (level[tied] & earlier).sum(axis=1)
-    places: Ints = before + 1
-    return places
+    return np.where(own[:, 0] > -np.inf, before + 1, NOWHERE)
 
 
 def recommend(model: Scores, histories: Histories, k: int) -> Ints:

@@ -149,7 +149,10 @@ def test_an_interrupted_run_goes_on_after_the_last_model(
         (lambda: Protocol(states=("weekly",)), "no state 'weekly': there are fresh, daily, frozen"),  # type: ignore[arg-type]
         (lambda: Protocol(states=("fresh", "fresh")), "none twice"),
         (lambda: Protocol(states=()), "one or more"),
-        (lambda: Protocol(tuned_for="auc@10"), "no metric 'auc@10': give one of recall"),
+        (
+            lambda: Protocol(tuned_for="auc@10"),
+            "no metric 'auc@10' .* give one of hit_rate, ndcg, mrr",
+        ),
         (lambda: Protocol(tuned_for="map@10"), "give one of hit_rate, ndcg, mrr"),
         (lambda: Protocol(ks=(0,)), "cannot be cut"),
         (lambda: Protocol(relevant_from=11), "give 1 to 10"),
@@ -157,6 +160,7 @@ def test_an_interrupted_run_goes_on_after_the_last_model(
         (lambda: Protocol(validation=0.5, test=0.5), "leave nothing of one part"),
         (lambda: values(MADE, "daily", "mrr@5"), "no state 'daily' .* there are fresh, frozen"),
         (lambda: values(MADE, "fresh", "best@5"), "no metric 'best@5'"),
+        (lambda: values(MADE, "fresh", "mrr@0"), "no metric 'mrr@0'"),
     ],
 )
 def test_wrong_words_list_the_right_ones(wrong: Callable[[], Any], says: str) -> None:
