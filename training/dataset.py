@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from training.tower_inputs import Floats, Ints, scaled_user_features
 # MovieLens, and close to its users' mean.
 LIKED: Final = 8
 
+# Text of any length. A column as wide as the longest tag takes 50 times the memory of most tags.
+Words: TypeAlias = np.ndarray[tuple[int, ...], np.dtypes.StringDType]
+
 
 class Movie(NamedTuple):
     movie_id: int
@@ -36,12 +39,12 @@ class Tags(NamedTuple):
 
     Attributes:
         rows: i64[t] the movie of each.
-        words: str[t] the tag, in lower case.
+        words: StringDType[t] the tag, in lower case.
         times: i64[t] ms since the epoch.
     """
 
     rows: Ints
-    words: npt.NDArray[np.str_]
+    words: Words
     times: Ints
 
     def until(self, time: int) -> "Tags":
@@ -50,7 +53,9 @@ class Tags(NamedTuple):
         return Tags(self.rows[known], self.words[known], self.times[known])
 
 
-NO_TAGS: Final = Tags(np.zeros(0, np.int64), np.zeros(0, np.str_), np.zeros(0, np.int64))
+NO_TAGS: Final = Tags(
+    np.zeros(0, np.int64), np.zeros(0, np.dtypes.StringDType()), np.zeros(0, np.int64)
+)
 
 
 @dataclass(frozen=True)
@@ -250,7 +255,8 @@ def _tags(ids: Ints, tags: pa.Table) -> Tags:
     rows, known = _rows_of(ids, frame["movie_id"].cast(pl.Int64).to_numpy())
     frame = frame.filter(pl.Series(known))
     times = frame["timestamp"].cast(pl.Int64).to_numpy()
-    return Tags(rows[known], frame["tag"].to_numpy().astype(np.str_), times)
+    given = frame["tag"].to_numpy().astype(np.dtypes.StringDType())
+    return Tags(rows[known], cast(Words, given), times)
 
 
 def mix(users: Ints, movies: Ints, seed: int = 0) -> npt.NDArray[np.uint64]:

@@ -17,7 +17,7 @@ each midnight, all that happened before it; before each question, all events bef
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from stream.contracts.errors import ConfigurationError, DatasetError
 from stream.features import DAY
-from training.dataset import LIKED, Ratings
+from training.dataset import LIKED, NO_TAGS, Ratings
 from training.histories import Histories
 from training.recommender import (
     Observes,
@@ -166,6 +166,7 @@ def ask(
     if not isinstance(model, Observes):
         return _ranks(model, histories, rows, on_progress)
     model = copy.deepcopy(model)
+    log = replace(questions.log, tags=NO_TAGS)  # looking them through would take most of the time
     observed, known = questions.observed(state), 0
     ends = [*(np.flatnonzero(np.diff(observed)) + 1).tolist(), len(rows)]
     places = np.empty(len(rows), np.int64)
@@ -173,7 +174,7 @@ def ask(
     for end in ends:
         if observed[begin] > known:
             news = questions.told[known : observed[begin]]
-            model.observe(questions.log.take(np.sort(news)))
+            model.observe(log.take(np.sort(news)))
             known = observed[begin]
         places[begin:end] = _ranks(model, histories[begin:end], rows[begin:end])
         on_progress(end, len(rows))

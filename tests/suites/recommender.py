@@ -61,7 +61,7 @@ def world() -> Ratings:
     events += [(NEWCOMER, movie, 5.0, 8 * HOUR + movie) for movie in (1, 2, LATE)]
     log = ratings(events, range(1, NEVER + 1))
     rows = np.arange(MOVIES)
-    words = np.array([f"club {row // CLUB}" for row in rows])
+    words = np.array([f"club {row // CLUB}" for row in rows], np.dtypes.StringDType())
     return replace(log, tags=Tags(rows, words, np.full(MOVIES, START, np.int64)))
 
 

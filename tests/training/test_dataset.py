@@ -176,6 +176,14 @@ def test_tags_are_words_of_movies_that_there_are() -> None:
     assert data.digest != ratings([(1, 5, 4.0, 0), (1, 9, 4.0, 4)]).digest
 
 
+def test_one_long_tag_does_not_make_the_others_long() -> None:
+    row, word, time = [1], ["x" * 10_000], [START]
+    tags = pa.table([row * 1000, [5] * 1000, [*word, *["slow"] * 999], time * 1000], schema=TAGS)
+    words = Ratings.from_tables(*tables([(1, 5, 4.0, 0)]), tags).tags.words
+    assert len(words[0]) == 10_000
+    assert words.nbytes < 100_000
+
+
 def test_no_tags() -> None:
     data = Ratings.from_tables(*tables([(1, 5, 4.0, 0)]), TAGS.empty_table())
     assert [len(column) for column in data.tags] == [0, 0, 0]

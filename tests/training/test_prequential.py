@@ -1,5 +1,5 @@
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -11,7 +11,7 @@ from stream.contracts.errors import ConfigurationError, DatasetError
 from tests.training.build import DAY, HOUR, START, ratings
 from training.baselines.chance import Random
 from training.baselines.popularity import Popularity
-from training.dataset import Ratings
+from training.dataset import Ratings, Tags
 from training.histories import Histories
 from training.prequential import STATES, Questions, State, ask
 from training.recommender import Observes, OnProgress, Recommender, top
@@ -112,6 +112,38 @@ def test_a_question_does_not_change_the_model() -> None:
     model = cast(Popularity, fitted(Popularity(), log))
     ask(model, Questions.of(log, SINCE), "fresh")
     assert model.counts.tolist() == [1, 0, 0, 0, 0, 0, 0]
+
+
+@dataclass
+class Told:
+    """Remembers what it is told, here and in its copies."""
+
+    log: list[Ratings]
+
+    def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
+        pass
+
+    def observe(self, events: Ratings) -> None:
+        self.log.append(events)
+
+    def score(self, histories: Histories) -> Floats:
+        return np.zeros((len(histories), len(MOVIES)), np.float32)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Told":
+        return self
+
+
+def test_tags_are_not_looked_through_before_every_question() -> None:
+    """They may be a million, and the questions too."""
+    log = ratings([(1, 1, 4.0, 5 * DAY), (2, 2, 4.0, 6 * DAY), (3, 3, 4.0, 7 * DAY)], MOVIES)
+    words = np.array(["early"], np.dtypes.StringDType())
+    tagged = replace(log, tags=Tags(np.zeros(1, np.int64), words, np.zeros(1, np.int64)))
+    model = Told([])
+    ask(model, Questions.of(tagged, SINCE), "fresh")
+    assert [(events.rows.tolist(), len(events.tags.rows)) for events in model.log] == [
+        ([0], 0),
+        ([1], 0),
+    ]
 
 
 @dataclass

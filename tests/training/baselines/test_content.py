@@ -22,7 +22,7 @@ MOVIES = [
 ]
 TAGS = Tags(
     np.array([0, 6, 6, 1, 2]),
-    np.array(["robots", "robots", "robots", "mine alone", "later"]),
+    np.array(["robots", "robots", "robots", "mine alone", "later"], np.dtypes.StringDType()),
     START + np.array([0, 0, 0, 0, 99], np.int64),
 )
 
@@ -65,7 +65,7 @@ def test_a_tag_in_common_makes_alike_and_one_of_a_single_movie_does_not() -> Non
 
 def test_tags_given_after_the_training_are_not_known() -> None:
     times = START + np.array([0, 99], np.int64)
-    told = replace(log(), tags=Tags(np.array([0, 6]), np.array(["robots"] * 2), times))
+    told = replace(log(), tags=Tags(np.array([0, 6]), TAGS.words[:2], times))
     known, early = Content(popularity=0), Content(popularity=0)
     known.fit(told)
     early.fit(told.take(np.arange(len(told))))
