@@ -7,6 +7,7 @@ moment in bulk, the rest through POST /ratings. Before each one that is asked fo
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -50,7 +51,7 @@ class Answer(NamedTuple):
 class Production:
     """A running stack to which ratings happen again.
 
-    Raises FreshetError where it refuses or degrades, or something takes longer than `TIMEOUT`.
+    Raises FreshetError where it refuses or degrades, or there is no progress for `TIMEOUT`.
 
     Args:
         stack: newly started, so that nothing has happened to it.
@@ -129,10 +130,16 @@ class Production:
         return found
 
     def _wait_applied(self) -> None:
-        def done() -> bool:
-            return applied(self._client, self._partitions) >= self._published
+        """As long as it takes, which for a large past is long, while there is progress."""
+        while (done := self._applied()) < self._published:
+            what = f"more than {done:,} of {self._published:,} ratings to be applied"
+            self._wait(what, partial(self._applied_more_than, done))
 
-        self._wait(f"{self._published:,} ratings applied", done)
+    def _applied_more_than(self, ratings: int) -> bool:
+        return self._applied() > ratings
+
+    def _applied(self) -> int:
+        return applied(self._client, self._partitions)
 
     def _wait(self, what: str, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT

@@ -154,7 +154,7 @@ def answers_of(
 
     Raises:
         ConfigurationError: a Qdrant server is configured, which would have to be written to.
-        FreshetError: the stack fails, or takes too long.
+        FreshetError: the stack fails, or makes no progress.
     """
     if settings.qdrant_url is not None:
         raise ConfigurationError("this needs an index of its own: unset FRESHET_QDRANT_URL")

@@ -74,8 +74,9 @@ def test_states_side_by_side(data: Path, home: Path, monkeypatch: pytest.MonkeyP
         (("--state", "fresh,weekly"), "no state 'weekly': there are fresh, daily, frozen"),
         (("--figures", "recall@10"), "no figure 'recall@10': there are hit_rate@5, "),
         (("--figures", "ndcg@7"), "no figure 'ndcg@7': there are hit_rate@5, "),
-        (("--tune-for", "auc@10"), "no metric 'auc@10': give one of recall, "),
+        (("--tune-for", "auc@10"), "no metric 'auc@10' .* give one of hit_rate, ndcg, mrr"),
         (("--k", "5,ten"), "--k ten: give whole numbers"),
+        (("--relevant-from", "3.7"), "--relevant-from 3.7: give 0.5, 1, 1.5 .. 5"),
         (("--test", "0"), "leave nothing of one part"),
     ],
 )
@@ -96,12 +97,16 @@ def test_ranks_that_differ_are_named(data: Path, monkeypatch: pytest.MonkeyPatch
         return Agreement(questions, np.array([7, 8, 9]), answers, np.array([False, True, False]))
 
     monkeypatch.setattr("infra.served.through_production", through)
-    words = ("--dataset", str(data), "--through-production", "3")
+    words = ("--dataset", str(data), "--production", "3")
     with pytest.raises(FreshetError, match="1 of 3 ranks differ"):
         invoke(*words)
     served[2] = 9
-    output = invoke(*words)
+    files = {option: data / f"ranks{option}" for option in ("--json", "--markdown")}
+    output = invoke(*words, *(str(word) for pair in files.items() for word in pair))
     assert "3 3 2 1 0" in " ".join(output.split())
+    counts = json.loads(files["--json"].read_text())["counts"]
+    assert list(counts["all"].values()) == [3, 3, 2, 1, 0]
+    assert "| all | 3 | 3 | 2 | 1 | 0 |" in files["--markdown"].read_text()
 
 
 def test_a_sample_is_spread_over_all_questions() -> None:
