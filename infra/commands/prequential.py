@@ -1,6 +1,7 @@
 """Commands: models asked for every event to come, in the lab and through the production path."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,9 @@ app = typer.Typer()
 
 FIGURES = ("hit_rate", "ndcg", "mrr")  # shown unless told
 DIFFERENT = 20  # disagreements printed at most
+
+# What `infra.served.Agreement.counts` counts.
+COUNTED = ("questions", "in the answer", "equal", "but for rounding", "different")
 
 
 @app.command()
@@ -44,12 +48,12 @@ def prequential(
     json_file: evaluations.JsonFile = None,
     markdown_file: evaluations.MarkdownFile = None,
     track: evaluations.Track = True,
-    through_production: Annotated[
+    production: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Instead: ask so many of these questions of broker, workers, Redis and API, and "
-            "hold the ranks against the lab's.",
+            help="Instead of models: ask so many of these questions of broker, workers, Redis and "
+            "API, and hold the ranks against the lab's.",
         ),
     ] = 0,
     epochs: Annotated[
@@ -89,15 +93,14 @@ def prequential(
     chosen = evaluations.chosen(models, reference)
     loaded = load_dataset(dataset, data_dir, movies, lenient)
     ratings = Ratings.from_tables(loaded.ratings, loaded.movies, loaded.tags)
-    if through_production:
+    if production:
         from infra.served import sample
 
         questions = Questions.of(
             ratings, split_by_time(ratings, test=test).test_from, protocol.relevant_from
         )
-        _against_production(
-            settings, loaded, sample(questions, through_production), epochs, console
-        )
+        some = sample(questions, production)
+        _against_production(settings, loaded, some, epochs, console, json_file, markdown_file)
         return
     with evaluations.progress() as on_progress:
         results = run(
@@ -119,11 +122,14 @@ def _against_production(
     questions: "Questions",
     epochs: int,
     console: "Console",
+    json_file: Path | None,
+    markdown_file: Path | None,
 ) -> None:
-    """Print how many ranks agree. Raises FreshetError where some do not."""
+    """Print and write how many ranks agree. Raises FreshetError where some do not."""
     from infra.commands.model import training_progress
     from infra.served import through_production
     from stream.contracts.errors import FreshetError
+    from training.tables import markdown
 
     with training_progress() as on_progress:
         agreement = through_production(
@@ -135,21 +141,20 @@ def _against_production(
             on_progress,
             partial(on_progress, "asking"),
         )
-    rows = [
-        [strategy, *(f"{count:,}" for count in counts)]
-        for strategy, counts in agreement.counts().items()
-    ]
-    columns = [
-        "answered by",
-        "questions",
-        "in the answer",
-        "equal",
-        "but for rounding",
-        "different",
-    ]
-    evaluations.print_table(
-        console, f"{loaded.source.name}: ranks of the API beside the lab's", columns, rows
-    )
+    title = f"{loaded.source.name}: ranks of the API beside the lab's"
+    found = agreement.counts()
+    columns = ["answered by", *COUNTED]
+    rows = [[strategy, *(f"{count:,}" for count in counts)] for strategy, counts in found.items()]
+    evaluations.print_table(console, title, columns, rows)
+    document = {
+        "dataset": loaded.source.name,
+        "since": agreement.questions.since,
+        "counts": {
+            strategy: dict(zip(COUNTED, counts, strict=True)) for strategy, counts in found.items()
+        },
+    }
+    page = f"{title}\n\n{markdown(columns, rows)}"
+    evaluations.write(document, page, json_file, markdown_file)
     different = agreement.different
     for index in different[:DIFFERENT].tolist():
         event = agreement.questions.events[index]
