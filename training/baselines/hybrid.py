@@ -1,8 +1,9 @@
 """Hybrid: what similar people like and what is like it, by how much is known of whom and what."""
 
+import copy
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,6 +66,12 @@ class Hybrid:
 
     def observe(self, events: Ratings) -> None:
         self.popularity.observe(events)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Hybrid":
+        """Observes on its own; the parts that nothing changes are shared."""
+        twin = copy.copy(self)
+        twin.popularity = copy.deepcopy(self.popularity, memo)
+        return twin
 
     def score(self, histories: Histories) -> Floats:
         weights = self.weights(histories)

@@ -38,7 +38,7 @@ _DAMAGED: Final = (
 
 
 def save(model: Recommender, directory: Path, movies: list[Movie]) -> None:
-    """Write a fitted model to a new directory, whole or not at all.
+    """Write a fitted model to a directory, whole or not at all.
 
     Args:
         model: fitted.
@@ -49,9 +49,13 @@ def save(model: Recommender, directory: Path, movies: list[Movie]) -> None:
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         _write(model, draft, catalogue_digest(movies))
-        if directory.exists():
-            shutil.rmtree(directory)
-        draft.rename(directory)
+        if directory.exists():  # a directory cannot be replaced in one step: the old one goes last
+            old = draft.with_name(f"{draft.name}-old")
+            directory.rename(old)
+            draft.rename(directory)
+            shutil.rmtree(old)
+        else:
+            draft.rename(directory)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
