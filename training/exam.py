@@ -11,7 +11,7 @@ from stream.contracts.errors import ConfigurationError, DatasetError
 from training import diversity
 from training.baselines.popularity import Popularity
 from training.diversity import Background
-from training.metrics import Judged, Values, judge, metric, parse, ranking
+from training.metrics import Judged, Values, judge, metric, parse, ranking, rmse
 from training.recommender import (
     OnProgress,
     PredictsRatings,
@@ -22,7 +22,7 @@ from training.recommender import (
     without_rated,
 )
 from training.task import Task
-from training.tower_inputs import Ints
+from training.tower_inputs import Floats, Ints
 from training.tuning import OPENMP_THREADS
 
 RMSE: Final = "rmse"  # what `Exam.value` knows beside the metrics of lists
@@ -62,7 +62,7 @@ class Exam:
             ConfigurationError: there is no such metric, or the model predicts no ratings.
         """
         if name == RMSE:
-            return -float(np.sqrt(np.mean(self._errors(model) ** 2)))
+            return -rmse(self._predicted(model), self.task.held.half_stars / 2)
         lists = self.lists(model, parse(name)[1])
         return float(np.nanmean(metric(self._judge(lists), name)))
 
@@ -99,7 +99,7 @@ class Exam:
         count = np.bincount(held.lists, minlength=len(lists))
         values["held_out"] = count.astype(np.float64)
         if isinstance(model, PredictsRatings):
-            errors = self._errors(model)
+            errors = self._predicted(model) - held.half_stars / 2
             values["squared_error"] = np.bincount(held.lists, errors**2) / count
             values["absolute_error"] = np.bincount(held.lists, np.abs(errors)) / count
         return values
@@ -109,21 +109,19 @@ class Exam:
         gains = np.where(held.half_stars >= self.relevant_from, held.half_stars, 0)
         return judge(lists, held.lists, held.rows, gains)
 
-    def _errors(self, model: Recommender) -> Values:
-        """f64[e]: by how many stars it was wrong about each held-out rating."""
+    def _predicted(self, model: Recommender) -> Floats:
+        """f32[e]: how many stars it expects of each held-out rating."""
         if not isinstance(model, PredictsRatings):
             raise ConfigurationError(
                 f"{type(model).__name__} predicts no ratings: it cannot be tuned for {RMSE}"
             )
-        held, errors = self.task.held, []
+        held, predicted = self.task.held, []
         with threadpool_limits(OPENMP_THREADS, "openmp"):
             for start in range(0, len(held.rows), _PREDICTED):
-                lists, rows, half_stars, times = (
-                    column[start : start + _PREDICTED] for column in held
-                )
-                predicted = model.predict(self.task.asked[lists], rows, times)
-                errors.append(predicted - half_stars / 2)
-        return np.concatenate(errors)
+                some = slice(start, start + _PREDICTED)
+                asked = self.task.asked[held.lists[some]]
+                predicted.append(model.predict(asked, held.rows[some], held.times[some]))
+        return np.concatenate(predicted)
 
     @cached_property
     def _expected(self) -> Ints:

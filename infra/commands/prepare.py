@@ -49,7 +49,7 @@ def _report(prepared: "Prepared") -> None:
     from rich.console import Console
 
     figures, quality = prepared.statistics, prepared.statistics["quality"]
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{figures['ratings']:,} ratings of {figures['movies']:,} movies by {figures['users']:,} "
         f"users, {figures['first'][:10]} to {figures['last'][:10]}"
@@ -69,4 +69,4 @@ def _report(prepared: "Prepared") -> None:
         f"{quality['velocity']['users']['count']:,} users rated suspiciously fast"
     )
     found = "already prepared (cache hit)" if prepared.cached else "prepared"
-    console.print(f"{found}: {prepared.directory}", markup=False)
+    console.print(f"{found}: {prepared.directory}")
