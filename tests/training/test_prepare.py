@@ -172,7 +172,7 @@ def test_what_is_prepared_is_a_data_set_itself(tmp_path: Path) -> None:
 def test_scaling_knows_nothing_of_what_comes_after_the_training_part(tmp_path: Path) -> None:
     known = [line for line in lines(2) if line[3] < START + 9 * 10**6]
     later = [line for line in lines(2) if line[3] >= START + 9 * 10**6]
-    changed = [(user, movie, 5.5 - stars, second) for user, movie, stars, second in later]
+    changed = [(user, movie, 5.5 - stars, second + 10**6) for user, movie, stars, second in later]
     one = prepare(release(tmp_path / "one", [*known, *later]), tmp_path)
     other = prepare(release(tmp_path / "other", [*known, *changed]), tmp_path)
     assert one.statistics["split_moments"]["validation_from"] <= (START + 9 * 10**6) * 1000
