@@ -46,13 +46,18 @@ def run(of: Ratings, models: list[str], protocol: Protocol, runs: Runs) -> Mappi
 def test_a_protocol_by_hand(tmp_path: Path) -> None:
     """From the last row on: user 1 is shown 6 5 4 3 and 6 is right, user 2 is shown 4 3 2 1 and 1
     is, user 3 is shown 6 3 2 1 and 3 is."""
-    found = run(SMALL, ["by-row"], Protocol(LastOut(), (2, 5, 20)), Runs(tmp_path))["by-row"]
+    found = run(SMALL, ["by-row"], Protocol(LastOut(), (1, 2, 5, 20)), Runs(tmp_path))["by-row"]
     figures = found.figures
     assert figures["ndcg@5"] == pytest.approx((1 + 1 / log2(5) + 1 / log2(3)) / 3)
     assert figures["mrr@5"] == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
     assert figures["hit_rate@2"] == pytest.approx(2 / 3)
     assert figures["precision@2"] == pytest.approx(1 / 3)
     assert figures["coverage@2"] == pytest.approx(4 / 6)
+    # Movie 5 is the most popular one, so that it is a surprise that 6 is right; of the first five
+    # places all are expected, since everybody has but four movies left.
+    assert figures["serendipity@1"] == pytest.approx(1 / 3)
+    assert figures["serendipity@5"] == 0
+    assert figures["novelty@1"] == pytest.approx(log2(3))  # 6, 4 and 6: one of three users each
     # There are six movies: the other places are misses.
     assert figures["recall@20"] == 1
     assert figures["precision@20"] == pytest.approx(1 / 20)
@@ -74,6 +79,17 @@ def test_hyperparameters_are_those_that_do_best_on_the_validation_part(tmp_path:
         True: pytest.approx((1 / log2(6) + 1 + 1 / log2(3)) / 3),
     }
     assert found.details["tuned_for"] == "ndcg@10"
+
+
+def test_with_them_it_is_fitted_on_all_but_the_test_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, fit = [], offline.fit
+    monkeypatch.setattr(
+        offline, "fit", lambda *given: known.append(given[-1].half_stars.tolist()) or fit(*given)
+    )
+    run(SMALL, ["settled"], Protocol(LastOut(), (5,)), Runs(tmp_path))
+    assert known == [[6, 6, 6, 6, 6, 8]]
 
 
 def test_ratings_are_predicted_in_stars_and_tuned_for_that(tmp_path: Path) -> None:
