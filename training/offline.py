@@ -35,7 +35,7 @@ import numpy as np
 
 from stream.contracts.errors import ConfigurationError
 from training import compare, diversity
-from training.baselines.catalogue import entry
+from training.baselines.catalogue import described, entry
 from training.dataset import Ratings
 from training.exam import RMSE, Exam
 from training.metrics import RANKING, Values, parse
@@ -95,15 +95,13 @@ class Protocol:
 
     def question(self, dataset: str, ratings: Ratings, model: str) -> Question:
         """Of that model on those ratings; it also has what the model's tuning depends on."""
-        found = entry(model)
         kind = next(name for name, split in SPLITS.items() if split is type(self.split))
         settings = {
             "split": {"kind": kind, **asdict(self.split)},  # type: ignore[call-overload]
             "ks": list(self.ks),
             "relevant_from": self.relevant_from,
-            "tuned_for": RMSE if found.tuned_for == RMSE else self.tuned_for,
-            "settings": dict(found.settings),
-            "space": {name: list(values) for name, values in found.space.items()},
+            "tuned_for": RMSE if entry(model).tuned_for == RMSE else self.tuned_for,
+            **described(model),
         }
         return Question("offline", dataset, ratings.digest, model, settings)
 
@@ -136,15 +134,15 @@ def evaluate(
     questions = [protocol.question(dataset, ratings, model) for model in models]
     exams: list[_Exams] = []
     results = []
-    for question in questions:
-        result = runs.find(question)
-        if result is None:
-            exams = exams or _exams(ratings, protocol)
-            result = _result(
-                question, exams, len(ratings.movies), partial(on_progress, question.model)
-            )
-            runs.keep(result)
-        on_progress(question.model, "finished", 1, 1)
+
+    def measure(question: Question) -> Result:
+        if not exams:  # splitting is for nothing where all was measured before
+            exams.extend(_exams(ratings, protocol))
+        told = partial(on_progress, question.model)
+        return _result(question, exams, len(ratings.movies), told)
+
+    for result in runs.answers(questions, measure):
+        on_progress(result.question.model, "finished", 1, 1)
         results.append(result)
     return results
 

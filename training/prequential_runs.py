@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from stream.contracts.errors import ConfigurationError
 from training import compare
-from training.baselines.catalogue import entry
+from training.baselines.catalogue import described
 from training.dataset import LIKED, Ratings
 from training.metrics import Values, parse, ranking_of_one
 from training.offline import KS, OnProgress, Stage
@@ -97,7 +97,6 @@ class Protocol:
 
     def question(self, dataset: str, ratings: Ratings, model: str) -> Question:
         """Of that model on those ratings; it also has what the model's tuning depends on."""
-        found = entry(model)
         settings = {
             "states": list(self.states),
             "ks": list(self.ks),
@@ -105,8 +104,7 @@ class Protocol:
             "validation": self.validation,
             "test": self.test,
             "tuned_for": self.tuned_for,
-            "settings": dict(found.settings),
-            "space": {name: list(values) for name, values in found.space.items()},
+            **described(model),
         }
         return Question("prequential", dataset, ratings.digest, model, settings)
 
@@ -138,14 +136,13 @@ def evaluate(
     """
     questions = [protocol.question(dataset, ratings, model) for model in models]
     split = split_by_time(ratings, protocol.validation, protocol.test)
+
+    def measure(question: Question) -> Result:
+        return _result(question, ratings, split, protocol, partial(on_progress, question.model))
+
     results = []
-    for question in questions:
-        result = runs.find(question)
-        if result is None:
-            told = partial(on_progress, question.model)
-            result = _result(question, ratings, split, protocol, told)
-            runs.keep(result)
-        on_progress(question.model, "finished", 1, 1)
+    for result in runs.answers(questions, measure):
+        on_progress(result.question.model, "finished", 1, 1)
         results.append(result)
     return results
 

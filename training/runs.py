@@ -7,7 +7,7 @@ and another question never does.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -102,3 +102,14 @@ class Runs:
         draft.replace(path.with_suffix(".npz"))
         draft.write_text(json.dumps(result.summary, indent=2) + "\n")
         draft.replace(path)  # last: with it the result is there
+
+    def answers(
+        self, questions: Iterable[Question], measure: Callable[[Question], Result]
+    ) -> Iterator[Result]:
+        """The result of each question; one that is not there yet is measured, and kept."""
+        for question in questions:
+            result = self.find(question)
+            if result is None:
+                result = measure(question)
+                self.keep(result)
+            yield result

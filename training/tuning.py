@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, TypeAlias
 from threadpoolctl import threadpool_limits
 
 from stream.contracts.errors import FreshetError
+from training.baselines import catalogue
 from training.baselines.catalogue import Value, create, entry
 from training.dataset import Ratings
 from training.recommender import OnProgress, Recommender
@@ -106,7 +107,7 @@ def tune(
         FreshetError: a fit raised it, or its process was killed.
     """
     space = entry(name).space
-    has = {field.name for field in fields(create(name))}  # type: ignore[arg-type]
+    has = catalogue.hyperparameters(create(name))
     base = {key: value for key, value in given.items() if key in has}
     if not space:
         return Choice(base, ())

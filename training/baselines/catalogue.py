@@ -4,8 +4,9 @@ A model is imported when it is made: some need libraries that the others do not.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pkgutil import resolve_name
-from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from stream.contracts.errors import ConfigurationError
 from training.recommender import Recommender
@@ -100,6 +101,21 @@ def create(name: str, **hyperparameters: Value) -> Recommender:
     found = entry(name)
     model = resolve_name(found.path)(**{**found.settings, **hyperparameters})
     return cast(Recommender, model)
+
+
+def hyperparameters(model: Recommender) -> dict[str, Value]:
+    """All of a model, by name."""
+    return {field.name: getattr(model, field.name) for field in fields(model)}  # type: ignore[arg-type]
+
+
+def described(name: str) -> dict[str, Any]:
+    """What makes a model of the catalogue the one it is, as JSON values.
+
+    Raises:
+        ConfigurationError: there is no such model.
+    """
+    space = {key: list(values) for key, values in entry(name).space.items()}
+    return {"hyperparameters": hyperparameters(create(name)), "space": space}
 
 
 def name_of(model: Recommender) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from stream.contracts.errors import ArtifactError, ConfigurationError
-from training.baselines.catalogue import create, name_of
+from training.baselines.catalogue import create, hyperparameters, name_of
 from training.dataset import Movie
 from training.recommender import Recommender
 
@@ -80,11 +80,11 @@ def catalogue_digest(movies: list[Movie]) -> str:
 
 def _write(model: Any, directory: Path, catalogue: str) -> None:
     directory.mkdir(exist_ok=True)
-    fields = {field.name for field in dataclasses.fields(model)}
+    given = hyperparameters(model)
     arrays: dict[str, Any] = {}
     parts = []
     for name, value in vars(model).items():
-        if name in fields:
+        if name in given:
             continue
         if isinstance(value, np.ndarray):
             arrays[name] = value
@@ -100,7 +100,7 @@ def _write(model: Any, directory: Path, catalogue: str) -> None:
     np.savez(directory / ARRAYS, allow_pickle=False, **arrays)
     description = {
         "model": name_of(model),
-        "hyperparameters": {name: getattr(model, name) for name in sorted(fields)},
+        "hyperparameters": given,
         "parts": parts,
         "catalogue": catalogue,
     }
