@@ -117,17 +117,7 @@ def evaluate(
     runs: Runs,
     on_progress: OnProgress = lambda *_: None,
 ) -> list[Result]:
-    """Measure models, except those that were measured before.
-
-    Each is on disk when it is finished, so an interrupted run goes on after the last of them.
-
-    Args:
-        ratings: of the data set.
-        dataset: its name.
-        models: names of `baselines.catalogue`.
-        protocol: how.
-        runs: where results are kept.
-        on_progress: told how far each model has got.
+    """Measure models, except those that were measured before: as `offline.evaluate`.
 
     Raises:
         ConfigurationError: there is no such model.

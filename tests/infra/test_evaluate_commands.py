@@ -1,26 +1,11 @@
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from infra.cli import app
 from stream.contracts.errors import ConfigurationError
-from tests.training.build import clubs, tables
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    for name, table in zip(("ratings", "movies"), tables(clubs(users=60)), strict=True):
-        pq.write_table(table, tmp_path / f"{name}.parquet")
-    return tmp_path
 
 
 def invoke(*words: str) -> str:

@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -16,19 +15,6 @@ from training.prequential import Questions
 
 LOG = ratings(clubs(users=60))
 MOMENT = int(np.quantile(LOG.times, 0.9))
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    for name, table in zip(("ratings", "movies"), tables(clubs(users=60)), strict=True):
-        pq.write_table(table, tmp_path / f"{name}.parquet")
-    return tmp_path
 
 
 def invoke(*words: str) -> str:
