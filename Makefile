@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install demo test lint bench lock clean
+.PHONY: install demo test lint bench notebooks lock clean
 
 install: $(INSTALLED)
 
@@ -28,6 +28,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+# Executes the notebooks and saves them with their pictures.
+notebooks: $(INSTALLED)
+	$(BIN)/python -m tests.notebooks.run
 
 # Resolves anew for every supported Python and platform.
 lock:
