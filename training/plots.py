@@ -30,6 +30,7 @@ OF_STATES: Final[Mapping[str, str]] = {
     "fresh": "#0072b2",
 }
 _LABELLED: Final = len(COLOURS)  # models drawn in colour; the others are grey
+_WIDE: Final = 8  # groups from which on their names need smaller letters not to touch
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text: small files that can be searched
     "svg.hashsalt": "freshet",  # else ids in the file are random
@@ -145,7 +146,7 @@ def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, p
         figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper")
         lower.bar(places, counts, color=GREY)
         lower.set_ylabel("lists")
-        lower.set_xticks(places, bounds)
+        lower.set_xticks(places, bounds, fontsize=8 if len(bounds) > _WIDE else None)
         lower.set_xlabel(what)
 
 
