@@ -68,6 +68,11 @@ MODELS: Final[Mapping[str, Entry]] = {
         space={"factors": (8, 16), "regularization": (1.0, 1.5, 2.0)},
         tuned_for="rmse",
     ),
+    "rating": Entry(
+        "training.rating_prediction:RatingPrediction",
+        space={"factors": (8, 16)},
+        tuned_for="rmse",
+    ),
     "ials": Entry(
         "training.baselines.factors:Ials",
         space={"regularization": (10.0, 30.0, 90.0), "recency": (1.0, 0.85)},
