@@ -58,6 +58,7 @@ def offline(
 
     from infra.commands.data import load_dataset
     from infra.settings import load_settings
+    from training.baselines.catalogue import MODELS
     from training.dataset import Ratings
     from training.offline import Protocol
     from training.offline import evaluate as run
@@ -76,7 +77,7 @@ def offline(
     )
     cut = evaluations.shown_at(protocol.ks)
     shown = protocol.known(evaluations.words(figures) or [f"{name}@{cut}" for name in FIGURES])
-    chosen = evaluations.chosen(models, reference)
+    chosen = evaluations.chosen(models, reference, MODELS)
     loaded = load_dataset(dataset, data_dir, movies, lenient)
     ratings = Ratings.from_tables(loaded.ratings, loaded.movies, loaded.tags)
     with evaluations.progress() as on_progress:

@@ -1,7 +1,7 @@
 """What the commands that measure models share: options, progress, tables on the screen, files."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,11 +68,11 @@ def shown_at(ks: Sequence[int]) -> int:
     return FIRST_SCREEN if FIRST_SCREEN in ks else ks[-1]
 
 
-def chosen(models: str, reference: str) -> list[str]:
+def chosen(models: str, reference: str, default: Iterable[str]) -> list[str]:
     """The models to measure, the reference first. Raises ConfigurationError that lists all."""
-    from training.baselines.catalogue import MODELS, entry
+    from training.baselines.catalogue import entry
 
-    names = list(dict.fromkeys([reference, *(words(models) or MODELS)]))
+    names = list(dict.fromkeys([reference, *(words(models) or default)]))
     for name in names:
         entry(name)
     return names

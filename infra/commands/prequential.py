@@ -62,13 +62,15 @@ def prequential(
 ) -> None:
     """Test, then learn: each event is asked for before it is told, with three kinds of state.
 
-    Hyperparameters are chosen on the time before the test. Interrupted in any way, the same
-    command goes on after the last model that was finished.
+    Hyperparameters are chosen on the time before the test. Models that predict stars are left out
+    unless they are named. Interrupted in any way, the same command goes on after the last model
+    that was finished.
     """
     from rich.console import Console
 
     from infra.commands.data import load_dataset
     from infra.settings import load_settings
+    from training.baselines.catalogue import rankers
     from training.dataset import Ratings
     from training.prequential import STATES, Questions, check_states
     from training.prequential_runs import Protocol
@@ -90,7 +92,7 @@ def prequential(
     )
     cut = evaluations.shown_at(protocol.ks)
     shown = protocol.known(evaluations.words(figures) or [f"{name}@{cut}" for name in FIGURES])
-    chosen = evaluations.chosen(models, reference)
+    chosen = evaluations.chosen(models, reference, rankers())
     loaded = load_dataset(dataset, data_dir, movies, lenient)
     ratings = Ratings.from_tables(loaded.ratings, loaded.movies, loaded.tags)
     if production:

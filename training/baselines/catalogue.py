@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from stream.contracts.errors import ConfigurationError
+from training.dataset import LIKED
 from training.recommender import Recommender
 
 Value: TypeAlias = str | int | float | bool
@@ -56,7 +57,7 @@ MODELS: Final[Mapping[str, Entry]] = {
     ),
     "ease": Entry(
         "training.baselines.ease:Ease",
-        space={"l2": (100.0, 300.0, 1000.0), "recency": (0.85, 1.0)},
+        space={"l2": (100.0, 300.0, 1000.0), "recency": (0.85, 1.0), "liked_from": (1, LIKED)},
     ),
     "linear": Entry(
         "training.baselines.linear:Linear",
@@ -95,6 +96,11 @@ def entry(name: str) -> Entry:
     if name not in MODELS:
         raise ConfigurationError(f"no model {name!r}: there are {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def rankers() -> list[str]:
+    """The models that are there to give lists, not to say how many stars somebody would give."""
+    return [name for name, found in MODELS.items() if found.tuned_for == "lists"]
 
 
 def create(name: str, **hyperparameters: Value) -> Recommender:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from stream.contracts.errors import FreshetError
 from training import offline, prequential_runs
-from training.baselines.catalogue import MODELS, entry
+from training.baselines.catalogue import MODELS, entry, rankers
 from training.dataset import Ratings
 from training.runs import Result, Runs
 from training.split import ByTime, LastOut, Random, Split, StrongGeneralisation
@@ -79,18 +79,25 @@ def parts(dataset: str, argument: str, models: Sequence[str]) -> dict[str, Part]
     for name in models:
         entry(name)
 
-    def part(protocol: Protocol, command: str, some: Sequence[str]) -> Part:
+    def part(
+        protocol: Protocol, command: str, some: Sequence[str], default: Sequence[str] = ()
+    ) -> Part:
         wanted = tuple(name for name in some if name in models)
-        listed = "" if wanted == tuple(MODELS) else f" --models {','.join(wanted)}"
+        listed = "" if list(wanted) == list(default) else f" --models {','.join(wanted)}"
         return Part(protocol, wanted, f"freshet eval {command} --dataset {argument}{listed}")
 
     found = {
-        RANDOM: part(offline.Protocol(Random()), "offline", models),
+        RANDOM: part(offline.Protocol(Random()), "offline", models, list(MODELS)),
         **{
             name: part(offline.Protocol(split), f"offline --split {name}", FEW)
             for name, split in OTHER_SPLITS.items()
         },
-        PREQUENTIAL: part(prequential_runs.Protocol(), "prequential", models),
+        PREQUENTIAL: part(
+            prequential_runs.Protocol(),
+            "prequential",
+            [name for name in models if name in rankers()],
+            rankers(),
+        ),
     }
     if dataset == BENCHMARK_DATASET:
         found[PUBLISHED] = part(

@@ -12,7 +12,7 @@ from stream.contracts.errors import ConfigurationError
 from training.baselines.catalogue import MODELS, Value, create, entry, name_of
 from training.baselines.ease import Ease
 
-MAX_COMBINATIONS = 6  # each is a fit a split
+MAX_COMBINATIONS = 12  # each is a fit a split
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -27,6 +27,12 @@ def test_all_models_need_not_be_listed() -> None:
     assert found["prequential"].command == "freshet eval prequential --dataset mine"
 
 
+def test_models_that_predict_stars_are_asked_offline_only() -> None:
+    found = parts("mine", "mine", list(catalogue.MODELS))
+    assert "rating" in found["random"].models
+    assert not {"rating", "linear", "biased-mf"} & set(found["prequential"].models)
+
+
 def test_models_that_a_split_does_not_ask_leave_it_out() -> None:
     assert list(parts("ml-100k", "100k", ["random"])) == ["random", "prequential"]
 
