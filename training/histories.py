@@ -101,10 +101,16 @@ class Histories:
         return users
 
     def distinct(self) -> tuple["Histories", Ints]:
-        """The different ones among them, and i64[B] which of those each is."""
-        slices = np.stack([self.starts, self.ends], axis=1)
+        """The different ones among them, empty ones being all alike, and i64[B] which each is."""
+        slices = np.stack([self.starts, self.ends], axis=1) * (self.lengths > 0)[:, None]
         different, which = np.unique(slices, axis=0, return_inverse=True)
         return Histories(self.log, different[:, 0], different[:, 1]), which
+
+    def events(self) -> tuple[Ints, Ints]:
+        """i64[n] twice: which history each event is in, ascending, and its place in the log."""
+        lengths = self.lengths
+        lists = np.repeat(np.arange(len(self)), lengths)
+        return lists, np.arange(len(lists)) + np.repeat(self.ends - np.cumsum(lengths), lengths)
 
     def rated(self, liked_from: int = 1, latest: int | None = None) -> Rated:
         """The ratings that stand.
@@ -113,9 +119,7 @@ class Histories:
             liked_from: only those of so many half stars and up.
             latest: only so many of the latest ones of those.
         """
-        lengths = self.lengths
-        lists = np.repeat(np.arange(len(self)), lengths)
-        events = np.arange(lengths.sum()) + np.repeat(self.ends - np.cumsum(lengths), lengths)
+        lists, events = self.events()
         stands = self.log.replaced[events] >= self.ends[lists]
         if liked_from > 1:
             stands &= self.log.half_stars[events] >= liked_from

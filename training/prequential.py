@@ -41,7 +41,6 @@ State: TypeAlias = Literal["fresh", "daily", "frozen"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
 _LISTS: Final = 256  # at once: 10 MB of scores at 10,000 movies
-_NOBODY: Final = -1  # stands for the end of every empty history: they are all the same
 
 
 @dataclass(frozen=True)
@@ -190,11 +189,10 @@ def _ranks(
 ) -> Ints:
     """i64[B]: the rank of each movie in its history's list; equal histories are scored once."""
     places = np.empty(len(rows), np.int64)
-    ends = np.where(histories.lengths > 0, histories.ends, _NOBODY)
-    _, first, which = np.unique(ends, return_index=True, return_inverse=True)
+    different, which = histories.distinct()
     order = np.argsort(which, kind="stable")
     done = 0
-    for number, some in enumerate(batches(histories[first], _LISTS)):
+    for number, some in enumerate(batches(different, _LISTS)):
         scores = without_rated(model.score(some), some)
         begin = number * _LISTS
         end = int(np.searchsorted(which, begin + len(some), sorter=order))

@@ -110,10 +110,8 @@ def score_users(model: Recommender, train: Ratings, users: Ints) -> Floats:
 
 def without_rated(scores: Floats, histories: Histories) -> Floats:
     """The same array, with -inf for what each user has rated."""
-    lengths = histories.lengths
-    lists = np.repeat(np.arange(len(histories)), lengths)
-    at = np.arange(lengths.sum()) + np.repeat(histories.ends - np.cumsum(lengths), lengths)
-    scores[lists, histories.log.rows[at]] = -np.inf
+    lists, events = histories.events()
+    scores[lists, histories.log.rows[events]] = -np.inf
     return scores
 
 

@@ -66,7 +66,6 @@ def offline(
     from training.split import named
     from training.summary import Summary
     from training.tables import COSTS
-    from training.tracking import track as record
 
     settings, console = load_settings(), Console()
     protocol = Protocol(
@@ -89,6 +88,4 @@ def offline(
     evaluations.print_table(console, "", COSTS, summary.costs)
     evaluations.write(summary.document(), summary.markdown(), json_file, markdown_file)
     if track:
-        for result in results:
-            record(result, settings.tracking_uri)
-        console.print(f"tracked in {settings.tracking_uri}", highlight=False)
+        evaluations.record(results, settings.tracking_uri, console)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from training.offline import OnProgress
+    from training.runs import Result
     from training.tables import Cell
 
 Models = Annotated[str, typer.Option(help="Such as ease,popularity. [default: all]")]
@@ -129,6 +130,15 @@ def write(
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+
+
+def record(results: "Sequence[Result]", tracking_uri: str, console: "Console") -> None:
+    """In MLflow."""
+    from training.tracking import track
+
+    for result in results:
+        track(result, tracking_uri)
+    console.print(f"tracked in {tracking_uri}", highlight=False)
 
 
 def _text(cell: "Cell | str") -> str:

@@ -78,7 +78,6 @@ def prequential(
     from training.prequential_summary import Summary
     from training.runs import Runs
     from training.split import split_by_time
-    from training.tracking import track as record
 
     settings, console = load_settings(), Console()
     states = evaluations.words(state)
@@ -113,9 +112,7 @@ def prequential(
         evaluations.print_table(console, *table)
     evaluations.write(summary.document(), summary.markdown(), json_file, markdown_file)
     if track:
-        for result in results:
-            record(result, settings.tracking_uri)
-        console.print(f"tracked in {settings.tracking_uri}", highlight=False)
+        evaluations.record(results, settings.tracking_uri, console)
 
 
 def _against_production(

@@ -107,6 +107,14 @@ def test_users_and_those_who_are_new() -> None:
     assert Histories.before(data, np.array([0, 1])).users.tolist() == [-1, -1]
 
 
+def test_everybody_new_is_the_same_history() -> None:
+    data = ratings([(5, 1, 4.0, 0), (5, 2, 4.0, 1), (8, 2, 4.0, 0)], MOVIES)
+    some = Histories.before(data, np.array([1, 0, 2, 1]))
+    different, which = some.distinct()
+    assert different.lengths.tolist() == [0, 1]
+    assert which.tolist() == [1, 0, 0, 1]
+
+
 def catalogue() -> list[Movie]:
     return ratings([(1, 1, 4.0, 0)], MOVIES).movies
 

@@ -118,9 +118,10 @@ class UserKnn:
     def _alike(self, histories: Histories) -> sparse.csr_array:
         """f32[B, users]: the similarities of the neighbours."""
         asked = evidence(histories, self.liked_from, self.recency)
+        likers = self.liked.T.tocsr()
         kept = [sparse.csr_array((0, len(self.users)), dtype=np.float32)]
         for block in blocks(len(histories), len(self.users), _BLOCK):
-            common = (asked[block] @ self.liked.T).toarray()
+            common = (asked[block] @ likers).toarray()
             alike = _similarities(common, _norms(asked[block]), self.norms, self.shrinkage)
             kept.append(strongest(alike, self.neighbours))
         return sparse.vstack(kept, format="csr")
