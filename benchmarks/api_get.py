@@ -24,10 +24,11 @@ from stream.processor import records_of
 from stream.redis_store import RedisStore
 from stream.store import Batch
 from training.artifact import Artifact
+from training.config import Config
 from training.dataset import Ratings
 from training.export import write_artifact
 from training.index import collection_name
-from training.trainer import Config, Trainer
+from training.trainer import Trainer
 
 DATA: Final = Parameters(users=3_000, movies=62_000, ratings=3_000 * 154)
 PARTITIONS: Final = 8

@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
+from training.config import Config
 from training.dataset import Ratings
 from training.evaluate import Quality, live
 from training.recommender import OnProgress
 from training.split import TimeSplit
 from training.towers import TwoTowers
-from training.trainer import Config, TowerScorer, Trainer
+from training.trainer import TowerScorer, Trainer
 
 # Lists that an epoch is judged by: enough to tell epochs apart, and a fraction of an epoch's time.
 VALIDATION_LISTS: Final = 5_000

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from stream.coldstart import MANIFEST, VECTORS, VOCABULARY
 from stream.features import FEATURE_VERSION
 from training.artifact import CATALOGUE, INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
+from training.config import Config
 from training.dataset import Ratings
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
 from training.tower_inputs import HISTORY, USER_FEATURES, Floats, Ints
 from training.towers import TwoTowers, UserTower
-from training.trainer import Config, padded_vectors
+from training.trainer import padded_vectors
 
 OPSET: Final = 20
 

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from training.baselines.popularity import Popularity
+from training.config import Config
 from training.dataset import Ratings
 from training.epochs import Epoch, RunOptions, train_until_best
 from training.evaluate import Quality, frozen, live
 from training.export import write_artifact
 from training.split import split_by_time
-from training.trainer import Config, TowerScorer
+from training.trainer import TowerScorer
 
 Stage: TypeAlias = Literal["training", "evaluating", "exporting"]
 

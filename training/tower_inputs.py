@@ -46,6 +46,11 @@ class TowerInputs(NamedTuple):
     ages: Floats
     features: Floats
 
+    def of(self, users: slice | Ints) -> "TowerInputs":
+        """Those of some of the users."""
+        history, ratings, ages, features = self
+        return TowerInputs(history[users], ratings[users], ages[users], features[users])
+
 
 class Content(Protocol):
     """What the item tower knows of a movie that nobody has rated."""

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from producers.tables import MOVIES, RATINGS
+from training.config import Config
 from training.dataset import Ratings
 from training.tower_inputs import Ints
 from training.towers import TowerConfig
-from training.trainer import Config
 
 HOUR = 3_600_000  # ms
 DAY = 24 * HOUR

@@ -7,13 +7,14 @@ import pytest
 from stream.contracts.errors import DatasetError
 from tests.training.build import DAY, SMALL, clubs, tables
 from training import epochs, pipeline
+from training.config import Config
 from training.dataset import Ratings
 from training.epochs import RunOptions
 from training.pipeline import train
 from training.split import split_by_time
 from training.tower_inputs import Ints
 from training.towers import TwoTowers
-from training.trainer import Config, Trainer
+from training.trainer import Trainer
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from producers import datasets
 from stream.contracts.errors import DatasetError
 from tests.training.build import SMALL, chains, clubs, everything, ratings
 from training.baselines.popularity import Popularity
+from training.config import Config
 from training.dataset import Ratings
 from training.evaluate import Quality, live
 from training.histories import Histories
+from training.objectives import targets
 from training.split import split_by_time
 from training.tower_inputs import Floats
-from training.trainer import Config, TowerScorer, Trainer, padded_vectors, targets
+from training.trainer import TowerScorer, Trainer, padded_vectors
 
 
 def trained(data: Ratings, epochs: int, config: Config = SMALL) -> tuple[Quality, Quality]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from training.baselines.popularity import Popularity
+from training.config import Config
 from training.dataset import Ratings
 from training.epochs import RunOptions, train_until_best
 from training.histories import Histories
@@ -13,7 +14,7 @@ from training.recommender import OnProgress
 from training.split import split_by_time
 from training.tower_inputs import Floats
 from training.towers import UserTower
-from training.trainer import Config, padded_vectors
+from training.trainer import padded_vectors
 
 
 @dataclass
@@ -34,22 +35,27 @@ class Towers:
     seed: int = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
+        """Learn vectors of the movies, and the user tower that goes with them."""
         popularity = Popularity()
         popularity.fit(train)
         options = RunOptions(max_epochs=self.max_epochs, patience=self.patience, seed=self.seed)
         split = split_by_time(train)
         towers = train_until_best(train, split, Config(), options, on_progress).final
         self.popularity = popularity.counts
-        self.vectors = padded_vectors(towers)
+        self.vectors = padded_vectors(towers)  # f32[movies + 1, d], zeros at PADDING
         self.user_tower = {name: w.numpy() for name, w in towers.users.state_dict().items()}
 
-    @torch.inference_mode()
     def score(self, histories: Histories) -> Floats:
+        scores = np.tile(self.popularity, (len(histories), 1))
+        known = np.flatnonzero(histories.lengths)
+        scores[known] = self.embed(histories[known]) @ self.vectors[1:].T
+        return scores
+
+    @torch.inference_mode()
+    def embed(self, histories: Histories) -> Floats:
+        """f32[B, d], L2-normalised: the users, whose dot products with `vectors` are scores."""
         users = UserTower(Config().towers)
         users.load_state_dict({name: torch.from_numpy(w) for name, w in self.user_tower.items()})
         vectors = torch.from_numpy(self.vectors)
-        scores = np.tile(self.popularity, (len(histories), 1))
-        known = np.flatnonzero(histories.lengths)
-        embedded = users(vectors, *map(torch.from_numpy, histories[known].tower_inputs()))
-        scores[known] = (embedded @ vectors[1:].T).numpy()
-        return scores
+        embedded: Floats = users(vectors, *map(torch.from_numpy, histories.tower_inputs())).numpy()
+        return embedded

@@ -42,7 +42,15 @@ def test_they_are_the_ones_that_the_pipeline_exports(
     monkeypatch.setattr(pipeline, "write_artifact", keep)
     pipeline.train(*tables(clubs(users=100)), tmp_path, options=RunOptions(max_epochs=EPOCHS))
     histories = Histories.before(data, np.flatnonzero(data.first < np.arange(len(data))))
-    np.testing.assert_array_equal(model.score(histories), TowerScorer(exported[0]).score(histories))
+    scores = TowerScorer(exported[0]).score(histories)
+    np.testing.assert_allclose(model.score(histories), scores, atol=1e-6)
+
+
+def test_scores_are_dot_products_of_users_and_movies(data: Ratings, model: Towers) -> None:
+    histories = Histories.before(data, np.flatnonzero(data.first < np.arange(len(data))))
+    users = model.embed(histories)
+    assert users.shape == (len(histories), model.vectors.shape[1])
+    np.testing.assert_allclose(users @ model.vectors[1:].T, model.score(histories), atol=1e-6)
 
 
 def test_someone_without_a_rating_gets_what_is_popular(data: Ratings, model: Towers) -> None:
