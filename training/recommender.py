@@ -17,6 +17,9 @@ from training.tower_inputs import Floats, Ints
 # Told how far a fit has got: steps done, of so many.
 OnProgress: TypeAlias = Callable[[int, int], None]
 
+# Told after an epoch of a fit: its number, from 1.
+OnEpoch: TypeAlias = Callable[[int], None]
+
 NOTHING: Final = -1  # row where a list has no more movies
 NOWHERE: Final = 2**31 - 1  # rank of a movie that is in no list, however long
 _BATCH: Final = 256  # lists at once: 60 MB of scores at 62,000 movies
@@ -41,6 +44,22 @@ class Recommender(Scores, Protocol):
 
         Raises:
             DatasetError: there is nothing in them that this model could learn.
+        """
+        ...
+
+
+@runtime_checkable
+class FitsInEpochs(Protocol):
+    """A recommender that has answers after each epoch already, so that a fit can be given up."""
+
+    def fit_epochs(self, train: Ratings, on_epoch: OnEpoch, on_progress: OnProgress = ...) -> None:
+        """Fit as `fit` does.
+
+        Args:
+            train: all that it may know.
+            on_epoch: called when the recommender answers as after that epoch. What it raises ends
+                the fit.
+            on_progress: as of `fit`.
         """
         ...
 
