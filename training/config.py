@@ -1,6 +1,12 @@
-"""Hyperparameters of the towers and their training, as opposed to how a run is carried out."""
+"""Hyperparameters of the towers and their training, as opposed to how a run is carried out.
+
+The types say which values `training.experiment` accepts from a file.
+"""
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from training.towers import TowerConfig
 
@@ -25,10 +31,10 @@ class Config:
 
     towers: TowerConfig = field(default_factory=TowerConfig)
     objective: str = "next"
-    liked_from: int = 7
-    batch_size: int = 1024
-    negatives: int = 512
-    learning_rate: float = 4e-3
-    weight_decay: float = 1e-4
-    content_only: float = 0.1
-    averaging: float = 0.98
+    liked_from: Annotated[int, Meta(ge=1, le=10)] = 7
+    batch_size: Annotated[int, Meta(ge=1)] = 1024
+    negatives: Annotated[int, Meta(ge=1)] = 512
+    learning_rate: Annotated[float, Meta(gt=0)] = 4e-3
+    weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
+    content_only: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    averaging: Annotated[float, Meta(ge=0, lt=1)] = 0.98

@@ -7,11 +7,12 @@ that is new in somebody's history counts from its first day too.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -42,10 +43,10 @@ class TowerConfig:
         content_hidden: width of the item tower's hidden layer.
     """
 
-    dimensions: int = 128
-    summaries: int = 3
-    hidden: int = 128
-    content_hidden: int = 64
+    dimensions: Annotated[int, Meta(ge=1)] = 128
+    summaries: Annotated[int, Meta(ge=1)] = 3
+    hidden: Annotated[int, Meta(ge=1)] = 128
+    content_hidden: Annotated[int, Meta(ge=1)] = 64
 
 
 class ItemTower(nn.Module):

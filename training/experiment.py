@@ -1,0 +1,124 @@
+"""An experiment as a TOML file: hyperparameters in ``[towers]``, how to run in ``[run]``.
+
+A key that is left out has its default. A table is one level: what a dataclass holds in another one,
+as `Config` holds `Config.towers`, stands beside the rest, as in manifests and in MLflow.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+import tomli_w
+
+from stream.contracts.errors import ConfigurationError
+from training.config import Config
+from training.durable import write_file
+from training.options import RunOptions
+
+T = TypeVar("T")
+Value: TypeAlias = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """What is trained, and how.
+
+    Attributes:
+        towers: hyperparameters of the towers and their training.
+        run: how to run.
+    """
+
+    towers: Config = field(default_factory=Config)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    @classmethod
+    def load(cls, path: Path) -> "Experiment":
+        """From a file.
+
+        Raises:
+            ConfigurationError: it cannot be read, or has a key that does not exist, or a value of
+                the wrong type or out of range.
+        """
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:  # of which those of UTF-8 and of TOML are two
+            raise ConfigurationError(f"{path} cannot be read as TOML: {error}") from error
+        kinds = get_type_hints(cls)
+        for name, table in tables.items():
+            if name not in kinds or not isinstance(table, dict):
+                there = ", ".join(f"[{kind}]" for kind in kinds)
+                raise ConfigurationError(
+                    f"{path}: no table of an experiment is {name}: use {there}"
+                )
+        return cls(
+            **{name: parse(kinds[name], tables[name], f"{path}: [{name}]") for name in tables}
+        )
+
+    def save(self, path: Path) -> None:
+        """To a file with every key, which is replaced at once.
+
+        Raises:
+            ConfigurationError: `load` would refuse it.
+        """
+        tables = {part.name: flat(getattr(self, part.name)) for part in fields(self)}
+        for name, kind in get_type_hints(type(self)).items():
+            parse(kind, tables[name], f"{path}: [{name}]")
+        write_file(path, lambda file: tomli_w.dump(tables, file))
+
+
+def flat(config: Any) -> dict[str, Value]:
+    """The fields of a dataclass and of those in it, in one level."""
+    values: dict[str, Value] = {}
+    for part in fields(config):
+        value = getattr(config, part.name)
+        values |= flat(value) if is_dataclass(value) else {part.name: value}
+    return values
+
+
+def parse(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """The dataclass of which `values` are the `flat` form; what is not in it has its default.
+
+    Args:
+        kind: a dataclass, whose types may say by `msgspec.Meta` which values are allowed.
+        values: by field.
+        where: in front of messages.
+
+    Raises:
+        ConfigurationError: there is no such field, or its value has the wrong type or is out of
+            range.
+    """
+    known = _names(kind)
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(
+                f"{where} has no key {name}: there are {', '.join(sorted(known))}"
+            )
+    given: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            inner = {key: values[key] for key in _names(hint) if key in values}
+            given[name] = parse(hint, inner, where)
+        elif name in values:
+            given[name] = _value(values[name], hint, f"{where} {name} = {values[name]!r}")
+    return kind(**given)
+
+
+def _names(kind: Any) -> list[str]:
+    """Of the fields of a dataclass and of those in it."""
+    names = []
+    for name, hint in get_type_hints(kind).items():
+        names += _names(hint) if is_dataclass(hint) else [name]
+    return names
+
+
+def _value(value: object, hint: Any, where: str) -> object:
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        allowed = ""
+        if get_origin(hint) is Literal:
+            allowed = f": there are {', '.join(map(repr, get_args(hint)))}"
+        raise ConfigurationError(f"{where} is wrong: {error}{allowed}") from error
