@@ -14,6 +14,7 @@ from training.diversity import Background
 from training.metrics import Judged, Values, judge, metric, parse, ranking, rmse
 from training.recommender import (
     OnProgress,
+    PredictsOfUsers,
     PredictsRatings,
     Recommender,
     batches,
@@ -110,7 +111,7 @@ class Exam:
         return judge(lists, held.lists, held.rows, gains)
 
     def _predicted(self, model: Recommender) -> Floats:
-        """f32[e]: how many stars it expects of each held-out rating."""
+        """f32[e]: how many stars it expects of each held-out rating; asked as for `lists`."""
         if not isinstance(model, PredictsRatings):
             raise ConfigurationError(
                 f"{type(model).__name__} predicts no ratings: it cannot be tuned for {RMSE}"
@@ -119,8 +120,11 @@ class Exam:
         with threadpool_limits(OPENMP_THREADS, "openmp"):
             for start in range(0, len(held.rows), _PREDICTED):
                 some = slice(start, start + _PREDICTED)
-                asked = self.task.asked[held.lists[some]]
-                predicted.append(model.predict(asked, held.rows[some], held.times[some]))
+                asked, rows = self.task.asked[held.lists[some]], held.rows[some]
+                if self.task.fitted_users and isinstance(model, PredictsOfUsers):
+                    predicted.append(model.predict_users(asked.users, rows))
+                else:
+                    predicted.append(model.predict(asked, rows, held.times[some]))
         return np.concatenate(predicted)
 
     @cached_property

@@ -97,6 +97,20 @@ class PredictsRatings(Protocol):
         ...
 
 
+@runtime_checkable
+class PredictsOfUsers(PredictsRatings, Protocol):
+    """A recommender that knows users, and says more of their stars than their history does."""
+
+    def predict_users(self, users: Ints, rows: Ints) -> Floats:
+        """f32[B] stars, 0.5..5, that each would give one movie; who was not in the fit is new.
+
+        Args:
+            users: i64[B] as the fit saw them.
+            rows: i64[B] the movie that each is asked about.
+        """
+        ...
+
+
 class Reason(NamedTuple):
     """What one thing added to a score.
 

@@ -22,6 +22,7 @@ from training.recommender import (
     Explains,
     KnowsUsers,
     Observes,
+    PredictsOfUsers,
     PredictsRatings,
     Reason,
     Recommender,
@@ -285,3 +286,13 @@ class RecommenderSuite:
             some = slice(one, one + 1)
             alone = fitted.predict(histories[some], rows[some], times[some])
             np.testing.assert_allclose(alone, stars[some], TOLERANCE)
+
+    def test_predicted_ratings_of_users_it_knows_and_others(self, fitted: Recommender) -> None:
+        if not isinstance(fitted, PredictsOfUsers):
+            pytest.skip("predicts no ratings of users")
+        users = np.array([5, NEWCOMER, 6, NEWCOMER + 100])
+        stars = fitted.predict_users(users, np.full(4, 3))
+        assert (stars.shape, stars.dtype) == ((4,), np.float32)
+        assert ((stars >= 0.5) & (stars <= 5)).all()
+        assert stars[1] == stars[3]
+        assert len(set(stars)) == 3
