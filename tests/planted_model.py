@@ -20,12 +20,13 @@ from training.artifact import CATALOGUE as CATALOGUE_FILE
 from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
-from training.tower_inputs import HISTORY, USER_FEATURES
+from training.tower_inputs import USER_FEATURES
 
 Trait: TypeAlias = Literal["genre", "decade"]
 
 GENRES: Final = ("Comedy", "Drama", "Horror", "Musical", "Romance", "Western")
 DECADES: Final = (1950, 1960, 1970, 1980, 1990, 2000)
+HISTORY: Final = 50  # ratings that the user tower reads
 MOVIES: Final = 288  # eight of every genre and decade
 DIMENSIONS: Final = 16
 SPREAD: Final = 0.2  # length of what is a movie's own in its vector; the rest is its group's
@@ -115,7 +116,9 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
     constants = {
         "table": np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors]),
         "indifferent": np.float32(INDIFFERENT),
-        "decay": RECENCY ** np.arange(HISTORY, dtype=np.float32),
+        "recency": np.float32(RECENCY),
+        "zero": np.array(0, np.int64),
+        "one": np.array(1, np.int64),
         "last": np.array([-1], np.int64),
         "second": np.array([1], np.int64),
         "tiny": np.float32(1e-9),
@@ -123,6 +126,11 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Gather", ["table", "history"], ["rated"]),
         helper.make_node("Sub", ["ratings", "indifferent"], ["liking"]),
+        helper.make_node("Shape", ["history"], ["shape"]),
+        helper.make_node("Gather", ["shape", "one"], ["width"]),
+        helper.make_node("Range", ["zero", "width", "one"], ["steps"]),
+        helper.make_node("Cast", ["steps"], ["exponents"], to=TensorProto.FLOAT),
+        helper.make_node("Pow", ["recency", "exponents"], ["decay"]),
         helper.make_node("Mul", ["liking", "decay"], ["weight"]),
         helper.make_node("Unsqueeze", ["weight", "last"], ["column"]),
         helper.make_node("Mul", ["rated", "column"], ["weighted"]),
@@ -132,9 +140,9 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
         helper.make_node("Div", ["sum", "length"], ["vector"]),
     ]
     inputs = [
-        helper.make_tensor_value_info("history", TensorProto.INT64, ["users", HISTORY]),
-        helper.make_tensor_value_info("ratings", TensorProto.FLOAT, ["users", HISTORY]),
-        helper.make_tensor_value_info("ages", TensorProto.FLOAT, ["users", HISTORY]),
+        helper.make_tensor_value_info("history", TensorProto.INT64, ["users", "length"]),
+        helper.make_tensor_value_info("ratings", TensorProto.FLOAT, ["users", "length"]),
+        helper.make_tensor_value_info("ages", TensorProto.FLOAT, ["users", "length"]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["users", USER_FEATURES]),
     ]
     return _model("user_tower", nodes, inputs, constants, "users")

@@ -25,7 +25,6 @@ from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
 from training.index import IndexedMovie
 from training.tower_inputs import (
-    HISTORY,
     PADDING,
     Content,
     Floats,
@@ -34,7 +33,7 @@ from training.tower_inputs import (
     movie_features,
 )
 
-LAYOUT: Final = 1  # raise it when the files or the towers' inputs change
+LAYOUT: Final = 2  # raise it when the files or the towers' inputs change
 USER_TOWER: Final = "user_tower.onnx"
 ITEM_TOWER: Final = "item_tower.onnx"
 CATALOGUE: Final = "catalogue.json"
@@ -50,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         feature_version: the `stream.features.FEATURE_VERSION` it was trained with.
         created_at: ISO 8601, UTC.
         dimensions: of the vectors.
-        history: ratings that the user tower reads.
+        history: latest ratings that the user tower reads.
         genres: the genres that the item tower has a column for, in order.
         data_hash: SHA-256 of the ratings and movies it was trained on.
         config: hyperparameters.
@@ -124,7 +123,7 @@ class Artifact:
 
     def user_vectors(self, states: Sequence[UserState]) -> Floats:
         """f32[len(states), d], L2-normalised: what each user would choose next."""
-        return self.embed_users(from_states(states, self.items.rows))
+        return self.embed_users(from_states(states, self.items.rows, self.manifest.history))
 
     def embed_users(self, inputs: TowerInputs) -> Floats:
         """f32[B, d], L2-normalised."""
@@ -153,7 +152,6 @@ def read_manifest(directory: Path) -> Manifest:
     for what, found, expected in (
         ("layout", manifest.layout, LAYOUT),
         ("feature version", manifest.feature_version, FEATURE_VERSION),
-        ("history length", manifest.history, HISTORY),
     ):
         if found != expected:
             raise ArtifactError(

@@ -225,7 +225,7 @@ class Ratings:
 
     @cached_property
     def most_replaced(self) -> int:
-        """The most ratings that one user gave again: how far a history may reach beyond HISTORY."""
+        """The most ratings that one user gave again: how far the latest of them reach."""
         again = self.first[self.replaced < self.ends]
         return int(np.bincount(again).max()) if len(again) else 0
 

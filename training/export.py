@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from training.config import Config
 from training.dataset import Ratings
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
-from training.tower_inputs import HISTORY, USER_FEATURES, Floats, Ints
+from training.tower_inputs import USER_FEATURES, Floats, Ints
 from training.towers import TwoTowers, UserTower
 from training.trainer import padded_vectors
 
@@ -73,7 +73,7 @@ def write_artifact(
             feature_version=FEATURE_VERSION,
             created_at=now.isoformat(timespec="seconds"),
             dimensions=config.towers.dimensions,
-            history=HISTORY,
+            history=config.towers.history,
             genres=ratings.genres,
             data_hash=ratings.digest,
             config=flat(config),
@@ -130,22 +130,27 @@ class _ServedUserTower(nn.Module):
 
 
 def _export_towers(directory: Path, towers: TwoTowers, vectors: Floats) -> None:
+    any_size = torch.export.Dim.DYNAMIC
+    wide = {0: any_size, 1: any_size}
+    shape = 2, 3  # of an example: 1 would be taken for a size that is always 1
     users = {  # each a tensor of its own: the exporter takes inputs that share one for the same
-        "history": torch.zeros(2, HISTORY, dtype=torch.int64),
-        "ratings": torch.zeros(2, HISTORY),
-        "ages": torch.zeros(2, HISTORY),
-        "features": torch.zeros(2, USER_FEATURES),
+        "history": (torch.zeros(shape, dtype=torch.int64), wide),
+        "ratings": (torch.zeros(shape), wide),
+        "ages": (torch.zeros(shape), wide),
+        "features": (torch.zeros(2, USER_FEATURES), {0: any_size}),
     }
     items = {
-        "index": torch.zeros(2, dtype=torch.int64),
-        "features": torch.zeros(2, towers.features.shape[1]),
+        "index": (torch.zeros(2, dtype=torch.int64), {0: any_size}),
+        "features": (torch.zeros(2, towers.features.shape[1]), {0: any_size}),
     }
     _to_onnx(_ServedUserTower(towers.users, vectors), users, directory / USER_TOWER)
     _to_onnx(towers.items, items, directory / ITEM_TOWER)
 
 
-def _to_onnx(model: nn.Module, example: Mapping[str, Tensor], path: Path) -> None:
-    """Write a model whose inputs all have a batch of any size in front."""
+def _to_onnx(
+    model: nn.Module, inputs: Mapping[str, tuple[Tensor, Mapping[int, Any]]], path: Path
+) -> None:
+    """Write a model, given an example of each input and which of its dimensions are of any size."""
     # The exporter warns of torchvision, which is not used, and of the names it gives to axes.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -154,11 +159,11 @@ def _to_onnx(model: nn.Module, example: Mapping[str, Tensor], path: Path) -> Non
         with warnings.catch_warnings(action="ignore"):
             torch.onnx.export(
                 model.eval(),
-                kwargs=dict(example),
+                kwargs={name: example for name, (example, _) in inputs.items()},
                 f=path,
-                input_names=list(example),
+                input_names=list(inputs),
                 output_names=["vectors"],
-                dynamic_shapes={name: {0: torch.export.Dim.DYNAMIC} for name in example},
+                dynamic_shapes={name: dict(sizes) for name, (_, sizes) in inputs.items()},
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,

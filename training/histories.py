@@ -9,7 +9,7 @@ import numpy as np
 from stream.contracts.errors import DatasetError
 from stream.features import SECOND
 from training.dataset import Movie, Ratings
-from training.tower_inputs import HISTORY, PADDING, USER_FEATURES, Ints, TowerInputs, ages
+from training.tower_inputs import PADDING, USER_FEATURES, Ints, TowerInputs, ages
 
 
 class Rated(NamedTuple):
@@ -130,19 +130,25 @@ class Histories:
             lists, events, steps = (part[steps < latest] for part in (lists, events, steps))
         return Rated(lists, events, steps)
 
-    def tower_inputs(self) -> TowerInputs:
-        """What the user tower reads, as `tower_inputs.from_states` makes it of the same users."""
+    def tower_inputs(self, length: int) -> TowerInputs:
+        """What the user tower reads, as `tower_inputs.from_states` makes it of the same users.
+
+        Args:
+            length: latest ratings of each that are read.
+        """
         log = self.log
         if not len(log):
-            empty = np.zeros((len(self), HISTORY), np.float32)
+            empty = np.zeros((len(self), 1), np.float32)
             features = np.zeros((len(self), USER_FEATURES), np.float32)
             return TowerInputs(empty.astype(np.int64), empty, empty, features)
-        at = self.ends[:, None] - 1 - np.arange(HISTORY + log.most_replaced)
+        longest = int(self.lengths.max(initial=1))
+        at = self.ends[:, None] - 1 - np.arange(min(length + log.most_replaced, longest))
         there = at >= self.starts[:, None]
         at = np.maximum(at, 0)
         there &= log.replaced[at] >= self.ends[:, None]
         if log.most_replaced:
-            kept = np.argsort(~there, axis=1, kind="stable")[:, :HISTORY]
+            width = min(length, int(there.sum(axis=1).max(initial=1)))
+            kept = np.argsort(~there, axis=1, kind="stable")[:, :width]
             at = np.take_along_axis(at, kept, axis=1)
             there = np.take_along_axis(there, kept, axis=1)
         return TowerInputs(

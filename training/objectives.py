@@ -103,7 +103,7 @@ class Next:
 
     def batch(self, examples: Ints, chance: np.random.Generator) -> Batch:
         events = self._targets[examples]
-        inputs = Histories.before(self._ratings, events).tower_inputs()
+        inputs = Histories.before(self._ratings, events).tower_inputs(self._config.towers.history)
         movies = len(self._ratings.movies)
         wanted = self._ratings.rows[events] + 1
         drawn = chance.integers(1, movies + 1, self._config.negatives)

@@ -98,7 +98,9 @@ class Served:
         vectors = np.zeros((size, self.artifact.items.vectors.shape[1]), np.float32)
         there = by_tower.copy()
         if by_tower.any():
-            inputs = histories[np.flatnonzero(by_tower)].tower_inputs()
+            inputs = histories[np.flatnonzero(by_tower)].tower_inputs(
+                self.artifact.manifest.history
+            )
             indices = np.concatenate([[PADDING], self.rows + 1])
             inputs = inputs._replace(history=indices[inputs.history])
             vectors[by_tower] = self.artifact.embed_users(inputs)

@@ -15,10 +15,6 @@ from stream.features import DAY, SECOND, UserState, user_features
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-# Latest ratings that the user tower reads, as many as the cold-start vector pools. Of the older
-# ones only the user features tell.
-HISTORY: Final = 50
-
 # Index of "nothing there": before the first rating, or a movie the model does not know. A movie in
 # row i of the vocabulary has index i + 1.
 PADDING: Final = 0
@@ -34,10 +30,13 @@ _LOG_COUNT: Final = 10.0  # log1p of the most rated movie of 25M ratings is 11
 class TowerInputs(NamedTuple):
     """B users as the user tower reads them; histories latest rating first, padded at the end.
 
+    They are as wide as the longest of them, one rating at least. How many ratings a tower reads at
+    most is its own business.
+
     Attributes:
-        history: i64[B, HISTORY] vocabulary row + 1 of the movies, or PADDING.
-        ratings: f32[B, HISTORY] stars, 0 where there is no rating.
-        ages: f32[B, HISTORY] days before the user's latest rating.
+        history: i64[B, L] vocabulary row + 1 of the movies, or PADDING.
+        ratings: f32[B, L] stars, 0 where there is no rating.
+        ages: f32[B, L] days before the user's latest rating.
         features: f32[B, USER_FEATURES].
     """
 
@@ -65,16 +64,19 @@ class Content(Protocol):
 def from_states(
     states: Sequence[UserState],
     rows: Callable[[npt.NDArray[np.uint32]], npt.NDArray[np.intp]],
+    length: int,
 ) -> TowerInputs:
     """The inputs of these users as of their last event.
 
     Args:
         states: one user each.
         rows: the vocabulary row of each movie id, -1 where the model does not know it.
+        length: latest ratings of each that are read.
     """
-    movies = _latest([state.movies for state in states], "<u4")
-    times = _latest([state.times for state in states], "<u4").astype(np.int64)
-    half_stars = _latest([state.half_stars for state in states], "u1")
+    width = min(max((len(state.half_stars) for state in states), default=0), length) or 1
+    movies = _latest([state.movies for state in states], "<u4", width)
+    times = _latest([state.times for state in states], "<u4", width).astype(np.int64)
+    half_stars = _latest([state.half_stars for state in states], "u1", width)
     there = half_stars > 0
     return TowerInputs(
         history=np.where(there, rows(movies) + 1, PADDING).astype(np.int64),
@@ -163,8 +165,8 @@ def _features_of(state: UserState) -> Floats:
     )
 
 
-def _latest(columns: Sequence[bytearray], dtype: str) -> npt.NDArray[np.uint32]:
-    """[B, HISTORY]: the last elements of each column, latest first, 0 where there are none."""
-    width = HISTORY * np.dtype(dtype).itemsize
-    padded = b"".join([column[-width:].rjust(width, b"\0") for column in columns])
-    return np.frombuffer(padded, dtype).reshape(-1, HISTORY)[:, ::-1]
+def _latest(columns: Sequence[bytearray], dtype: str, width: int) -> npt.NDArray[np.uint32]:
+    """[B, width]: the last elements of each column, latest first, 0 where there are none."""
+    size = width * np.dtype(dtype).itemsize
+    padded = b"".join([column[-size:].rjust(size, b"\0") for column in columns])
+    return np.frombuffer(padded, dtype).reshape(-1, width)[:, ::-1]

@@ -16,7 +16,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.tower_inputs import HISTORY, PADDING, USER_FEATURES, Floats
+from training.tower_inputs import PADDING, USER_FEATURES, Floats
 
 # How much the second latest rating counts of the latest, for the fastest and slowest fading
 # summary of a history; training moves them.
@@ -38,12 +38,15 @@ class TowerConfig:
 
     Attributes:
         dimensions: of the vectors.
+        history: latest ratings that the user tower reads. Of the older ones only the user features
+            tell.
         summaries: how many weighted means of the history the user tower reads.
         hidden: width of the user tower's hidden layer.
         content_hidden: width of the item tower's hidden layer.
     """
 
     dimensions: Annotated[int, Meta(ge=1)] = 128
+    history: Annotated[int, Meta(ge=1)] = 50
     summaries: Annotated[int, Meta(ge=1)] = 3
     hidden: Annotated[int, Meta(ge=1)] = 128
     content_hidden: Annotated[int, Meta(ge=1)] = 64
@@ -86,10 +89,9 @@ class UserTower(nn.Module):
     half a star to five.
     """
 
-    steps: Tensor
-
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
+        self.length = config.history
         n, d = config.summaries, config.dimensions
         self.fading = nn.Parameter(torch.logit(torch.linspace(FASTEST, SLOWEST, n)))
         self.ageing = nn.Parameter(torch.full((n,), -3.0))
@@ -101,7 +103,6 @@ class UserTower(nn.Module):
         self.deep = nn.Sequential(
             nn.Linear(n * d + USER_FEATURES, config.hidden), nn.ReLU(), nn.Linear(config.hidden, d)
         )
-        self.register_buffer("steps", torch.arange(HISTORY, dtype=torch.float32), persistent=False)
 
     def forward(
         self, vectors: Tensor, history: Tensor, ratings: Tensor, ages: Tensor, features: Tensor
@@ -112,7 +113,8 @@ class UserTower(nn.Module):
             vectors: f32[m, d] that `history` points into.
             history, ratings, ages, features: as in `TowerInputs`.
         """
-        fading = self.steps[:, None] * functional.logsigmoid(self.fading)
+        steps = torch.arange(history.shape[1], dtype=torch.float32, device=history.device)
+        fading = steps[:, None] * functional.logsigmoid(self.fading)
         ageing = torch.log1p(ages)[:, :, None] * functional.softplus(self.ageing)
         weights = torch.exp(fading - ageing) * (history != PADDING)[:, :, None]
         weights = weights / (weights.sum(1, keepdim=True) + _NO_WEIGHT)

@@ -84,13 +84,13 @@ class TowerScorer:
     """Scores all movies by the towers' cosines."""
 
     def __init__(self, towers: TwoTowers) -> None:
-        self._towers = towers
+        self._towers, self._length = towers, towers.users.length
         self._vectors = torch.from_numpy(padded_vectors(towers))
 
     @torch.inference_mode()
     def score(self, histories: Histories) -> Floats:
         """f32[B, movies], see `recommender.Scores`."""
-        users = embed_users(self._towers, self._vectors, histories.tower_inputs())
+        users = embed_users(self._towers, self._vectors, histories.tower_inputs(self._length))
         scores: Floats = (users @ self._vectors[1:].T).numpy()
         return scores
 

@@ -6,11 +6,12 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from training.tower_inputs import HISTORY, USER_FEATURES, Floats, TowerInputs
+from training.tower_inputs import USER_FEATURES, Floats, TowerInputs
 
 Embed: TypeAlias = Callable[[TowerInputs], Floats]
 
 MOVIES = 72  # that the tower must know
+HISTORY = 50  # ratings that it must read
 
 
 def some_inputs(users: int, seed: int = 0) -> TowerInputs:

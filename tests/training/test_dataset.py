@@ -12,13 +12,14 @@ from tests.stream.build import rating
 from tests.training.build import DAY, START, ratings, tables
 from training.dataset import Ratings
 from training.histories import Histories
-from training.tower_inputs import HISTORY, Ints, TowerInputs, from_states
+from training.tower_inputs import Ints, TowerInputs, from_states
 
 MOVIES = 90
+HISTORY = 50  # ratings that are read
 
 
 def before(data: Ratings, events: Ints) -> TowerInputs:
-    return Histories.before(data, events).tower_inputs()
+    return Histories.before(data, events).tower_inputs(HISTORY)
 
 
 def rows(movie_ids: np.ndarray) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_bulk_inputs_are_those_of_the_folded_state(
 ) -> None:
     data = ratings(events, range(1, MOVIES + 1))
     every = np.arange(len(data))
-    assert_equal(before(data, every), from_states(folded_before(data), rows))
+    assert_equal(before(data, every), from_states(folded_before(data), rows, HISTORY))
 
 
 def test_histories_longer_than_the_tower_reads_and_ratings_that_replace() -> None:
@@ -78,7 +79,7 @@ def test_histories_longer_than_the_tower_reads_and_ratings_that_replace() -> Non
     data = ratings(events, range(1, MOVIES + 1))
     some = np.arange(5, len(data), 7)  # in any choice, not only all in order
     states = folded_before(data)
-    assert_equal(before(data, some), from_states([states[at] for at in some], rows))
+    assert_equal(before(data, some), from_states([states[at] for at in some], rows, HISTORY))
 
 
 def test_a_history_knows_nothing_of_its_own_event_or_of_later_ones() -> None:

@@ -123,13 +123,13 @@ def test_a_raw_history_is_as_one_of_the_data_set() -> None:
     known = ratings([(1, 9, 4.5, 0), (1, 2, 1.0, HOUR)], MOVIES)
     raw = Histories.raw(catalogue(), [[], [(9, 4.5, START), (2, 1.0, START + HOUR)]])
     assert raw.lengths.tolist() == [0, 2]
-    inputs = Histories.of_users(known, np.array([7, 1])).tower_inputs()
-    for one, other in zip(inputs, raw.tower_inputs(), strict=True):
+    inputs = Histories.of_users(known, np.array([7, 1])).tower_inputs(50)
+    for one, other in zip(inputs, raw.tower_inputs(50), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_people_who_have_rated_nothing_at_all() -> None:
-    inputs = Histories.raw(catalogue(), [[], []]).tower_inputs()
+    inputs = Histories.raw(catalogue(), [[], []]).tower_inputs(50)
     assert [column.shape[0] for column in inputs] == [2, 2, 2, 2]
     assert not any(column.any() for column in inputs)
 

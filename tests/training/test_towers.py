@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from training.tower_inputs import HISTORY, PADDING, USER_FEATURES, TowerInputs
+from training.tower_inputs import PADDING, USER_FEATURES, TowerInputs
 from training.towers import TowerConfig, TwoTowers
 from training.trainer import embed_users, padded_vectors
 
-MOVIES, FEATURES = 30, 9
+MOVIES, FEATURES, HISTORY = 30, 9, 4
 
 
 @pytest.fixture

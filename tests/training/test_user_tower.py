@@ -45,7 +45,7 @@ def test_what_is_served_scores_as_what_was_measured(
     artifact: Artifact, trainer: Trainer, club_ratings: Ratings, club_events: Ints
 ) -> None:
     histories = Histories.before(club_ratings, club_events)
-    served = artifact.embed_users(histories.tower_inputs())
+    served = artifact.embed_users(histories.tower_inputs(artifact.manifest.history))
     measured = TowerScorer(trainer.towers).score(histories)
     np.testing.assert_allclose(served @ artifact.items.vectors.T, measured, atol=1e-5)
 

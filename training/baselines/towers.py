@@ -57,5 +57,6 @@ class Towers:
         users = UserTower(Config().towers)
         users.load_state_dict({name: torch.from_numpy(w) for name, w in self.user_tower.items()})
         vectors = torch.from_numpy(self.vectors)
-        embedded: Floats = users(vectors, *map(torch.from_numpy, histories.tower_inputs())).numpy()
+        inputs = histories.tower_inputs(users.length)
+        embedded: Floats = users(vectors, *map(torch.from_numpy, inputs)).numpy()
         return embedded
