@@ -164,6 +164,24 @@ def values(result: Result, state: State, metric: str) -> Values:
     return ranking_of_one(result.lists[name].astype(np.int64), [parse(metric)[1]])[metric]
 
 
+@dataclass(frozen=True)
+class Judge:
+    """Says how good a model is that was fitted on what came before its questions.
+
+    Attributes:
+        asked: with fresh states.
+        metric: the mean of it, such as ``ndcg@10``.
+    """
+
+    asked: Questions
+    metric: str
+
+    def __call__(self, model: Recommender) -> float:
+        with threadpool_limits(OPENMP_THREADS, "openmp"):
+            places = ask(model, self.asked, "fresh")
+        return float(ranking_of_one(places, [parse(self.metric)[1]])[self.metric].mean())
+
+
 class Group(NamedTuple):
     """The mean of the lists with first <= age or day < end; None: no end."""
 
@@ -211,7 +229,9 @@ def _result(
     # Both raise where there is nothing to ask for: before the work, not after it.
     asked = Questions.of(ratings, split.test_from, protocol.relevant_from)
     known = asked.known
-    judge = _judge(known, split, protocol)
+    judge = Judge(
+        Questions.of(known, split.validation_from, protocol.relevant_from), protocol.tuned_for
+    )
 
     choice = tune(question.model, ratings.take(split.train), judge, partial(told, "tuning"))
     told("fitting", 0, 1)
@@ -255,19 +275,6 @@ def _result(
         ],
     }
     return Result(question, figures, details, asked.users, lists)
-
-
-def _judge(known: Ratings, split: TimeSplit, protocol: Protocol) -> Callable[[Recommender], float]:
-    """Says how good a model is that was fitted on the training part. Raises DatasetError."""
-    asked = Questions.of(known, split.validation_from, protocol.relevant_from)
-    k = parse(protocol.tuned_for)[1]
-
-    def judge(model: Recommender) -> float:
-        with threadpool_limits(OPENMP_THREADS, "openmp"):
-            places = ask(model, asked, "fresh")
-        return float(ranking_of_one(places, [k])[protocol.tuned_for].mean())
-
-    return judge
 
 
 def _grouped(of_lists: Values, users: Ints, numbers: Values, bounds: Sequence[int]) -> list[Group]:

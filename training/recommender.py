@@ -49,7 +49,7 @@ class Recommender(Scores, Protocol):
 
 
 @runtime_checkable
-class FitsInEpochs(Protocol):
+class FitsInEpochs(Recommender, Protocol):
     """A recommender that has answers after each epoch already, so that a fit can be given up."""
 
     def fit_epochs(self, train: Ratings, on_epoch: OnEpoch, on_progress: OnProgress = ...) -> None:

@@ -151,11 +151,11 @@ _train: Ratings  # in the process that fits
 def _start(train: Ratings) -> None:
     global _train
     _train = train
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Else this process would wait for the next fit for ever when its parent is killed."""
+def end_with_parent() -> None:
+    """Else this process would go on, or wait for ever, when its parent is killed. In a thread."""
     parent = parent_process()
     if parent is not None:
         parent.join()

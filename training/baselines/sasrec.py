@@ -11,7 +11,7 @@ from training.baselines.sasrec_training import SasRecTrainer
 from training.dataset import Ratings
 from training.epochs import torch_threads
 from training.histories import Histories
-from training.recommender import OnProgress
+from training.recommender import OnEpoch, OnProgress
 from training.tower_inputs import Floats, Ints
 
 
@@ -53,6 +53,11 @@ class SasRec:
     seed: int = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
+        self.fit_epochs(train, lambda _: None, on_progress)
+
+    def fit_epochs(
+        self, train: Ratings, on_epoch: OnEpoch, on_progress: OnProgress = lambda *_: None
+    ) -> None:
         popularity = Popularity(self.liked_from)
         popularity.fit(train)
         self.popularity = popularity.counts
@@ -76,7 +81,8 @@ class SasRec:
                     best, likelihood = epoch, validation
                     weights = trainer.network.state_dict()
                     self.weights = {name: w.numpy().copy() for name, w in weights.items()}
-                elif epoch - best >= self.patience:
+                on_epoch(epoch)
+                if epoch - best >= self.patience:
                     break
         on_progress(self.max_epochs, self.max_epochs)
 
