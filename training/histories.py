@@ -9,6 +9,7 @@ import numpy as np
 from stream.contracts.errors import DatasetError
 from stream.features import SECOND
 from training.dataset import Movie, Ratings
+from training.standing import Standing
 from training.tower_inputs import PADDING, USER_FEATURES, Ints, TowerInputs, ages
 
 
@@ -129,6 +130,18 @@ class Histories:
         if latest is not None:
             lists, events, steps = (part[steps < latest] for part in (lists, events, steps))
         return Rated(lists, events, steps)
+
+    def standing(self) -> Standing:
+        """What the second stage reads, as `standing.standing_of` makes it of the same users."""
+        rated, log = self.rated(), self.log
+        events = rated.events
+        return Standing(
+            users=len(self),
+            lists=rated.lists,
+            rows=log.rows[events],
+            half_stars=log.half_stars[events],
+            seconds=log.times[events] // SECOND,
+        )
 
     def tower_inputs(self, length: int) -> TowerInputs:
         """What the user tower reads, as `tower_inputs.from_states` makes it of the same users.

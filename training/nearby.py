@@ -10,10 +10,7 @@ from typing import Final
 import numpy as np
 from scipy import sparse
 
-from training.baselines.evidence import evidence
 from training.dataset import Ratings
-from training.histories import Histories
-from training.tower_inputs import Floats
 
 _REACH: Final = 10  # events from one to the other; 3 serve almost as well
 _NEARER: Final = 0.8  # what each event between takes off
@@ -21,7 +18,7 @@ _NEARER: Final = 0.8  # what each event between takes off
 # Ratings added to a movie's count: what two of them were rated close to is hardly known.
 _HARDLY_ANY: Final = 5.0
 
-_RECENCY: Final = 0.75  # of the evidence: nearness is a matter of the last few movies
+RECENCY: Final = 0.75  # of the evidence: nearness is a matter of the last few movies
 
 
 def nearness(train: Ratings) -> sparse.csr_array:
@@ -42,9 +39,3 @@ def nearness(train: Ratings) -> sparse.csr_array:
     scales = np.sqrt(np.bincount(train.rows, minlength=movies) + np.float32(_HARDLY_ANY))
     near.data /= np.repeat(scales, np.diff(near.indptr)) * scales[near.indices]
     return near.astype(np.float32)
-
-
-def nearby(histories: Histories, near: sparse.csr_array) -> Floats:
-    """f32[B, movies]: sum of 0.75**steps * s_ij over the movies i of each history."""
-    scores: Floats = (evidence(histories, recency=_RECENCY) @ near).toarray()
-    return scores

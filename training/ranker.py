@@ -88,6 +88,20 @@ def fit(impressions: Impressions) -> dict[str, Floats]:
     return dict(zip(names, weights, strict=True))
 
 
+def utilities(weights: Weights, features: Mapping[str, Floats], ratings: Ints) -> Floats:
+    """f32[B, C]: u.
+
+    Args:
+        weights: of the features that count.
+        features: by name, f32[B, C] or, the same for all, f32[1, C]; others are not looked at.
+        ratings: i64[B] how many each user has given.
+    """
+    return sum(
+        (amounts(of, features[name], ratings) for name, of in weights.items()),
+        start=np.zeros((len(ratings), 1), np.float32),
+    )
+
+
 def amounts(weights: Floats, feature: Floats, ratings: Ints) -> Floats:
     """f32[B, C]: what one feature adds to the utility.
 

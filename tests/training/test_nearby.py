@@ -2,7 +2,8 @@ import numpy as np
 
 from tests.training.build import everything, ratings
 from training.histories import Histories
-from training.nearby import nearby, nearness
+from training.nearby import RECENCY, nearness
+from training.ranking import Links
 
 
 def test_nearness_by_hand() -> None:
@@ -12,5 +13,6 @@ def test_nearness_by_hand() -> None:
     once, twice = np.sqrt(7 * 6), 7.0
     expected = [[0, 1 / once, 1.8 / twice], [1 / once, 0, 1 / once], [1.8 / twice, 1 / once, 0]]
     np.testing.assert_allclose(near, expected, rtol=1e-6)
-    said = nearby(Histories.before(log, everything(log)[2:3]), nearness(log))
+    histories = Histories.before(log, everything(log)[2:3])
+    said = Links(nearness(log), RECENCY, liked_from=1).scores(histories.standing())
     np.testing.assert_allclose(said[0, 2], 0.75 * 1.8 / twice + 1 / once, rtol=1e-6)

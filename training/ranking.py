@@ -1,0 +1,112 @@
+"""The second stage: from what is known of a user to candidates, and from these to their order.
+
+The lab (`training.two_stage`) and the API ask the same functions, so that what is served is what
+was evaluated. Torch-free.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from training.ranker import Weights, utilities
+from training.standing import Standing
+from training.tower_inputs import Floats, Ints
+
+TOWERS: Final = "towers"  # the feature that is the towers' score
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Item-item evidence.
+
+    Attributes:
+        matrix: f32[movies, movies], from a movie of the history to another.
+        recency: what a rating counts of the one after it.
+        liked_from: half stars from which it counts.
+    """
+
+    matrix: sparse.csr_array
+    recency: float
+    liked_from: int
+
+    def scores(self, standing: Standing) -> Floats:
+        """f32[B, movies]: sum of recency**steps * s_ij over the movies i of each user."""
+        movies = self.matrix.shape[0]
+        evidence = standing.evidence(movies, self.liked_from, self.recency)
+        scores: Floats = (evidence @ self.matrix).toarray()
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What orders the movies for people.
+
+    Attributes:
+        links: item-item evidence by the name of its feature.
+        weights: of the features, for those who have rated something.
+        newcomers: of the live features, for those who have not.
+        proposed: how many candidates each feature proposes, those with the highest values.
+    """
+
+    links: Mapping[str, Links]
+    weights: Weights
+    newcomers: Weights
+    proposed: Mapping[str, int]
+
+    def candidates(self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]) -> Ints:
+        """i64[B, C]: what these features propose, a movie as often as it is proposed.
+
+        Args:
+            features: by name, f32[B, movies] or, the same for all, f32[1, movies].
+            rated: bool[B, movies], what nobody proposes while there is anything else.
+        """
+        proposals = [
+            best(np.where(rated, -np.inf, features[name]), count)
+            for name, count in self.proposed.items()
+            if name in features
+        ]
+        return np.concatenate(proposals, axis=1)
+
+    def utilities(self, features: Mapping[str, Floats], ratings: Ints) -> Floats:
+        """f32[B, C]: higher is better.
+
+        Args:
+            features: by name, f32[B, C] of C movies for each user. For someone without a rating
+                only the live ones count.
+            ratings: i64[B] how many each user has given.
+        """
+        found = utilities(self.weights, features, ratings)
+        new = np.flatnonzero(ratings == 0)
+        of_new = {name: features[name][new] for name in self.newcomers}
+        found[new] = utilities(self.newcomers, of_new, ratings[new])
+        return found
+
+
+def of_candidates(feature: Floats, candidates: Ints) -> Floats:
+    """f32[B, C]: a feature, f32[B, movies] or f32[1, movies], of the candidates i64[B, C]."""
+    lists = np.arange(len(candidates))[:, None] if len(feature) > 1 else 0
+    values: Floats = feature[lists, candidates]
+    return values
+
+
+def best(scores: Floats, count: int) -> Ints:
+    """i64[B, min(count, movies)]: the rows with the highest scores, in any order."""
+    count = min(count, scores.shape[1])
+    found: Ints = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    return found
+
+
+def strongest_links(weights: Floats, keep: int) -> sparse.csr_array:
+    """The `keep` elements of each row that are furthest from 0, as a sparse matrix."""
+    keep = min(keep, weights.shape[1])
+    columns = np.argpartition(-np.abs(weights), keep - 1, axis=1)[:, :keep]
+    columns.sort(axis=1)
+    values = np.take_along_axis(weights, columns, axis=1)
+    ends = np.arange(len(weights) + 1) * keep
+    kept = sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=weights.shape)
+    kept.eliminate_zeros()
+    return kept

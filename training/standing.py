@@ -1,0 +1,75 @@
+"""The ratings that stand, as the second stage reads them: from the lab's log and live state alike.
+
+Torch-free, because serving fills it too.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from stream.features import UserState
+from training.tower_inputs import Ints
+
+
+class Standing(NamedTuple):
+    """The e ratings that stand of B users: of each movie the latest, oldest first.
+
+    Attributes:
+        users: B, those without a rating included.
+        lists: i64[e] which of the B users each is of, ascending.
+        rows: i64[e] the movie, -1 where the model does not know it.
+        half_stars: i64[e] 1..10.
+        seconds: i64[e] when, since the epoch.
+    """
+
+    users: int
+    lists: Ints
+    rows: Ints
+    half_stars: Ints
+    seconds: Ints
+
+    @property
+    def lengths(self) -> Ints:
+        """i64[B] how many each user has."""
+        return np.bincount(self.lists, minlength=self.users)
+
+    def evidence(self, movies: int, liked_from: int, recency: float) -> sparse.csr_array:
+        """f32[B, movies]: recency**steps for each movie of half stars enough.
+
+        Args:
+            movies: of the model.
+            liked_from: half stars from which a rating counts.
+            recency: in (0, 1]. A step is a rating that counts and came later.
+        """
+        counts = self.half_stars >= liked_from
+        lists, rows = self.lists[counts], self.rows[counts]
+        steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
+        known = rows >= 0
+        weights = np.float32(recency) ** steps[known].astype(np.float32)
+        ends = np.searchsorted(lists[known], np.arange(self.users + 1))
+        return sparse.csr_array((weights, rows[known], ends), shape=(self.users, movies))
+
+
+def standing_of(
+    states: Sequence[UserState],
+    rows: Callable[[npt.NDArray[np.uint32]], npt.NDArray[np.intp]],
+) -> Standing:
+    """What stands in live state.
+
+    Args:
+        states: one user each.
+        rows: the model's row of each movie id, -1 where it does not know it.
+    """
+    movies = np.frombuffer(b"".join([state.movies for state in states]), "<u4")
+    seconds = np.frombuffer(b"".join([state.times for state in states]), "<u4")
+    half_stars = np.frombuffer(b"".join([state.half_stars for state in states]), "u1")
+    return Standing(
+        users=len(states),
+        lists=np.repeat(np.arange(len(states)), [len(state) for state in states]),
+        rows=rows(movies).astype(np.int64),
+        half_stars=half_stars.astype(np.int64),
+        seconds=seconds.astype(np.int64),
+    )

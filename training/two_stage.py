@@ -1,0 +1,219 @@
+"""Two stages as a recommender of the lab: what is served, fitted and asked in bulk."""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from training import ranker
+from training.baselines.ease import Ease
+from training.baselines.towers import Towers
+from training.dataset import NO_TAGS, Ratings
+from training.histories import Histories
+from training.live import heat_up, live_features, no_heats
+from training.nearby import RECENCY, nearness
+from training.prequential import Questions
+from training.ranker import Impressions
+from training.ranking import TOWERS, Links, Ranking, of_candidates, strongest_links
+from training.recommender import OnProgress, batches
+from training.split import moments
+from training.tower_inputs import Floats, Ints
+
+# Share of the ratings, the latest ones, from which impressions are taken while the weights are
+# learnt. What is weighed knows what came before.
+_RANKED: Final = 0.1
+
+_LINKS: Final = 300  # of a movie at most: what is further down adds next to nothing
+
+# Candidates by the feature that proposes them.
+_PROPOSED: Final = {TOWERS: 200, "ease": 100, "nearby": 100, "heat_30": 50}
+
+# Weights for people without a rating where the impressions have none of them.
+_HOTTEST: Final = {"heat_30": np.array([1, 0, 0], np.float32)}
+
+
+@dataclass
+class TwoStage:
+    """Retrieves candidates by several features and orders them by the ranker's utility of all.
+
+    A fit is two. Models that know the first nine tenths of the ratings are asked for each liked
+    movie of the last tenth, with the state from right before it; from what was picked the ranker
+    learns what each feature is worth. Then the models are fitted on everything, the weights stay.
+
+    Features of a movie and a user:
+
+    - ``towers``: the dot product of their vectors;
+    - ``ease``, ``nearby``: item-item evidence of the recent history;
+    - ``heat_1``, ``heat_30``, ``heat_365``: how much the movie is rated, see `training.live`.
+
+    Attributes:
+        recency: of EASE, see there.
+        impressions: at most so many, evenly spaced.
+        candidates: of an impression, beside what was picked.
+        max_epochs: of the towers.
+        seed: of everything random.
+    """
+
+    recency: float = 0.85
+    impressions: int = 3000
+    candidates: int = 500
+    max_epochs: int = 12
+    seed: int = 0
+
+    def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
+        _, since = moments(train.times, _RANKED, _RANKED)
+        questions = Questions.of(replace(train, tags=NO_TAGS), since)
+        self._learn(train.take(np.flatnonzero(train.times < since)))
+        on_progress(1, 3)
+        known, new = (
+            self._shown(replace(questions, events=_evenly(questions.events[of], self.impressions)))
+            for of in (questions.ages > 0, questions.ages == 0)
+        )
+        self.weights = ranker.fit(known)
+        live = {name: new.features[name] for name in self._live() if len(new.ratings)}
+        self.newcomers = ranker.fit(new._replace(features=live)) if len(new.ratings) else _HOTTEST
+        on_progress(2, 3)
+        self._learn(train)
+        on_progress(3, 3)
+
+    def observe(self, events: Ratings) -> None:
+        heat_up(self.heats, events.rows, events.times)
+
+    def score(self, histories: Histories) -> Floats:
+        """-inf for what is not among the candidates."""
+        features = self._said(histories) | self._live()
+        ranking = self.ranking
+        chosen = ranking.candidates(features, _rated(histories))
+        of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
+        scores = np.full((len(histories), len(histories.log.movies)), -np.inf, np.float32)
+        utilities = ranking.utilities(of_chosen, histories.lengths)
+        np.put_along_axis(scores, chosen, utilities, axis=1)
+        return scores
+
+    @property
+    def ranking(self) -> Ranking:
+        """What serving needs beside the towers."""
+        return Ranking(self._links, self.weights, self.newcomers, _PROPOSED)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TwoStage":
+        """Observes on its own; the models, which nothing changes, are shared."""
+        twin = copy.copy(self)
+        twin.heats = self.heats.copy()
+        return twin
+
+    def _learn(self, train: Ratings) -> None:
+        self.towers = Towers(max_epochs=self.max_epochs, seed=self.seed)
+        self.towers.fit(train)
+        self.ease = _ease(train)
+        self.near = nearness(train)
+        self.heats = no_heats(len(train.movies))
+        self.observe(train)
+
+    @property
+    def _links(self) -> dict[str, Links]:
+        return {
+            "ease": Links(self.ease, self.recency, liked_from=1),
+            "nearby": Links(self.near, RECENCY, liked_from=1),
+        }
+
+    def _said(self, histories: Histories) -> dict[str, Floats]:
+        """By name, f32[B, movies] of each user."""
+        standing = histories.standing()
+        said = {TOWERS: self.towers.embed(histories) @ self.towers.vectors[1:].T}
+        return said | {name: links.scores(standing) for name, links in self._links.items()}
+
+    def _live(self) -> dict[str, Floats]:
+        """By name, f32[1, movies] of everyone."""
+        return {name: values[None] for name, values in live_features(self.heats).items()}
+
+    def _shown(self, questions: Questions) -> Impressions:
+        """What the user of each question could have picked, with the features of that moment."""
+        chance = np.random.default_rng(self.seed)
+        histories, observed = questions.histories("fresh"), questions.observed("fresh")
+        heats = self.heats.copy()
+        shown: list[dict[str, Floats]] = []
+        stand_for: list[Floats] = []
+        known = 0
+        for some in batches(histories):
+            said = self._said(some)
+            rated = _rated(some)
+            for one in range(len(some)):
+                at = len(shown)
+                news = questions.told[known : observed[at]]
+                heat_up(heats, questions.log.rows[news], questions.log.times[news])
+                known = observed[at]
+                live = live_features(heats)
+                order = _order([values[one] for values in said.values()], list(live.values()))
+                order[rated[one]] = -np.inf
+                picked, drawn = candidates(order, questions.rows[at], self.candidates, chance)
+                features = {name: values[one, picked] for name, values in said.items()}
+                features |= {name: values[picked] for name, values in live.items()}
+                shown.append(features)
+                stand_for.append(drawn)
+        names = shown[0] if shown else {}
+        features = {name: np.stack([one[name] for one in shown]) for name in names}
+        return Impressions(features, histories.lengths, np.array(stand_for, np.float32))
+
+
+def candidates(
+    order: Floats, row: int, size: int, chance: np.random.Generator
+) -> tuple[Ints, Floats]:
+    """(i64[size + 1] the picked row and candidates, f32[size + 1] how many each stands for).
+
+    Half of the candidates are those that `order` puts first; the others are drawn for the rest.
+
+    Args:
+        order: f32[movies], -inf for what nobody can pick.
+        row: what was picked.
+        size: candidates beside it; where there are fewer, what stands for none fills up the list.
+        chance: draws.
+    """
+    others = np.flatnonzero(order > -np.inf)
+    others = others[others != row]
+    others = others[np.argsort(-order[others], kind="stable")]
+    first, rest = others[: size // 2], others[size // 2 :]
+    drawn = chance.permutation(rest)[: size - len(first)]
+    found = np.concatenate([[row], first, drawn])
+    weights = np.concatenate(
+        [np.ones(1 + len(first)), np.full(len(drawn), len(rest) / max(1, len(drawn)))]
+    )
+    missing = (0, size + 1 - len(found))
+    return np.pad(found, missing), np.pad(weights, missing).astype(np.float32)
+
+
+def _order(*features: list[Floats]) -> Floats:
+    """f32[movies]: the plain sum of features, each divided by its deviation."""
+    total = np.zeros_like(features[0][0])
+    for feature in (one for some in features for one in some):
+        deviation = feature.std()
+        if deviation > 0:
+            total += feature / deviation
+    return total
+
+
+def _evenly(events: Ints, limit: int) -> Ints:
+    return events[:: max(1, -(-len(events) // limit))]
+
+
+def _rated(histories: Histories) -> npt.NDArray[np.bool_]:
+    """bool[B, movies]: what each user has rated."""
+    rated = np.zeros((len(histories), len(histories.log.movies)), np.bool_)
+    lists, events = histories.events()
+    rated[lists, histories.log.rows[events]] = True
+    return rated
+
+
+def _ease(train: Ratings) -> sparse.csr_array:
+    """f32[movies, movies]: the strongest of EASE's weights."""
+    model = Ease(liked_from=1)
+    model.fit(train)
+    strongest = strongest_links(model.weights, _LINKS)
+    places = model.rows
+    ends = np.zeros(len(train.movies) + 1, np.int64)
+    ends[places + 1] = np.diff(strongest.indptr)
+    shape = (len(train.movies), len(train.movies))
+    columns = places[strongest.indices]
+    return sparse.csr_array((strongest.data, columns, np.cumsum(ends)), shape=shape)
