@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         return self.home / "evaluations"
 
     @property
+    def studies(self) -> Path:
+        """Where the studies of `freshet tune` are kept."""
+        return self.home / "studies"
+
+    @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
 

@@ -54,6 +54,7 @@ STARTUP_TRIALS: Final = 5
 WORKER: Final = "worker"  # attribute of a trial: who works on it
 SECONDS: Final = "seconds"  # attribute of a trial: how long it took
 _PLAN: Final = "plan"  # attribute of a study
+_ID: Final = "id"  # attribute of a study: the same name may be given again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +129,16 @@ class Study:
             )
             known = self._study.user_attrs.get(_PLAN)
             if known is None:
+                self._study.set_user_attr(_ID, uuid4().hex)
                 self._study.set_user_attr(_PLAN, described)
                 self._study.enqueue_trial({name: plan.defaults[name] for name in self._space})
             elif known != described:
                 raise ConfigurationError(_another(self.path, known, described))
+
+    @property
+    def id(self) -> str:
+        """That no other study has."""
+        return str(self._study.user_attrs[_ID])
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -154,6 +161,11 @@ class Study:
             raise FreshetError(f"no trial of the study {self.path} was finished: let it go on")
         found = self._study.best_trials if len(self.objectives) > 1 else [self._study.best_trial]
         return sorted(found, key=lambda trial: (-trial.values[0], trial.number))
+
+    def values(self, trial: FrozenTrial) -> dict[str, float]:
+        """What a trial came to by objective; nothing of one that is not COMPLETE."""
+        there = trial.state == TrialState.COMPLETE
+        return dict(zip(self.objectives, trial.values, strict=True)) if there else {}
 
     def hyperparameters(self, trial: FrozenTrial) -> dict[str, Value]:
         """All of the model that was tried."""

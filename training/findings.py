@@ -1,0 +1,82 @@
+"""What a study found, for people and for `freshet train`: the front as a table and as files."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import tomli_w
+from optuna.trial import FrozenTrial, TrialState
+
+from training.baselines.catalogue import Value, entry
+from training.config import Config
+from training.durable import write_file
+from training.experiment import Experiment, flat, parse
+from training.options import RunOptions
+from training.study import METRICS, SECONDS, Study
+
+_TOWERS: Final = entry("towers").path
+
+
+def columns(study: Study) -> list[str]:
+    """Of `rows`."""
+    return ["trial", *(METRICS[objective] for objective in study.objectives), "tried", "fit, asked"]
+
+
+def rows(study: Study) -> list[list[str]]:
+    """The front, and below it the defaults if they are not on it: what the search is worth."""
+    front = study.front
+    known = {trial.number for trial in front}
+    defaults = [
+        trial
+        for trial in study.trials[:1]
+        if trial.state == TrialState.COMPLETE and trial.number not in known
+    ]
+    return [_row(trial) for trial in front + defaults]
+
+
+def write(study: Study, directory: Path) -> list[Path]:
+    """The front as a file each, `<study>.toml`, or with the trial's number if there are several.
+
+    Of the towers it is what `freshet train --config` reads. Other models have no training but that
+    of the lab: their file has one table, of their name, with all hyperparameters.
+
+    Returns:
+        The files, in the order of the front.
+    """
+    front, paths = study.front, []
+    for trial in front:
+        number = f"-{trial.number}" if len(front) > 1 else ""
+        path = directory / f"{study.name}{number}.toml"
+        found = study.hyperparameters(trial)
+        if entry(study.plan.model).path == _TOWERS:
+            experiment(found, path).save(path)
+        else:
+            write_file(path, partial(tomli_w.dump, {study.plan.model: found}))
+        paths.append(path)
+    return paths
+
+
+def experiment(found: Mapping[str, Value], path: Path) -> Experiment:
+    """Hyperparameters of the towers of the lab, as `freshet train` takes them."""
+    towers, run = (
+        {name: found[name] for name in flat(defaults) if name in found}
+        for defaults in (Config(), RunOptions())
+    )
+    return Experiment(
+        towers=parse(Config, towers, f"{path}: [towers]"),
+        run=parse(RunOptions, run, f"{path}: [run]"),
+    )
+
+
+def told(values: Mapping[str, Value]) -> str:
+    """Such as ``l2 1000, recency 0.85``."""
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
+
+
+def _row(trial: FrozenTrial) -> list[str]:
+    values = [f"{value:.4f}" for value in trial.values]
+    return [str(trial.number), *values, told(trial.params), f"{trial.user_attrs[SECONDS]:.0f} s"]
