@@ -4,15 +4,21 @@ A recommender scores the whole catalogue; ranking, and leaving out what somebody
 here for all of them alike.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
 from training.dataset import Ratings
 from training.histories import Histories
 from training.tower_inputs import Floats, Ints
+
+# Metadata of a hyperparameter that a fit does not look at, only the questions after it: one fit
+# serves all its values, see `asked_with`.
+WHEN_ASKED: Final[Mapping[str, bool]] = {"when asked": True}
 
 # Told how far a fit has got: steps done, of so many.
 OnProgress: TypeAlias = Callable[[int, int], None]
@@ -34,9 +40,10 @@ class Scores(Protocol):
 class Recommender(Scores, Protocol):
     """Scores movies for people, from their histories.
 
-    A recommender is a dataclass whose init fields are its hyperparameters. After a fit it has an
-    answer for any history over the catalogue that it was fitted on, an empty one included, and none
-    of them is NaN. Scores compare within a list only.
+    A recommender is a dataclass whose init fields are its hyperparameters; those that a fit does
+    not look at have the metadata `WHEN_ASKED`. After a fit it has an answer for any history over
+    the catalogue that it was fitted on, an empty one included, and none of them is NaN. Scores
+    compare within a list only.
     """
 
     def fit(self, train: Ratings, on_progress: OnProgress = ...) -> None:
@@ -132,6 +139,26 @@ class Explains(Protocol):
     def explain(self, histories: Histories, rows: Ints) -> list[list[Reason]]:
         """Of B users and one movie each: what adds up to the score, largest amount first."""
         ...
+
+
+_Model = TypeVar("_Model", bound=Recommender)
+
+
+def when_asked(model: Recommender) -> frozenset[str]:
+    """Names of the hyperparameters that a fit does not look at."""
+    hyperparameters = fields(model)  # type: ignore[arg-type]
+    return frozenset(one.name for one in hyperparameters if one.metadata == WHEN_ASKED)
+
+
+def asked_with(model: _Model, **hyperparameters: object) -> _Model:
+    """The fitted model with other values of some `when_asked`, as if it had been fitted so.
+
+    What it has learnt is shared with the model.
+    """
+    twin = copy.copy(model)
+    for name, value in hyperparameters.items():
+        setattr(twin, name, value)
+    return twin
 
 
 def score_users(model: Recommender, train: Ratings, users: Ints) -> Floats:

@@ -9,6 +9,7 @@ import pickle
 import resource
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +28,7 @@ from stream.contracts.errors import FreshetError
 from training.baselines import catalogue
 from training.baselines.catalogue import Value, create, entry
 from training.dataset import Ratings
-from training.recommender import OnProgress, Recommender
+from training.recommender import OnProgress, Recommender, asked_with, when_asked
 
 Hyperparameters: TypeAlias = Mapping[str, Value]
 
@@ -55,7 +56,13 @@ class Fitted:
 
 
 class Trial(NamedTuple):
-    """One combination of hyperparameters, and what the judge thought of it: higher is better."""
+    """One combination of hyperparameters, and what the judge thought of it.
+
+    Attributes:
+        hyperparameters: with what was given.
+        value: higher is better.
+        seconds: of its fit, which may have served other combinations too.
+    """
 
     hyperparameters: Hyperparameters
     value: float
@@ -94,6 +101,8 @@ def tune(
 ) -> Choice:
     """Try all combinations of the model's `space`; of equals, the first one is chosen.
 
+    One fit serves all combinations that differ only in what a fit does not look at.
+
     Args:
         name: of `baselines.catalogue`.
         train: what to fit on, without anything that the judge asks for.
@@ -107,22 +116,30 @@ def tune(
         FreshetError: a fit raised it, or its process was killed.
     """
     space = entry(name).space
-    has = catalogue.hyperparameters(create(name))
+    model = create(name)
+    has, late = catalogue.hyperparameters(model), when_asked(model)
     base = {key: value for key, value in given.items() if key in has}
     if not space:
         return Choice(base, ())
-    trials = []
     combinations = [
         {**base, **dict(zip(space, values, strict=True))} for values in product(*space.values())
     ]
+    served = defaultdict(list)  # by one fit: places of combinations
+    for place, combination in enumerate(combinations):
+        served[tuple(value for key, value in combination.items() if key not in late)].append(place)
+    trials: dict[int, Trial] = {}
+    on_progress(0, len(combinations))
     with _fitting(name, train) as fitted:
-        for done, hyperparameters in enumerate(combinations):
-            on_progress(done, len(combinations))
-            found = fitted(hyperparameters)
-            trials.append(Trial(hyperparameters, judge(found.model), found.seconds))
-    on_progress(len(combinations), len(combinations))
-    best = max(trials, key=lambda trial: trial.value)
-    return Choice(best.hyperparameters, tuple(trials))
+        for places in served.values():
+            found = fitted(combinations[places[0]])
+            for place in places:
+                tried = combinations[place]
+                asked = asked_with(found.model, **{key: tried[key] for key in late & tried.keys()})
+                trials[place] = Trial(tried, judge(asked), found.seconds)
+                on_progress(len(trials), len(combinations))
+    in_order = tuple(trials[place] for place in range(len(combinations)))
+    best = max(in_order, key=lambda trial: trial.value)
+    return Choice(best.hyperparameters, in_order)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 from stream.contracts.errors import ArtifactError, DatasetError
 from tests.training.build import HOUR, START, everything, ratings
 from training.baselines import storage
+from training.baselines.catalogue import hyperparameters
 from training.dataset import Ratings, Tags
 from training.histories import Histories
 from training.recommender import (
@@ -26,7 +27,9 @@ from training.recommender import (
     PredictsRatings,
     Reason,
     Recommender,
+    asked_with,
     recommend,
+    when_asked,
 )
 from training.tower_inputs import Floats, Ints
 
@@ -126,6 +129,23 @@ class RecommenderSuite:
         assert scores.shape == (len(histories), NEVER)
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
+
+    def test_what_a_fit_does_not_look_at_may_be_changed_after_it(
+        self, make: Make, fitted: Recommender, train: Ratings, histories: Histories, scores: Floats
+    ) -> None:
+        changed = {
+            name: type(value)(value / 2)
+            for name, value in hyperparameters(fitted).items()
+            if name in when_asked(fitted) and isinstance(value, int | float)
+        }
+        if not changed:
+            pytest.skip("a fit looks at all of its hyperparameters")
+        other = asked_with(make(), **changed)
+        other.fit(train)
+        answers = asked_with(fitted, **changed).score(histories)
+        np.testing.assert_array_equal(answers, other.score(histories))
+        assert not np.allclose(answers, scores)
+        np.testing.assert_array_equal(fitted.score(histories), scores)
 
     def test_nobody_asked_for(self, fitted: Recommender, histories: Histories) -> None:
         assert fitted.score(histories[:0]).shape == (0, NEVER)

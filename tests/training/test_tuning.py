@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,21 @@ def test_all_combinations_are_tried_in_order_and_the_best_is_chosen() -> None:
     assert tried == [(3, 1, 3), (3, 0, 3), (1, 1, 1), (1, 0, 1), (4, 1, 4), (4, 0, 4)]
     assert choice.hyperparameters == {"level": 4, "megabytes": 1}  # the first of two as good
     assert seen == [(done, 6) for done in range(7)]
+
+
+def test_one_fit_serves_all_that_it_does_not_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"bias": (0, 2, 1), "level": (5, 6)}
+    monkeypatch.setitem(catalogue.MODELS, "tunable", Entry(PATH, space=space))
+    fits: dict[int, list[tuple[int, int]]] = {}
+
+    def judge(model: Any) -> float:
+        fits.setdefault(model.fitted, []).append((model.level, model.bias))
+        return float(model.level + model.bias)
+
+    choice = tune("tunable", TRAIN, judge)
+    assert list(fits.values()) == [[(5, 0), (5, 2), (5, 1)], [(6, 0), (6, 2), (6, 1)]]
+    assert [trial.value for trial in choice.trials] == [5, 6, 7, 8, 6, 7]  # in the space's order
+    assert choice.hyperparameters == {"bias": 2, "level": 6}
 
 
 def test_a_model_without_anything_to_tune_is_not_fitted_for_it() -> None:

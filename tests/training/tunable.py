@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from stream.contracts.errors import DatasetError
 from training.baselines.catalogue import Entry
 from training.dataset import Ratings
 from training.histories import Histories
-from training.recommender import OnProgress
+from training.recommender import WHEN_ASKED, OnProgress
 from training.tower_inputs import Floats, Ints
 
 
@@ -22,6 +22,7 @@ class Tunable:
     level: int = 0
     megabytes: int = 0
     trouble: str = ""
+    bias: int = field(default=0, metadata=WHEN_ASKED)
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         if self.trouble == "empty":
@@ -36,6 +37,7 @@ class Tunable:
         held = np.ones(self.megabytes * 2**17)
         self.sum = np.array([held.sum()])
         self.process = np.array([os.getpid()])
+        self.fitted = time.monotonic_ns()
         self.weights = np.ones(1000)
 
     def score(self, histories: Histories) -> Floats:

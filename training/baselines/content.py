@@ -1,6 +1,6 @@
 """Content: a movie is recommended for being like those of a history, whoever has rated it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,7 @@ from stream.contracts.errors import ConfigurationError
 from training.baselines.evidence import blocks, evidence, interactions, reasons, shares
 from training.dataset import LIKED, Movie, Ratings, Tags
 from training.histories import Histories
-from training.recommender import OnProgress, Reason
+from training.recommender import WHEN_ASKED, OnProgress, Reason
 from training.tower_inputs import Floats, Ints
 
 SIMILARITIES: Final = ("cosine", "euclidean")
@@ -44,7 +44,7 @@ class Content:
     year: float = 0.5
     tags: float = 1.0
     liked_from: int = LIKED
-    recency: float = 0.9
+    recency: float = field(default=0.9, metadata=WHEN_ASKED)
     popularity: float = 1e-3
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 Harald Steck: Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import linalg, sparse
@@ -11,7 +11,7 @@ from scipy import linalg, sparse
 from training.baselines.evidence import blocks, evidence, interactions, reasons, shares
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
-from training.recommender import OnProgress, Reason
+from training.recommender import WHEN_ASKED, OnProgress, Reason
 from training.tower_inputs import Floats, Ints
 
 _BLOCK = 1 << 24  # elements of the Gram matrix at a time: up to 200 MB while they are sparse
@@ -39,7 +39,7 @@ class Ease:
 
     l2: float = 300.0
     liked_from: int = LIKED
-    recency: float = 0.9
+    recency: float = field(default=0.9, metadata=WHEN_ASKED)
     popularity: float = 1e-6
     max_movies: int = 20_000
 

@@ -4,7 +4,7 @@
 into factors here, so whoever scores or loads a model does without it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from training.baselines.evidence import evidence, interactions, reasons, shares
 from training.baselines.least_squares import outer_sums, solve_each
 from training.dataset import Ratings
 from training.histories import Histories
-from training.recommender import OnProgress, Reason
+from training.recommender import WHEN_ASKED, OnProgress, Reason
 from training.tower_inputs import Floats, Ints
 
 # What a history says is averaged with so many likes of an average movie, before BPR's map reads it.
@@ -55,7 +55,7 @@ class Ials:
     confidence: float = 5.0
     iterations: int = 15
     liked_from: int = 1
-    recency: float = 1.0
+    recency: float = field(default=1.0, metadata=WHEN_ASKED)
     popularity: float = 1e-6
     seed: int = 0
 
@@ -133,7 +133,7 @@ class Bpr:
     regularization: float = 0.04
     iterations: int = 200
     liked_from: int = 1
-    recency: float = 1.0
+    recency: float = field(default=1.0, metadata=WHEN_ASKED)
     seed: int = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:

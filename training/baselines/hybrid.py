@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from training.baselines.ease import Ease
 from training.baselines.popularity import DecayedPopularity
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
-from training.recommender import OnProgress, Reason
+from training.recommender import WHEN_ASKED, OnProgress, Reason, asked_with
 from training.tower_inputs import Floats, Ints
 
 
@@ -49,17 +49,17 @@ class Hybrid:
         recency: EASE's.
     """
 
-    collaborative: float = 0.6
-    few: int = 3
-    halfway: float = 2.0
+    collaborative: float = field(default=0.6, metadata=WHEN_ASKED)
+    few: int = field(default=3, metadata=WHEN_ASKED)
+    halfway: float = field(default=2.0, metadata=WHEN_ASKED)
     liked_from: int = LIKED
-    recency: float = 0.9
+    recency: float = field(default=0.9, metadata=WHEN_ASKED)
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         self.rated = np.bincount(train.rows, minlength=len(train.movies)) > 0
         self.popularity = DecayedPopularity(liked_from=self.liked_from)
         self.content = Content(liked_from=self.liked_from)
-        self.ease = Ease(liked_from=self.liked_from, recency=self.recency)
+        self.ease = Ease(liked_from=self.liked_from)
         self.popularity.fit(train)
         self.content.fit(train)
         self.ease.fit(train, on_progress)
@@ -76,7 +76,7 @@ class Hybrid:
     def score(self, histories: Histories) -> Floats:
         weights = self.weights(histories)
         content = _standardised(self.content.score(histories))
-        scores = _standardised(self.ease.score(histories))
+        scores = _standardised(self._ease.score(histories))
         scores[:, ~self.rated] = content[:, ~self.rated]
         scores *= weights.collaborative[:, None]
         scores += weights.content[:, None] * content
@@ -91,7 +91,7 @@ class Hybrid:
         for part, share in (
             (self.popularity, weights.popularity),
             (self.content, weights.content + ~rated * weights.collaborative),
-            (self.ease, rated * weights.collaborative),
+            (self._ease, rated * weights.collaborative),
         ):
             means, deviations = _moments(part.score(histories))
             scales = share[:, None] / deviations
@@ -112,6 +112,10 @@ class Hybrid:
         collaborative = enough * np.float32(self.collaborative) * n / (n + self.halfway)
         content = np.where(enough, 1 - collaborative, n / self.few)
         return Weights(1 - collaborative - content, content, collaborative)
+
+    @property
+    def _ease(self) -> Ease:
+        return asked_with(self.ease, recency=self.recency)
 
 
 def _standardised(scores: Floats) -> Floats:

@@ -5,7 +5,7 @@ x'y / (|x| |y| + shrinkage), as in Ferrari Dacrema, Boglio, Cremonesi, Jannach: 
 of reproducibility and progress in recommender systems research, TOIS 2021.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -13,7 +13,7 @@ from scipy import sparse
 from training.baselines.evidence import blocks, evidence, interactions, reasons, shares, strongest
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
-from training.recommender import OnProgress, Reason
+from training.recommender import WHEN_ASKED, OnProgress, Reason
 from training.tower_inputs import Floats, Ints
 
 _BLOCK = 1 << 23  # similarities at a time: about 200 MB while they are sought through
@@ -40,7 +40,7 @@ class ItemKnn:
     neighbours: int = 200
     shrinkage: float = 10.0
     liked_from: int = LIKED
-    recency: float = 0.65
+    recency: float = field(default=0.65, metadata=WHEN_ASKED)
     popularity: float = 1e-6
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
@@ -91,10 +91,10 @@ class UserKnn:
             enough to order those of which the history says nothing.
     """
 
-    neighbours: int = 25
-    shrinkage: float = 10.0
+    neighbours: int = field(default=25, metadata=WHEN_ASKED)
+    shrinkage: float = field(default=10.0, metadata=WHEN_ASKED)
     liked_from: int = LIKED
-    recency: float = 0.8
+    recency: float = field(default=0.8, metadata=WHEN_ASKED)
     popularity: float = 1e-6
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
