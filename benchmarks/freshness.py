@@ -20,7 +20,7 @@ from infra.newcomer import Newcomer
 from infra.settings import Settings
 from producers.replay import publish_movies
 from stream.contracts.topics import Topics
-from training.epochs import RunOptions
+from training.options import RunOptions
 from training.pipeline import train
 
 DATASET: Final = "100k"  # always there

@@ -21,7 +21,7 @@ from infra.settings import Settings
 from producers.replay import publish_movies, replay, select
 from stream.contracts.errors import FreshetError
 from stream.contracts.topics import Topics
-from training.epochs import RunOptions
+from training.options import RunOptions
 from training.pipeline import train
 from training.registry import Registry
 

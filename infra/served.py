@@ -26,8 +26,8 @@ from infra.production import BEYOND, TIMEOUT, Answer, Production, drive
 from infra.settings import Settings
 from producers.replay import select
 from stream.contracts.errors import ConfigurationError
-from training.epochs import RunOptions
 from training.histories import Histories
+from training.options import RunOptions
 from training.pipeline import OnProgress as OnTraining
 from training.pipeline import train
 from training.prequential import Questions, ask

@@ -26,6 +26,7 @@ class Config:
         weight_decay: of AdamW.
         content_only: share of the movies that a step embeds by their content alone, so that content
             makes a vector of use where there is nothing else.
+        max_gradient: L2 norm that the gradient of a step is cut to.
         averaging: how much of the average of the weights a step keeps. The average is the model.
     """
 
@@ -37,4 +38,5 @@ class Config:
     learning_rate: Annotated[float, Meta(gt=0)] = 4e-3
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
     content_only: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    max_gradient: Annotated[float, Meta(gt=0)] = 5.0
     averaging: Annotated[float, Meta(ge=0, lt=1)] = 0.98

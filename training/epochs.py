@@ -4,19 +4,23 @@ Two models are trained side by side: one on the time before the validation part,
 stop, and one on everything, which is what is wanted.
 """
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
+from training import distributed
+from training.checkpoint import Checkpoint, Origin
 from training.config import Config
 from training.dataset import Ratings
 from training.evaluate import Quality, live
+from training.options import RunOptions
 from training.recommender import OnProgress
 from training.split import TimeSplit
 from training.towers import TwoTowers
@@ -24,24 +28,6 @@ from training.trainer import TowerScorer, Trainer
 
 # Lists that an epoch is judged by: enough to tell epochs apart, and a fraction of an epoch's time.
 VALIDATION_LISTS: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How to run, as opposed to what: `trainer.Config`.
-
-    Attributes:
-        max_epochs: at most.
-        patience: epochs without a better one on the validation part, after which to stop.
-        seed: of everything random.
-        threads: for each of the two models. Threads that share a step wait for each other by
-            spinning, which makes training several times slower wherever something else runs too.
-    """
-
-    max_epochs: int = 12
-    patience: int = 2
-    seed: int = 0
-    threads: int = 1
 
 
 class Epoch(NamedTuple):
@@ -72,6 +58,7 @@ def train_until_best(
     config: Config,
     options: RunOptions,
     on_progress: OnProgress = lambda *_: None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train until the measured towers get no better on the validation part.
 
@@ -80,29 +67,99 @@ def train_until_best(
         split: of them.
         config: hyperparameters.
         options: how to run.
-        on_progress: told how many epochs are done, of at most so many.
+        on_progress: told how many steps are done, of at most so many.
+        checkpoint: where to keep how far it has got.
 
     Raises:
+        ConfigurationError: there is no such objective, or no such device.
         DatasetError: there is nothing to learn from.
+        ArtifactError: there is nothing to resume from.
     """
-    epochs: list[Epoch] = []
-    with torch_threads(options.threads), ThreadPoolExecutor(2) as pool:  # torch lets go of the GIL
-        measured = Trainer(ratings, split.train, config, options.seed)
-        final = Trainer(ratings, np.arange(len(ratings)), config, options.seed)
-        best, towers = 0, (measured.towers, final.towers)
-        for number in range(1, options.max_epochs + 1):
-            on_progress(number - 1, options.max_epochs)
-            loss, _ = pool.map(Trainer.epoch, (measured, final))
-            scorer = TowerScorer(measured.towers)
-            quality = live(ratings, scorer, split.validation, VALIDATION_LISTS)
-            epochs.append(Epoch(number, loss, quality))
-            if not best or quality.ndcg > epochs[best - 1].validation.ndcg:
-                best = number
-                towers = copy.deepcopy(measured.towers), copy.deepcopy(final.towers)
-            elif number - best >= options.patience:
-                break
-    on_progress(options.max_epochs, options.max_epochs)
-    return Trained(tuple(epochs), *towers)
+    with torch_threads(options.threads):
+        measured = Trainer(ratings, split.train, config, options)
+        run = _Run(measured, Trainer(ratings, np.arange(len(ratings)), config, options))
+        origin = Origin.of(ratings, config, options.seed)
+        if checkpoint is not None and checkpoint.resume:
+            run.restore(checkpoint.load(origin, measured.device))
+        total = options.max_epochs * measured.steps
+
+        def on_step(done: int, of: int) -> None:
+            on_progress(len(run.epochs) * of + done, total)
+
+        def quality() -> Quality:
+            return live(ratings, TowerScorer(measured.towers), split.validation, VALIDATION_LISTS)
+
+        while len(run.epochs) < options.max_epochs and run.since_best < options.patience:
+            run.judge(run.train(on_step), distributed.of_leader(quality))
+            if checkpoint is not None and distributed.leads():
+                checkpoint.save(origin, len(run.epochs), measured.step, run.state())
+        on_progress(total, total)
+        return run.best()
+
+
+@dataclass
+class _Run:
+    """Both models, what became of each epoch, and the weights after the best one."""
+
+    measured: Trainer
+    final: Trainer
+    epochs: list[Epoch] = field(default_factory=list)
+    weights: list[dict[str, Tensor]] = field(default_factory=list)
+
+    @property
+    def since_best(self) -> int:
+        """Epochs after the best one."""
+        return len(self.epochs) - best_epoch(self.epochs) if self.epochs else 0
+
+    def train(self, on_progress: OnProgress) -> float:
+        """Train both for an epoch. Returns the loss of the measured one."""
+        # Torch lets go of the GIL. Processes share their steps in the same order everywhere, so
+        # one model is trained after the other there.
+        with ThreadPoolExecutor(2 if distributed.count() == 1 else 1) as pool:
+            loss = pool.submit(self.measured.epoch, on_progress)
+            pool.submit(self.final.epoch).result()
+            return loss.result()
+
+    def judge(self, loss: float, quality: Quality) -> None:
+        """Note how an epoch went; where it is the best one, what came of it is kept."""
+        self.epochs.append(Epoch(len(self.epochs) + 1, loss, quality))
+        if not self.since_best:
+            self.weights = [_copy(towers.state_dict()) for towers in self._towers()]
+
+    def best(self) -> Trained:
+        """What came of the best epoch."""
+        for towers, weights in zip(self._towers(), self.weights, strict=True):
+            towers.load_state_dict(weights)
+        measured, final = (towers.cpu() for towers in self._towers())
+        return Trained(tuple(self.epochs), measured, final)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next epoch depends on."""
+        return {
+            "epochs": msgspec.to_builtins(self.epochs),
+            "weights": self.weights,
+            "measured": self.measured.state(),
+            "final": self.final.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.epochs = msgspec.convert(state["epochs"], list[Epoch])
+        self.weights = state["weights"]
+        self.measured.restore(state["measured"])
+        self.final.restore(state["final"])
+
+    def _towers(self) -> tuple[TwoTowers, TwoTowers]:
+        return self.measured.towers, self.final.towers
+
+
+def best_epoch(epochs: Sequence[Epoch]) -> int:
+    """The number of the first that did best on the validation part."""
+    return max(epochs, key=lambda epoch: epoch.validation.ndcg).number
+
+
+def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in weights.items()}
 
 
 @contextmanager

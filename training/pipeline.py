@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from training.baselines.popularity import Popularity
+from training.checkpoint import Checkpoint
 from training.config import Config
 from training.dataset import Ratings
-from training.epochs import Epoch, RunOptions, train_until_best
+from training.epochs import Epoch, best_epoch, train_until_best
 from training.evaluate import Quality, frozen, live
 from training.export import write_artifact
+from training.options import RunOptions
 from training.split import split_by_time
 from training.trainer import TowerScorer
 
@@ -50,7 +52,7 @@ class Outcome:
     @property
     def best_epoch(self) -> int:
         """How many epochs the model in the artifact was trained."""
-        return max(self.epochs, key=lambda epoch: epoch.validation.ndcg).number
+        return best_epoch(self.epochs)
 
     @property
     def version(self) -> str:
@@ -64,6 +66,7 @@ def train(
     *,
     config: Config | None = None,
     options: RunOptions | None = None,
+    checkpoint: Checkpoint | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Outcome:
     """Train a model, measure it, and write it to a new directory in `artifacts`.
@@ -78,10 +81,13 @@ def train(
         artifacts: `Settings.artifacts`.
         config: hyperparameters.
         options: how to run.
+        checkpoint: where to keep how far the training has got.
         on_progress: told how far it has got.
 
     Raises:
+        ConfigurationError: there is no such objective, or no such device.
         DatasetError: too little data, or ratings of movies that are not in the table.
+        ArtifactError: there is nothing to resume from.
         IndexUnavailable: the index could not be built.
     """
     began = time.monotonic()
@@ -91,7 +97,12 @@ def train(
     split = split_by_time(ratings)
 
     trained = train_until_best(
-        ratings, split, config, options, lambda done, of: on_progress("training", done, of)
+        ratings,
+        split,
+        config,
+        options,
+        lambda done, of: on_progress("training", done, of),
+        checkpoint,
     )
 
     on_progress("evaluating", 0, 1)
@@ -113,6 +124,23 @@ def train(
     )
     on_progress("exporting", 1, 1)
     return Outcome(directory, trained.epochs, results, time.monotonic() - began)
+
+
+def assist(
+    ratings_table: pa.Table,
+    movies_table: pa.Table,
+    *,
+    config: Config,
+    options: RunOptions,
+    checkpoint: Checkpoint | None = None,
+) -> None:
+    """What `train` is in the processes that do not lead: their share of each step.
+
+    Raises:
+        FreshetError: as `train`.
+    """
+    ratings = Ratings.from_tables(ratings_table, movies_table)
+    train_until_best(ratings, split_by_time(ratings), config, options, checkpoint=checkpoint)
 
 
 def flat_metrics(results: Mapping[str, Comparison]) -> dict[str, float]:

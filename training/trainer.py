@@ -1,17 +1,24 @@
 """Fits the towers to the question that an objective asks."""
 
-from collections.abc import Iterator
-from typing import Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from stream.contracts.errors import DatasetError
+from training import distributed
 from training.config import Config
 from training.dataset import Ratings
 from training.histories import Histories
-from training.objectives import objective
+from training.objectives import Batch, Objective, objective
+from training.options import RunOptions
+from training.precision import Arithmetic
+from training.recommender import OnProgress
 from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
 from training.towers import TwoTowers
 
@@ -26,58 +33,140 @@ WARM_UP: Final = 20
 class Trainer:
     """Trains on some of the ratings, an epoch at a time.
 
+    Where `distributed.processes` are several, each has a trainer with the same arguments, takes its
+    part of every batch, and has the same weights after every step.
+
     Args:
         ratings: where the events are.
         events: i64[] to learn from; popularity is counted in them alone.
         config: hyperparameters.
-        seed: of everything random; the same seed gives the same towers on the same machine.
+        options: how to run. The same seed gives the same towers on the same machine.
+
+    Attributes:
+        steps: of an epoch.
 
     Raises:
-        ConfigurationError: there is no such objective.
-        DatasetError: there is nothing in the events that it could teach.
+        ConfigurationError: there is no such objective, or no such device.
+        DatasetError: there is nothing in the events that it could teach, or too little for so many
+            processes.
     """
 
-    def __init__(self, ratings: Ratings, events: Ints, config: Config, seed: int = 0) -> None:
-        torch.manual_seed(seed)
-        self._chance = np.random.default_rng(seed)
+    def __init__(
+        self, ratings: Ratings, events: Ints, config: Config, options: RunOptions | None = None
+    ) -> None:
+        options = options or RunOptions()
+        torch.manual_seed(options.seed)
+        self._chance = np.random.default_rng(options.seed)
+        self._config = config
         self._objective = objective(ratings, events, config)
         size = self._objective.size
-        self._batch = int(np.clip(size // MIN_STEPS, MIN_BATCH, config.batch_size))
-        self._towers = _towers(ratings, events, config)
+        self.steps = -(-size // int(np.clip(size // MIN_STEPS, MIN_BATCH, config.batch_size)))
+        if size // self.steps < distributed.count():
+            raise DatasetError(
+                f"batches of {size // self.steps} examples cannot be shared by "
+                f"{distributed.count()} processes: start fewer"
+            )
+        self._arithmetic = Arithmetic.of(options.device, options.precision)
+        self._towers = _towers(ratings, events, config).to(self._arithmetic.device)
         averaging = get_ema_multi_avg_fn(config.averaging)  # type: ignore[no-untyped-call]
-        self._average = AveragedModel(self._towers, multi_avg_fn=averaging)
+        self._average = AveragedModel(self._towers, multi_avg_fn=averaging).eval()
+        self._loss = _shared(_Loss(self._objective, self._towers), options.compile)
         self._optimizer = torch.optim.AdamW(
             self._towers.parameters(),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self._schedule = torch.optim.lr_scheduler.LinearLR(
-            self._optimizer, start_factor=1 / WARM_UP, total_iters=WARM_UP
-        )
+        self._schedule = LambdaLR(self._optimizer, lambda step: min(1.0, (step + 1) / WARM_UP))
+        self._scaler = self._arithmetic.scaler()
 
     @property
     def towers(self) -> TwoTowers:
         """The average of the weights so far."""
         return cast(TwoTowers, self._average.module)
 
-    def epoch(self) -> float:
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self._arithmetic.device
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self._schedule.last_epoch
+
+    def epoch(self, on_progress: OnProgress = lambda *_: None) -> float:
         """Go through all examples once. Returns the mean loss."""
-        losses = [self._step(examples) * len(examples) for examples in self._batches()]
-        return sum(losses) / self._objective.size
-
-    def _batches(self) -> Iterator[Ints]:
+        self._towers.train()
+        total = torch.zeros((), dtype=torch.float64, device=self._arithmetic.device)
         shuffled = self._chance.permutation(self._objective.size)
-        yield from np.split(shuffled, range(self._batch, len(shuffled), self._batch))
+        # As even as can be: a last batch of a few examples would move the weights as far as others.
+        for done, examples in enumerate(np.array_split(shuffled, self.steps), 1):
+            batch = self._objective.batch(examples, self._chance)
+            total += self._step(batch)
+            on_progress(done, self.steps)
+        return distributed.total(total) / self._objective.size
 
-    def _step(self, examples: Ints) -> float:
-        loss = self._objective.loss(self._towers, self._objective.batch(examples, self._chance))
+    def _step(self, batch: Batch) -> Tensor:
+        """Move the weights. Returns the summed loss of this process's part of the batch."""
+        part = batch.part(distributed.rank(), distributed.count())
+        with self._arithmetic.autocast():
+            loss: Tensor = self._loss(part)
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        # Gradients are averaged over the processes, whose parts may differ by a user.
+        weight = len(part) * distributed.count() / len(batch)
+        self._scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimizer)
+        nn.utils.clip_grad_norm_(self._towers.parameters(), self._config.max_gradient)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self._schedule.step()
         self._average.update_parameters(self._towers)
-        return loss.item()
+        return loss.detach().double() * len(part)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, for `restore`."""
+        return {name: part.state_dict() for name, part in self._parts().items()} | {
+            "chance": self._chance.bit_generator.state
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from where a trainer with the same arguments was."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self._chance.bit_generator.state = state["chance"]
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "towers": self._towers,
+            "average": self._average,
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+            "scaler": self._scaler,
+        }
+
+
+class _Loss(nn.Module):
+    """An objective's loss as a module, which is what shares its gradients."""
+
+    def __init__(self, objective: Objective, towers: TwoTowers) -> None:
+        super().__init__()
+        self._objective = objective
+        self.towers = towers
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self._objective.loss(self.towers, batch)
+
+
+def _shared(loss: _Loss, compiled: bool) -> nn.Module:
+    """The loss, whose gradients are the mean over all processes."""
+    if compiled:
+        for tower in (loss.towers.items, loss.towers.users):
+            tower.compile(dynamic=True)  # batches have as many movies as they happen to have
+    if distributed.count() == 1:
+        return loss
+    # What is not learnt is the same everywhere already.
+    return DistributedDataParallel(loss, broadcast_buffers=False)
 
 
 class TowerScorer:
@@ -85,26 +174,28 @@ class TowerScorer:
 
     def __init__(self, towers: TwoTowers) -> None:
         self._towers, self._length = towers, towers.users.length
-        self._vectors = torch.from_numpy(padded_vectors(towers))
+        self._vectors = torch.from_numpy(padded_vectors(towers)).to(towers.index.device)
 
     @torch.inference_mode()
     def score(self, histories: Histories) -> Floats:
         """f32[B, movies], see `recommender.Scores`."""
         users = embed_users(self._towers, self._vectors, histories.tower_inputs(self._length))
-        scores: Floats = (users @ self._vectors[1:].T).numpy()
+        scores: Floats = (users @ self._vectors[1:].T).cpu().numpy()
         return scores
 
 
 def embed_users(towers: TwoTowers, vectors: Tensor, inputs: TowerInputs) -> Tensor:
     """f32[B, d] of users whose history points into `vectors`."""
-    users: Tensor = towers.users(vectors, *map(torch.from_numpy, inputs))
+    columns = (torch.from_numpy(column).to(vectors.device) for column in inputs)
+    users: Tensor = towers.users(vectors, *columns)
     return users
 
 
 @torch.inference_mode()
 def padded_vectors(towers: TwoTowers) -> Floats:
     """f32[n + 1, d] of all movies by index; zeros at PADDING."""
-    vectors: Floats = towers.movie_vectors(torch.arange(len(towers.index))).numpy()
+    indices = torch.arange(len(towers.index), device=towers.index.device)
+    vectors: Floats = towers.movie_vectors(indices).cpu().numpy()
     vectors[PADDING] = 0
     return vectors
 

@@ -42,7 +42,7 @@ def train(
     from infra.commands.data import load_dataset, millis
     from infra.settings import load_settings
     from producers.replay import select
-    from training.epochs import RunOptions
+    from training.options import RunOptions
     from training.pipeline import train as run
     from training.registry import Registry
 

@@ -14,6 +14,7 @@ from training.dataset import Ratings
 from training.evaluate import Quality, live
 from training.histories import Histories
 from training.objectives import targets
+from training.options import RunOptions
 from training.split import split_by_time
 from training.tower_inputs import Floats
 from training.trainer import TowerScorer, Trainer, padded_vectors
@@ -87,7 +88,7 @@ def test_the_same_seed_gives_the_same_towers() -> None:
     data = ratings(clubs(users=40))
     vectors = []
     for seed in (1, 1, 2):
-        trainer = Trainer(data, everything(data), SMALL, seed)
+        trainer = Trainer(data, everything(data), SMALL, RunOptions(seed=seed))
         trainer.epoch()
         vectors.append(padded_vectors(trainer.towers))
     np.testing.assert_array_equal(vectors[0], vectors[1])

@@ -8,8 +8,9 @@ import torch
 from training.baselines.popularity import Popularity
 from training.config import Config
 from training.dataset import Ratings
-from training.epochs import RunOptions, train_until_best
+from training.epochs import train_until_best
 from training.histories import Histories
+from training.options import RunOptions
 from training.recommender import OnProgress
 from training.split import split_by_time
 from training.tower_inputs import Floats
