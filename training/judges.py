@@ -12,8 +12,8 @@ import numpy as np
 
 from training.dataset import LIKED, Ratings
 from training.exam import Exam
+from training.prequential import Judge as Replay
 from training.prequential import Questions
-from training.prequential_runs import Judge as Replay
 from training.recommender import Recommender
 from training.split import TEST, VALIDATION, Random, split_by_time
 from training.task import task

@@ -22,11 +22,13 @@ from functools import cached_property
 from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from stream.contracts.errors import ConfigurationError, DatasetError
 from stream.features import DAY
 from training.dataset import LIKED, NO_TAGS, Ratings
 from training.histories import Histories
+from training.metrics import parse, ranking_of_one
 from training.recommender import (
     Observes,
     OnProgress,
@@ -36,6 +38,7 @@ from training.recommender import (
     without_rated,
 )
 from training.tower_inputs import Ints
+from training.tuning import OPENMP_THREADS
 
 State: TypeAlias = Literal["fresh", "daily", "frozen"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -179,6 +182,24 @@ def ask(
         on_progress(end, len(rows))
         begin = end
     return places
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Says how good a model is that was fitted on what came before its questions.
+
+    Attributes:
+        asked: with fresh states.
+        metric: the mean of it, such as ``ndcg@10``.
+    """
+
+    asked: Questions
+    metric: str
+
+    def __call__(self, model: Recommender) -> float:
+        with threadpool_limits(OPENMP_THREADS, "openmp"):
+            places = ask(model, self.asked, "fresh")
+        return float(ranking_of_one(places, [parse(self.metric)[1]])[self.metric].mean())
 
 
 def _ranks(

@@ -34,8 +34,7 @@ from training.baselines.catalogue import described
 from training.dataset import LIKED, Ratings
 from training.metrics import Values, parse, ranking_of_one
 from training.offline import KS, OnProgress, Stage
-from training.prequential import STATES, Questions, State, ask, check_states
-from training.recommender import Recommender
+from training.prequential import STATES, Judge, Questions, State, ask, check_states
 from training.runs import Question, Result, Runs
 from training.split import TEST_SHARE, VALIDATION_SHARE, TimeSplit, split_by_time
 from training.tower_inputs import Ints
@@ -162,24 +161,6 @@ def values(result: Result, state: State, metric: str) -> Values:
             f"{', '.join(there)}"
         )
     return ranking_of_one(result.lists[name].astype(np.int64), [parse(metric)[1]])[metric]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Says how good a model is that was fitted on what came before its questions.
-
-    Attributes:
-        asked: with fresh states.
-        metric: the mean of it, such as ``ndcg@10``.
-    """
-
-    asked: Questions
-    metric: str
-
-    def __call__(self, model: Recommender) -> float:
-        with threadpool_limits(OPENMP_THREADS, "openmp"):
-            places = ask(model, self.asked, "fresh")
-        return float(ranking_of_one(places, [parse(self.metric)[1]])[self.metric].mean())
 
 
 class Group(NamedTuple):
