@@ -1,11 +1,12 @@
 -- Commits one batch of a partition: its writes and its position, or nothing.
 --
--- KEYS  1 live   2 generations   3 users   4 movies   5 trending
+-- KEYS  1 live   2 generations   3 users   4 movies   5 changed
 -- ARGV  1 the position the batch was computed from, '' for none
 --       2 the position after it
 --       3 its generation where it is another one than before, else 0
---       4 users, each as: id u64, size u32, record
---       5 movies, each as: id u64, heat f64, size u32, record
+--       4 its next offset
+--       5 users, each as: id u64, size u32, record
+--       6 movies, likewise
 --
 -- Entries come in one string, since a client takes longer to send many small arguments than Redis
 -- takes to tell them apart. Numbers are little-endian.
@@ -25,31 +26,31 @@ if tonumber(redis.call('GET', KEYS[2]) or 0) < tonumber(ARGV[3]) then
 end
 
 -- 3. Take everything apart and check what could make a write fail, since nothing is rolled back.
-local users, movies, trending = {}, {}, {}
-local at, id, heat, size = 1, nil, nil, nil
-while at <= #ARGV[4] do
-  id, size, at = struct.unpack('<I8I4', ARGV[4], at)
-  users[#users + 1] = id
-  users[#users + 1] = string.sub(ARGV[4], at, at + size - 1)
-  at = at + size
-end
-if at ~= #ARGV[4] + 1 then
-  return redis.error_reply('ERR the users are not whole')
-end
-at = 1
+local users, movies, changed = {}, {}, {}
+local at, id, size = 1, nil, nil
 while at <= #ARGV[5] do
-  id, heat, size, at = struct.unpack('<I8dI4', ARGV[5], at)
-  movies[#movies + 1] = id
-  movies[#movies + 1] = string.sub(ARGV[5], at, at + size - 1)
-  trending[#trending + 1] = heat
-  trending[#trending + 1] = id
-  if heat ~= heat then
-    return redis.error_reply('ERR the heat of movie ' .. id .. ' is not a number')
-  end
+  id, size, at = struct.unpack('<I8I4', ARGV[5], at)
+  users[#users + 1] = id
+  users[#users + 1] = string.sub(ARGV[5], at, at + size - 1)
   at = at + size
 end
 if at ~= #ARGV[5] + 1 then
+  return redis.error_reply('ERR the users are not whole')
+end
+at = 1
+while at <= #ARGV[6] do
+  id, size, at = struct.unpack('<I8I4', ARGV[6], at)
+  movies[#movies + 1] = id
+  movies[#movies + 1] = string.sub(ARGV[6], at, at + size - 1)
+  changed[#changed + 1] = ARGV[4]
+  changed[#changed + 1] = id
+  at = at + size
+end
+if at ~= #ARGV[6] + 1 then
   return redis.error_reply('ERR the movies are not whole')
+end
+if not tonumber(ARGV[4]) then
+  return redis.error_reply('ERR the next offset is not a number')
 end
 for key, kind in pairs({ [KEYS[3]] = 'hash', [KEYS[4]] = 'hash', [KEYS[5]] = 'zset' }) do
   local found = redis.call('TYPE', key).ok
@@ -66,7 +67,7 @@ local function write(command, key, values)
 end
 write('HSET', KEYS[3], users)
 write('HSET', KEYS[4], movies)
-write('ZADD', KEYS[5], trending)
+write('ZADD', KEYS[5], changed)
 
 -- 5. Set the position.
 redis.call('SET', KEYS[1], ARGV[2])

@@ -11,9 +11,7 @@ from stream.store import Batch
 
 SCRIPT: Final = files("stream").joinpath("commit.lua").read_text()
 
-# What precedes a record in the script's arguments: id, size; id, heat, size.
-_USER: Final = struct.Struct("<QI")
-_MOVIE: Final = struct.Struct("<QdI")
+_ENTRY: Final = struct.Struct("<QI")  # what precedes a record in the script's arguments: id, size
 
 
 def script_keys(partition: int, generation: int) -> tuple[bytes, ...]:
@@ -23,7 +21,7 @@ def script_keys(partition: int, generation: int) -> tuple[bytes, ...]:
         keys.generations(partition),
         keys.users(partition, generation),
         keys.movies(partition, generation),
-        keys.trending(partition, generation),
+        keys.changed(partition, generation),
     )
 
 
@@ -35,15 +33,16 @@ def script_arguments(
     users: list[bytes] = []
     for user, record in batch.users.items():
         value = pack_user(record)
-        users += (_USER.pack(user, len(value)), value)
+        users += (_ENTRY.pack(user, len(value)), value)
     movies: list[bytes] = []
     for movie, state in batch.movies.items():
         value = pack_movie(state)
-        movies += (_MOVIE.pack(movie, state.heat, len(value)), value)
+        movies += (_ENTRY.pack(movie, len(value)), value)
     return (
         expected.encode() if expected else b"",
         new.encode(),
         new.generation if switches else 0,
+        new.next_offset,
         b"".join(users),
         b"".join(movies),
     )

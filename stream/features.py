@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stream.contracts.events import RatingEvent
 
-FEATURE_VERSION: Final = 1  # raise it when the fold or a derived feature changes meaning
+FEATURE_VERSION: Final = 2  # raise it when the fold or a derived feature changes meaning
 
 SECOND: Final = 1_000  # ms
 DAY: Final = 86_400_000  # ms
@@ -24,6 +24,13 @@ DAYS_A_MONTH: Final = 30.44
 # A rating counts half as much for "trending" and "recent" after this many days: long enough for
 # the few ratings a day of the small data sets, short enough to forget last season.
 HEAT_HALF_LIFE: Final = 30.0
+
+# Days after which a rating counts half as much for a movie's heats: what is rated today, this
+# season, and these years are different movies.
+HALF_LIVES: Final = (1.0, HEAT_HALF_LIFE, 365.0)
+
+_TREND: Final = HALF_LIVES.index(HEAT_HALF_LIFE)
+_NO_HEATS: Final = (-math.inf,) * len(HALF_LIVES)
 
 
 @dataclass(slots=True)
@@ -85,20 +92,25 @@ class MovieState:
         count: users whose latest rating of it this counts.
         total: sum of their ratings, in half stars.
         squares: sum of the squares, in half stars.
-        heat: log2 of the decayed number of rating events: log2(sum 2^(t/h)) with t the event
-            times and h the half-life, both in days. Every movie decays alike, so heats compare
-            at any later time without being touched.
-        recent_mean: mean of all rating events in half stars, decayed with the same half-life.
+        heats: for each of `HALF_LIVES` the log2 of the decayed number of rating events:
+            log2(sum 2^(t/h)) with t the event times and h the half-life, both in days. Every movie
+            decays alike, so heats compare at any later time without being touched.
+        recent_mean: mean of all rating events in half stars, decayed with `HEAT_HALF_LIFE`.
     """
 
     count: int = 0
     total: int = 0
     squares: int = 0
-    heat: float = -math.inf
+    heats: tuple[float, ...] = _NO_HEATS
     recent_mean: float = 0.0
 
     def copy(self) -> "MovieState":
-        return MovieState(self.count, self.total, self.squares, self.heat, self.recent_mean)
+        return MovieState(self.count, self.total, self.squares, self.heats, self.recent_mean)
+
+    @property
+    def heat(self) -> float:
+        """That of `HEAT_HALF_LIFE`."""
+        return self.heats[_TREND]
 
     @property
     def mean(self) -> float:
@@ -124,11 +136,10 @@ def merge(parts: Iterable[MovieState]) -> MovieState:
     """A movie's state over all partitions."""
     whole = MovieState()
     for part in parts:
-        heat = log2_add(whole.heat, part.heat)
-        if heat > -math.inf:
-            share = 2.0 ** (part.heat - heat)
+        whole.heats = tuple(map(log2_add, whole.heats, part.heats))
+        if whole.heat > -math.inf:
+            share = 2.0 ** (part.heat - whole.heat)
             whole.recent_mean += share * (part.recent_mean - whole.recent_mean)
-        whole.heat = heat
         whole.count += part.count
         whole.total += part.total
         whole.squares += part.squares
@@ -214,9 +225,12 @@ def _count(movie: MovieState, event_time: int, half_stars: int, replaced: int | 
         movie.squares -= replaced * replaced
     movie.total += half_stars
     movie.squares += half_stars * half_stars
-    arrival = event_time / DAY / HEAT_HALF_LIFE
-    movie.heat = log2_add(movie.heat, arrival)
-    movie.recent_mean += 2.0 ** (arrival - movie.heat) * (half_stars - movie.recent_mean)
+    day = event_time / DAY
+    movie.heats = tuple(
+        [log2_add(heat, day / life) for heat, life in zip(movie.heats, HALF_LIVES, strict=True)]
+    )
+    share = 2.0 ** (day / HEAT_HALF_LIFE - movie.heat)
+    movie.recent_mean += share * (half_stars - movie.recent_mean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,31 @@ vector as f16[d] where there is one. 154 ratings and 128 dimensions take about 1
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.contracts.errors import StoreUnavailable
-from stream.features import MovieState, UserState
+from stream.features import HALF_LIVES, MovieState, UserState
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 
 # layout, ratings, events, last offset, last event time, last produced time, vector's version tag
 _HEADER: Final = struct.Struct("<BIIqqq8s")
-_MOVIE: Final = struct.Struct("<IQQdd")
+# ratings, their sum, the sum of their squares, heats, recent mean
+_MOVIE: Final = struct.Struct(f"<IQQ{len(HALF_LIVES)}dd")
+_MOVIES: Final = np.dtype(
+    [
+        ("count", "<u4"),
+        ("total", "<u8"),
+        ("squares", "<u8"),
+        ("heats", "<f8", (len(HALF_LIVES),)),
+        ("recent_mean", "<f8"),
+    ]
+)
 _NO_TAG: Final = bytes(8)
 
 
@@ -34,6 +45,18 @@ class ColdStartVector:
 class UserRecord:
     state: UserState
     cold_start: ColdStartVector | None = None
+
+
+class MovieHeats(NamedTuple):
+    """Heats of n movies.
+
+    Attributes:
+        movies: u32[n] ids.
+        heats: f64[n, half-lives], see `MovieState`.
+    """
+
+    movies: npt.NDArray[np.uint32]
+    heats: npt.NDArray[np.float64]
 
 
 def pack_user(record: UserRecord) -> bytes:
@@ -57,9 +80,7 @@ def unpack_user(value: bytes) -> UserRecord:
     """Raises StoreUnavailable where another layout wrote the value: rebuild the state."""
     layout, n, events, last_offset, event_time, produced_time, tag = _HEADER.unpack_from(value)
     if layout != LAYOUT:
-        raise StoreUnavailable(
-            f"a user record has layout {layout}, this version reads {LAYOUT}: run `freshet rebuild`"
-        )
+        raise _other_layout(f"a user record has layout {layout}, this version reads {LAYOUT}")
     times = _HEADER.size + 4 * n
     half_stars = times + 4 * n
     end = half_stars + n
@@ -78,8 +99,29 @@ def unpack_user(value: bytes) -> UserRecord:
 
 
 def pack_movie(state: MovieState) -> bytes:
-    return _MOVIE.pack(state.count, state.total, state.squares, state.heat, state.recent_mean)
+    return _MOVIE.pack(state.count, state.total, state.squares, *state.heats, state.recent_mean)
 
 
 def unpack_movie(value: bytes) -> MovieState:
-    return MovieState(*_MOVIE.unpack(value))
+    """Raises StoreUnavailable where another layout wrote the value: rebuild the state."""
+    _check_movies(len(value), 1)
+    count, total, squares, *heats, recent_mean = _MOVIE.unpack(value)
+    return MovieState(count, total, squares, tuple(heats), recent_mean)
+
+
+def unpack_heats(movies: Sequence[int], values: Sequence[bytes]) -> MovieHeats:
+    """What `unpack_movie` gives of many at once, their heats alone. Raises as it does."""
+    packed = b"".join(values)
+    _check_movies(len(packed), len(values))
+    return MovieHeats(np.array(movies, np.uint32), np.frombuffer(packed, _MOVIES)["heats"])
+
+
+def _check_movies(size: int, count: int) -> None:
+    if size != count * _MOVIE.size:
+        raise _other_layout(
+            f"{count} movie records have {size} bytes, this version has {_MOVIE.size} for each"
+        )
+
+
+def _other_layout(what: str) -> StoreUnavailable:
+    return StoreUnavailable(f"{what}: run `freshet rebuild`")

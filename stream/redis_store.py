@@ -5,11 +5,9 @@ sent twice: a commit compares before it sets, the others write the same values a
 """
 
 import asyncio
-import heapq
-import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
@@ -22,8 +20,16 @@ from stream.contracts import events, keys
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
-from stream.features import MovieState, UserState, log2_add
-from stream.records import UserRecord, pack_movie, pack_user, unpack_movie, unpack_user
+from stream.features import MovieState, UserState
+from stream.records import (
+    MovieHeats,
+    UserRecord,
+    pack_movie,
+    pack_user,
+    unpack_heats,
+    unpack_movie,
+    unpack_user,
+)
 from stream.store import Batch, Snapshot
 
 # Seconds for one call, whatever is tried again within it: an API request must be able to degrade,
@@ -35,14 +41,6 @@ RETRIES: Final = 3
 
 # Entries written or scanned by one command: about 2 MB of users, a few ms of Redis' time.
 CHUNK: Final = 1000
-
-# How many times `limit` each partition contributes to `trending`: a movie that is hot as a whole is
-# among the hot ones of most partitions, if not among their very hottest.
-TRENDING_DEPTH: Final = 4
-
-# How many times `limit` are then looked up in every partition, so that their order does not hang on
-# what one left out: 400 for a list of 100 take an API process 3 ms more.
-TRENDING_CONTENDERS: Final = 4
 
 # HMGET wants one id at least; no user and no movie has this one.
 _NOBODY: Final = 0
@@ -116,10 +114,6 @@ class RedisStore:
                     keys.movies(partition, generation),
                     mapping={movie: pack_movie(state) for movie, state in movies.items()},
                 )
-                await self._redis.zadd(
-                    keys.trending(partition, generation),
-                    {movie: state.heat for movie, state in movies.items()},
-                )
 
     async def new_generation(self, partition: int) -> int:
         async with self._bounded():
@@ -129,7 +123,7 @@ class RedisStore:
         older = [
             key(partition, number)
             for number in range(1, generation)
-            for key in (keys.users, keys.movies, keys.trending)
+            for key in (keys.users, keys.movies, keys.changed)
         ]
         if older:
             async with self._bounded():
@@ -152,12 +146,7 @@ class RedisStore:
                 self._generations[partition] = position.generation
 
     async def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
-        cursor = None
-        while cursor != 0:
-            async with self._bounded():
-                cursor, values = await self._redis.hscan(
-                    keys.users(partition, generation), cursor or 0, count=CHUNK
-                )
+        async for values in self._scan(keys.users(partition, generation)):
             yield {int(user): unpack_user(value) for user, value in values.items()}
 
     async def snapshot(self, partition: int, generation: int, users: Iterable[int]) -> Snapshot:
@@ -166,41 +155,35 @@ class RedisStore:
             pipeline = self._redis.pipeline(transaction=True)
             pipeline.get(keys.live(partition))
             pipeline.hgetall(keys.movies(partition, generation))
-            pipeline.zrange(keys.trending(partition, generation), 0, -1, withscores=True)
             pipeline.hmget(keys.users(partition, generation), users)
-            live, movies, trending, records = await pipeline.execute()
+            live, movies, records = await pipeline.execute()
         return Snapshot(
             _position(live),
             _found(users, records, unpack_user),
             _movies(movies),
-            {int(movie): heat for movie, heat in trending},
         )
 
     async def movies(self, partition: int, generation: int) -> dict[int, MovieState]:
         async with self._bounded():
             return _movies(await self._redis.hgetall(keys.movies(partition, generation)))
 
-    async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
+    async def heats(
+        self, partition: int, generation: int, since: int | None = None
+    ) -> AsyncIterator[MovieHeats]:
+        if since is None:
+            async for movies in self._scan(keys.movies(partition, generation)):
+                yield unpack_heats(list(map(int, movies)), list(movies.values()))
+            return
         async with self._bounded():
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in range(partitions):
-                pipeline.get(keys.live(partition))
-            positions = [_position(value) for value in await pipeline.execute()]
-            rankings = [
-                keys.trending(partition, position.generation)
-                for partition, position in enumerate(positions)
-                if position is not None
-            ]
-            for ranking in rankings:
-                pipeline.zrevrange(ranking, 0, TRENDING_DEPTH * limit - 1, withscores=True)
-            found = _hottest(chain(*await pipeline.execute()), TRENDING_CONTENDERS * limit)
-            if not found:
-                return []
-            contenders = [movie for movie, _ in found]
-            for ranking in rankings:
-                pipeline.zmscore(ranking, contenders)
-            columns = await pipeline.execute()
-        return _hottest(chain(*(zip(contenders, heats, strict=True) for heats in columns)), limit)
+            changed = await self._redis.zrange(
+                keys.changed(partition, generation), f"({since}", "+inf", byscore=True
+            )
+        for first in range(0, len(changed), CHUNK):
+            ids = changed[first : first + CHUNK]
+            async with self._bounded():
+                values = await self._redis.hmget(keys.movies(partition, generation), ids)
+            found = {int(id_): value for id_, value in zip(ids, values, strict=True) if value}
+            yield unpack_heats(list(found), list(found.values()))
 
     async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
         encoded = {movie.movie_id: events.encode(movie) for movie in movies}
@@ -253,6 +236,14 @@ class RedisStore:
     async def close(self) -> None:
         await self._redis.aclose()
 
+    async def _scan(self, key: bytes) -> AsyncIterator[dict[bytes, bytes]]:
+        """A hash in chunks."""
+        cursor = None
+        while cursor != 0:
+            async with self._bounded():
+                cursor, values = await self._redis.hscan(key, cursor or 0, count=CHUNK)
+            yield values
+
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         """One deadline for all that a call does, and one error for whatever keeps it from it."""
@@ -268,15 +259,6 @@ class RedisStore:
 
 def _position(value: bytes | None) -> Position | None:
     return None if value is None else Position.decode(value)
-
-
-def _hottest(parts: Iterable[tuple[Any, float | None]], limit: int) -> list[tuple[int, float]]:
-    """The movies with the most heat, all of a movie's parts together, hottest first."""
-    heats: dict[int, float] = {}
-    for movie, heat in parts:
-        if heat is not None:
-            heats[int(movie)] = log2_add(heats.get(int(movie), -math.inf), heat)
-    return heapq.nsmallest(limit, heats.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _found(

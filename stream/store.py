@@ -7,7 +7,7 @@ from typing import Protocol
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
-from stream.records import UserRecord
+from stream.records import MovieHeats, UserRecord
 
 
 @dataclass(slots=True)
@@ -26,13 +26,11 @@ class Snapshot:
         position: what was live, None where nothing was.
         users: the records asked for; those without state are left out.
         movies: every movie of the generation.
-        trending: its ranking, movie id to heat.
     """
 
     position: Position | None
     users: dict[int, UserRecord]
     movies: dict[int, MovieState]
-    trending: dict[int, float]
 
 
 class StateStore(Protocol):
@@ -99,11 +97,14 @@ class StateStore(Protocol):
         """All movies of a generation."""
         ...
 
-    async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
-        """(movie id, heat) merged over the partitions, hottest first.
+    def heats(
+        self, partition: int, generation: int, since: int | None = None
+    ) -> AsyncIterator[MovieHeats]:
+        """The heats of a generation's movies, in chunks, each of its own instant; a movie may come
+        twice, its latest heats last.
 
-        Each partition proposes its own hottest, a few times `limit`: a movie that is hot as a whole
-        and in the tail of all of them may be missed. The heat of those given is of all partitions.
+        Where `since` is the `next_offset` of a position of this generation, only the movies that
+        commits after that position wrote.
         """
         ...
 

@@ -63,7 +63,7 @@ async def verify(
     items: ItemVectors | None,
     progress: Progress,
 ) -> Verified:
-    """Compare every user, movie and heat of a partition with a fold of the log.
+    """Compare every user and movie of a partition with a fold of the log.
 
     1. Fold the log up to the live position.
     2. Go through the live users. One that differs may just have moved on: suspect it, and whoever
@@ -103,11 +103,9 @@ async def verify(
         if now is None or now.generation != live.generation:
             continue
         await fold.advance(now.next_offset)
-        heats = {movie: found.heat for movie, found in state.movies.items()}
         differences = [
             *_differing(sorted(suspects), state.users, snapshot.users, items).values(),
             *_entries("movie", state.movies, snapshot.movies),
-            *_entries("heat of movie", heats, snapshot.trending),
         ]
         return Verified(now, end, len(state.users), len(state.movies), differences)
     raise StoreUnavailable(

@@ -6,9 +6,17 @@ from stream.contracts import events
 from stream.contracts.errors import BrokerUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
-from stream.features import MovieState, UserState, merge
+from stream.features import MovieState, UserState
 from stream.log import DeadLetter, LogRecord, Record
-from stream.records import UserRecord, pack_movie, pack_user, unpack_movie, unpack_user
+from stream.records import (
+    MovieHeats,
+    UserRecord,
+    pack_movie,
+    pack_user,
+    unpack_heats,
+    unpack_movie,
+    unpack_user,
+)
 from stream.store import Batch, Snapshot
 
 
@@ -24,6 +32,7 @@ class MemoryStore:
         self.numbers: dict[int, int] = {}
         self.user_values: dict[tuple[int, int], dict[int, bytes]] = {}
         self.movie_values: dict[tuple[int, int], dict[int, bytes]] = {}
+        self.changed: dict[tuple[int, int], dict[int, int]] = {}
         self.movie_events: dict[int, bytes] = {}
         self.version = 0
         self.model_value: bytes | None = None
@@ -52,6 +61,9 @@ class MemoryStore:
         if stored != expected or forgotten:
             return stored
         await self.write(partition, new.generation, batch)
+        self.changed.setdefault((partition, new.generation), {}).update(
+            dict.fromkeys(batch.movies, new.next_offset)
+        )
         self.live[partition] = new
         return new
 
@@ -71,6 +83,7 @@ class MemoryStore:
         for number in range(1, generation):
             self.user_values.pop((partition, number), None)
             self.movie_values.pop((partition, number), None)
+            self.changed.pop((partition, number), None)
 
     async def read_user(
         self, partition: int, user_id: int
@@ -87,24 +100,20 @@ class MemoryStore:
     async def snapshot(self, partition: int, generation: int, users: Iterable[int]) -> Snapshot:
         movies = await self.movies(partition, generation)
         return Snapshot(
-            self.live.get(partition),
-            self._records(partition, generation, users),
-            movies,
-            {movie: state.heat for movie, state in movies.items()},
+            self.live.get(partition), self._records(partition, generation, users), movies
         )
 
     async def movies(self, partition: int, generation: int) -> dict[int, MovieState]:
         values = self.movie_values.get((partition, generation), {})
         return {movie: unpack_movie(value) for movie, value in values.items()}
 
-    async def trending(self, partitions: int, limit: int) -> list[tuple[int, float]]:
-        parts: dict[int, list[MovieState]] = {}
-        for partition, position in self.live.items():
-            if partition < partitions:
-                for movie, state in (await self.movies(partition, position.generation)).items():
-                    parts.setdefault(movie, []).append(state)
-        heats = [(movie, merge(states).heat) for movie, states in parts.items()]
-        return sorted(heats, key=lambda item: (-item[1], item[0]))[:limit]
+    async def heats(
+        self, partition: int, generation: int, since: int | None = None
+    ) -> AsyncIterator[MovieHeats]:
+        changed = self.changed.get((partition, generation), {})
+        for movie, value in self.movie_values.get((partition, generation), {}).copy().items():
+            if since is None or changed.get(movie, 0) > since:
+                yield unpack_heats([movie], [value])
 
     async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
         encoded = {movie.movie_id: events.encode(movie) for movie in movies}

@@ -12,12 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from stream.features import DAY
+from stream.features import DAY, HALF_LIVES
 from training.tower_inputs import Floats, Ints
 
 Heats = npt.NDArray[np.float64]  # [half-lives, movies], -inf where nobody has rated
-
-HALF_LIVES: Final = (1.0, 30.0, 365.0)  # days
 
 # Halvings below the hottest movie from which a movie counts as not rated at all: a millionth.
 COLDEST: Final = 20.0

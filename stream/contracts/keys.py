@@ -59,9 +59,13 @@ def movies(partition: int, generation: int) -> bytes:
     return b"{%d}:%d:movies" % (partition, generation)
 
 
-def trending(partition: int, generation: int) -> bytes:
-    """Sorted set: movie id by `heat`."""
-    return b"{%d}:%d:trending" % (partition, generation)
+def changed(partition: int, generation: int) -> bytes:
+    """Sorted set: movie id by the `next_offset` of the last commit that wrote it.
+
+    What was written before the generation was switched to need not be there: who reads another
+    generation than before reads all of it.
+    """
+    return b"{%d}:%d:changed" % (partition, generation)
 
 
 def idempotency(digest: str) -> bytes:

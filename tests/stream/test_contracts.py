@@ -233,7 +233,7 @@ def test_a_position_comes_back(generation: int, topic_id: str, offset: int) -> N
 
 def test_the_keys_of_a_partition_share_its_hash_tag() -> None:
     named = [keys.live(3), keys.generations(3)]
-    named += [key(3, 5) for key in (keys.users, keys.movies, keys.trending)]
+    named += [key(3, 5) for key in (keys.users, keys.movies, keys.changed)]
     assert len(set(named)) == 5
     assert all(key.startswith(b"{3}:") for key in named)
     assert keys.idempotency("abc") == b"idempotency:abc"

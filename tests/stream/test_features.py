@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stream.contracts.events import RatingEvent
 from stream.features import (
+    HALF_LIVES,
     HEAT_HALF_LIFE,
     MovieState,
     UserFeatures,
@@ -82,6 +83,15 @@ def test_heat_is_the_decayed_number_of_ratings() -> None:
     assert movie.decayed_count(now + HALF_LIFE) == pytest.approx(1.75 / 2)
 
 
+@pytest.mark.parametrize("days", HALF_LIVES)
+def test_each_half_life_has_its_heat(days: float) -> None:
+    """Two ratings a half-life apart are one and a half, and the unit is that half-life."""
+    before = int(days * DAY)
+    state = folded([rating(ALICE, 7, 3.0, START - before), rating(BOB, 7, 3.0, START)]).movies[7]
+    heat = state.heats[HALF_LIVES.index(days)]
+    assert heat - START / DAY / days == pytest.approx(math.log2(1.5), abs=1e-9)
+
+
 def test_trend_is_the_recent_mean_less_the_mean() -> None:
     """5 stars now and 2 a half-life ago: recent (5 + 2/2) / 1.5 = 4, overall 3.5."""
     movie = folded([rating(ALICE, 7, 2.0, START), rating(BOB, 7, 5.0, START + HALF_LIFE)]).movies[7]
@@ -92,7 +102,7 @@ def test_trend_is_the_recent_mean_less_the_mean() -> None:
 def test_heat_does_not_depend_on_the_order_of_arrival() -> None:
     events = [rating(user, 7, 3.0, START + user * HALF_LIFE) for user in (1, 2, 3)]
     there, back = folded(events).movies[7], folded(events[::-1]).movies[7]
-    assert there.heat == pytest.approx(back.heat, abs=1e-9)
+    assert there.heats == pytest.approx(back.heats, abs=1e-9)
     assert there.recent_mean == pytest.approx(back.recent_mean)
 
 
@@ -133,7 +143,7 @@ def test_the_merged_shares_are_the_whole(events: list[RatingEvent]) -> None:
             state.total,
             state.squares,
         )
-        assert merged.heat == pytest.approx(state.heat, abs=1e-9)
+        assert merged.heats == pytest.approx(state.heats, abs=1e-9)
         assert merged.recent_mean == pytest.approx(state.recent_mean)
 
 

@@ -296,7 +296,7 @@ def tamper(world: World, change: str) -> None:
         case "a movie is missing":
             del movies[1]
         case "a movie counts one more":
-            movies[1] = pack_movie(MovieState(9, 9, 9, 9.0, 9.0))
+            movies[1] = pack_movie(MovieState(9, 9, 9, (9.0, 9.0, 9.0), 9.0))
         case "the log is shorter":
             world.log._records[PARTITION] = records(world.entries[:5])
         case "another topic":
@@ -424,7 +424,10 @@ class TestOnRedis:
 
         position = await store.position(PARTITION)
         assert position is not None
-        await store._redis.zincrby(keys.trending(PARTITION, position.generation), 1, 1)
+        movies = keys.movies(PARTITION, position.generation)
+        packed = bytearray(await store._redis.hget(movies, 1))
+        packed[30] ^= 1  # in one of its heats
+        await store._redis.hset(movies, 1, bytes(packed))
         found = await verified(store, log, ITEMS)
-        assert [difference.what for difference in found.differences] == ["heat of movie 1"]
+        assert [difference.what for difference in found.differences] == ["movie 1"]
         await store.close()

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import MAX_MOVIE_ID
-from stream.features import MovieState, UserState
+from stream.features import HALF_LIVES, MovieState, UserState
 from stream.records import (
     ColdStartVector,
     UserRecord,
     pack_movie,
     pack_user,
+    unpack_heats,
     unpack_movie,
     unpack_user,
 )
@@ -64,9 +65,20 @@ def test_a_record_of_another_layout_says_what_to_do() -> None:
         st.integers(0, 2**32 - 1),
         st.integers(0, 2**64 - 1),
         st.integers(0, 2**64 - 1),
-        st.floats(allow_nan=False),
+        st.tuples(*[st.floats(allow_nan=False)] * len(HALF_LIVES)),
         st.floats(0, 10),
     )
 )
 def test_a_movie_comes_back(state: MovieState) -> None:
     assert unpack_movie(pack_movie(state)) == state
+    movies, heats = unpack_heats([7, 2**32 - 1], [pack_movie(state), pack_movie(MovieState())])
+    assert movies.tolist() == [7, 2**32 - 1]
+    assert [tuple(of_movie) for of_movie in heats] == [state.heats, MovieState().heats]
+
+
+def test_a_movie_of_another_layout_says_what_to_do() -> None:
+    packed = pack_movie(MovieState())
+    with pytest.raises(StoreUnavailable, match=r"have 48 bytes.*freshet rebuild"):
+        unpack_movie(packed[:-4])
+    with pytest.raises(StoreUnavailable, match=r"2 movie records have 100 bytes.*freshet rebuild"):
+        unpack_heats([1, 2], [packed, packed[:-4]])

@@ -1,7 +1,7 @@
 """What every StateStore does, in memory or in Redis."""
 
 import asyncio
-import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from stream.coldstart import ItemVectors
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
-from stream.features import MovieState, UserState
+from stream.features import UserState
 from stream.records import UserRecord
 from stream.store import Batch, StateStore
 from tests.stream.build import folded, rating
@@ -48,6 +48,15 @@ async def users_of(store: StateStore, partition: int, generation: int) -> dict[i
     }
 
 
+async def heats_of(
+    store: StateStore, partition: int, generation: int, since: int | None = None
+) -> dict[int, tuple[float, ...]]:
+    found: dict[int, tuple[float, ...]] = {}
+    async for movies, heats in store.heats(partition, generation, since):
+        found |= zip(movies.tolist(), map(tuple, heats.tolist()), strict=True)
+    return found
+
+
 class StateStoreSuite:
     """Subclasses give a fixture `store`: empty, and closed after the test."""
 
@@ -64,7 +73,7 @@ class StateStoreSuite:
         assert await store.read_user(0, 1) == (None, None)
         assert await users_of(store, 0, 1) == {}
         assert await store.movies(0, 1) == {}
-        assert await store.trending(8, 10) == []
+        assert await heats_of(store, 0, 1) == await heats_of(store, 0, 1, since=5) == {}
         assert await store.catalogue(0) is None
         assert await store.model() is None
         assert await store.partitions() is None
@@ -174,7 +183,9 @@ class StateStoreSuite:
         position = await self.first(store, batch)
         assert len(await users_of(store, 3, position.generation)) == 6000
         snapshot = await store.snapshot(3, position.generation, ())
-        assert len(snapshot.movies) == len(snapshot.trending) == 6000
+        assert len(snapshot.movies) == 6000
+        changed = await heats_of(store, 3, position.generation, since=position.next_offset - 1)
+        assert len(changed) == 6000
 
     async def test_generation_numbers_rise(self, store: StateStore) -> None:
         numbers = [await store.new_generation(3) for _ in range(3)]
@@ -188,7 +199,6 @@ class StateStoreSuite:
         await store.write(3, number, aside)
         assert (await store.read_user(3, 1))[1] is not None
         assert await store.read_user(3, 5) == (old, None)
-        assert dict(await store.trending(8, 10)).keys() == {1, 2}
 
         new = Position(number, "topic", 30)
         assert await store.commit(3, old, new, Batch()) == new
@@ -197,12 +207,15 @@ class StateStoreSuite:
         assert read_at == new
         assert record is not None
         assert record.state == aside.users[5].state
-        assert dict(await store.trending(8, 10)).keys() == {5}
+        assert (await heats_of(store, 3, number)).keys() == {5}
+        later = Position(number, "topic", 31)
+        assert await store.commit(3, new, later, batch_of((6, 6, 5.0))) == later
+        assert (await heats_of(store, 3, number, since=new.next_offset)).keys() == {6}
 
         await store.drop_before(3, number)
         assert await users_of(store, 3, old.generation) == {}
         assert await store.movies(3, old.generation) == {}
-        assert set(await users_of(store, 3, number)) == {5}
+        assert set(await users_of(store, 3, number)) == {5, 6}
 
     async def test_a_large_generation_is_written_whole(self, store: StateStore) -> None:
         number = await store.new_generation(3)
@@ -227,27 +240,41 @@ class StateStoreSuite:
             2: batch.users[2].state
         }
         assert snapshot.movies == batch.movies
-        assert snapshot.trending == {movie: state.heat for movie, state in batch.movies.items()}
         assert (await store.snapshot(3, position.generation, ())).users == {}
 
-    async def test_trending_adds_the_partitions_shares(self, store: StateStore) -> None:
-        """Movie 7 is third in each of two partitions and first of all."""
-        heats = {0: {1: 10.0, 7: 9.5}, 1: {2: 10.0, 7: 9.5}}
-        for partition, movies in heats.items():
-            states = {movie: MovieState(1, 8, 64, heat, 8.0) for movie, heat in movies.items()}
-            await self.first(store, Batch(movies=states), partition)
-        assert await store.trending(2, 2) == [(7, pytest.approx(10.5)), (1, 10.0)]
-        assert [movie for movie, _ in await store.trending(1, 5)] == [1, 7]
+    async def test_the_heats_of_all_movies(self, store: StateStore) -> None:
+        """Also of more than one command's worth."""
+        ratings = [(user, user % 2_400 + 1, 3.0) for user in range(1, 3_000)]
+        batch = batch_of(*ratings)
+        position = await self.first(store, batch)
+        assert await heats_of(store, 3, position.generation) == {
+            movie: state.heats for movie, state in batch.movies.items()
+        }
+        assert await heats_of(store, 3, position.generation + 1) == {}
+        assert await heats_of(store, 2, position.generation) == {}
 
-    async def test_a_movie_is_as_hot_as_all_partitions_say(self, store: StateStore) -> None:
-        """Also where it is not among the hottest of a partition."""
-        for partition, heats in enumerate(([*range(20, 10, -1), 10.5], [0.0] * 10 + [20.1])):
-            states = {
-                movie: MovieState(1, 8, 64, float(heat), 8.0) for movie, heat in enumerate(heats, 1)
-            }
-            await self.first(store, Batch(movies=states), partition)
-        together = math.log2(2**20.1 + 2**10.5)
-        assert await store.trending(2, 1) == [(11, pytest.approx(together, abs=1e-9))]
+    async def test_the_heats_of_what_later_commits_wrote(self, store: StateStore) -> None:
+        many = [(user, user + 10, 3.0) for user in range(1, 2_500)]
+        first = await self.first(store, batch_of((1, 1, 4.0), (2, 2, 4.0), (3, 3, 4.0)))
+        second = replace(first, next_offset=12)
+        third = replace(first, next_offset=3_000)
+        assert await store.commit(3, first, second, batch_of((4, 2, 4.0), (5, 2, 4.0))) == second
+        after = batch_of((6, 3, 1.0), *many)
+        assert await store.commit(3, second, third, after) == third
+
+        generation = first.generation
+        expected = {movie: state.heats for movie, state in after.movies.items()}
+        assert await heats_of(store, 3, generation, since=second.next_offset) == expected
+        two = batch_of((4, 2, 4.0), (5, 2, 4.0)).movies[2].heats
+        assert await heats_of(store, 3, generation, since=first.next_offset) == expected | {2: two}
+        assert await heats_of(store, 3, generation, since=third.next_offset) == {}
+        assert (await heats_of(store, 3, generation)).keys() == expected.keys() | {1, 2}
+
+    async def test_a_refused_commit_heats_nothing(self, store: StateStore) -> None:
+        first = await self.first(store, batch_of((1, 1, 4.0)))
+        behind, late = replace(first, next_offset=5), replace(first, next_offset=20)
+        assert await store.commit(3, behind, late, batch_of((9, 9, 4.0))) == first
+        assert await heats_of(store, 3, first.generation, since=first.next_offset) == {}
 
     async def test_the_catalogue_tells_what_changed(self, store: StateStore) -> None:
         await store.put_movies([movie_event(1, "Alpha"), movie_event(2, "Beta")])

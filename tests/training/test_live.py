@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stream.features import DAY, HEAT_HALF_LIFE
-from training.live import COLDEST, HALF_LIVES, heat_up, live_features, no_heats
+from stream.features import DAY, HALF_LIVES, HEAT_HALF_LIFE
+from training.live import COLDEST, heat_up, live_features, no_heats
 
 
 def test_heat_by_hand() -> None:
