@@ -8,6 +8,7 @@ a second rating replaces the first, in their history and in the movie's counts.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log2
 from typing import Final
 
 import numpy as np
@@ -226,9 +227,15 @@ def _count(movie: MovieState, event_time: int, half_stars: int, replaced: int | 
     movie.total += half_stars
     movie.squares += half_stars * half_stars
     day = event_time / DAY
-    movie.heats = tuple(
-        [log2_add(heat, day / life) for heat, life in zip(movie.heats, HALF_LIVES, strict=True)]
-    )
+    heats = []
+    for heat, half_life in zip(movie.heats, HALF_LIVES, strict=True):
+        arrival = day / half_life
+        above = arrival - heat
+        # `log2_add` as it is where one of the two is finite: calls would take as long again.
+        heats.append(
+            heat + log2(1.0 + 2.0**above) if above < 0 else arrival + log2(1.0 + 2.0**-above)
+        )
+    movie.heats = tuple(heats)
     share = 2.0 ** (day / HEAT_HALF_LIFE - movie.heat)
     movie.recent_mean += share * (half_stars - movie.recent_mean)
 
