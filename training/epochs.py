@@ -4,11 +4,12 @@ Two models are trained side by side: one on the time before the validation part,
 stop, and one on everything, which is what is wanted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -25,6 +26,9 @@ from training.recommender import OnProgress
 from training.split import TimeSplit
 from training.towers import TwoTowers
 from training.trainer import TowerScorer, Trainer
+
+# Told after an epoch: its number, from 1, and towers.
+OnEpoch: TypeAlias = Callable[[int, TwoTowers], None]
 
 # Lists that an epoch is judged by: enough to tell epochs apart, and a fraction of an epoch's time.
 VALIDATION_LISTS: Final = 5_000
@@ -59,6 +63,7 @@ def train_until_best(
     options: RunOptions,
     on_progress: OnProgress = lambda *_: None,
     checkpoint: Checkpoint | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train until the measured towers get no better on the validation part.
 
@@ -69,6 +74,8 @@ def train_until_best(
         options: how to run.
         on_progress: told how many steps are done, of at most so many.
         checkpoint: where to keep how far it has got.
+        on_epoch: told the number of each epoch, and the final towers as they would be were it the
+            last. What it raises ends the training.
 
     Raises:
         ConfigurationError: there is no such objective, or no such device.
@@ -93,6 +100,8 @@ def train_until_best(
             run.judge(run.train(on_step), distributed.of_leader(quality))
             if checkpoint is not None and distributed.leads():
                 checkpoint.save(origin, len(run.epochs), measured.step, run.state())
+            if on_epoch is not None:
+                on_epoch(len(run.epochs), run.final_so_far())
         on_progress(total, total)
         return run.best()
 
@@ -125,6 +134,12 @@ class _Run:
         self.epochs.append(Epoch(len(self.epochs) + 1, loss, quality))
         if not self.since_best:
             self.weights = [_copy(towers.state_dict()) for towers in self._towers()]
+
+    def final_so_far(self) -> TwoTowers:
+        """A copy of the final towers after the best epoch."""
+        towers = copy.deepcopy(self.final.towers)
+        towers.load_state_dict(self.weights[1])
+        return towers.cpu()
 
     def best(self) -> Trained:
         """What came of the best epoch."""

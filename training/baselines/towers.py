@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from training import epochs
 from training.baselines.popularity import Popularity
 from training.config import Config
 from training.dataset import Ratings
-from training.epochs import train_until_best
 from training.histories import Histories
 from training.options import RunOptions
-from training.recommender import OnProgress
+from training.recommender import OnEpoch, OnProgress
 from training.split import split_by_time
 from training.tower_inputs import Floats
-from training.towers import UserTower
+from training.towers import TwoTowers, UserTower
 from training.trainer import padded_vectors
 
 
@@ -37,12 +37,33 @@ class Towers:
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         """Learn vectors of the movies, and the user tower that goes with them."""
+        self._fit(train, on_progress, None)
+
+    def fit_epochs(
+        self, train: Ratings, on_epoch: OnEpoch, on_progress: OnProgress = lambda *_: None
+    ) -> None:
+        """See `recommender.FitsInEpochs`."""
+
+        def keep(number: int, towers: TwoTowers) -> None:
+            self._keep(towers)
+            on_epoch(number)
+
+        self._fit(train, on_progress, keep)
+
+    def _fit(
+        self, train: Ratings, on_progress: OnProgress, on_epoch: epochs.OnEpoch | None
+    ) -> None:
         popularity = Popularity()
         popularity.fit(train)
         options = RunOptions(max_epochs=self.max_epochs, patience=self.patience, seed=self.seed)
         split = split_by_time(train)
-        towers = train_until_best(train, split, Config(), options, on_progress).final
         self.popularity = popularity.counts
+        trained = epochs.train_until_best(
+            train, split, Config(), options, on_progress, on_epoch=on_epoch
+        )
+        self._keep(trained.final)
+
+    def _keep(self, towers: TwoTowers) -> None:
         self.vectors = padded_vectors(towers)  # f32[movies + 1, d], zeros at PADDING
         self.user_tower = {name: w.numpy() for name, w in towers.users.state_dict().items()}
 
