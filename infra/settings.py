@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return self.home / "artifacts"
 
     @property
+    def checkpoints(self) -> Path:
+        """Where trainings are kept while they run, for those that are interrupted."""
+        return self.home / "checkpoints"
+
+    @property
     def evaluations(self) -> Path:
         """Where the results of `freshet eval` are kept, for an interrupted run and the report."""
         return self.home / "evaluations"

@@ -6,7 +6,7 @@ as `Config` holds `Config.towers`, stands beside the rest, as in manifests and i
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -56,6 +56,15 @@ class Experiment:
         return cls(
             **{name: parse(kinds[name], tables[name], f"{path}: [{name}]") for name in tables}
         )
+
+    def running(self, options: Mapping[str, Value]) -> "Experiment":
+        """With some other run options.
+
+        Raises:
+            ConfigurationError: there is no such option, or its value is not allowed.
+        """
+        run = parse(RunOptions, flat(self.run) | dict(options), "the run")
+        return replace(self, run=run)
 
     def save(self, path: Path) -> None:
         """To a file with every key, which is replaced at once.

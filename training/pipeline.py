@@ -15,6 +15,7 @@ from training.config import Config
 from training.dataset import Ratings
 from training.epochs import Epoch, best_epoch, train_until_best
 from training.evaluate import Quality, frozen, live
+from training.experiment import Experiment
 from training.export import write_artifact
 from training.options import RunOptions
 from training.split import split_by_time
@@ -127,12 +128,7 @@ def train(
 
 
 def assist(
-    ratings_table: pa.Table,
-    movies_table: pa.Table,
-    *,
-    config: Config,
-    options: RunOptions,
-    checkpoint: Checkpoint | None = None,
+    ratings_table: pa.Table, movies_table: pa.Table, experiment: Experiment, checkpoint: Checkpoint
 ) -> None:
     """What `train` is in the processes that do not lead: their share of each step.
 
@@ -140,7 +136,8 @@ def assist(
         FreshetError: as `train`.
     """
     ratings = Ratings.from_tables(ratings_table, movies_table)
-    train_until_best(ratings, split_by_time(ratings), config, options, checkpoint=checkpoint)
+    split = split_by_time(ratings)
+    train_until_best(ratings, split, experiment.towers, experiment.run, checkpoint=checkpoint)
 
 
 def flat_metrics(results: Mapping[str, Comparison]) -> dict[str, float]:

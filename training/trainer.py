@@ -1,5 +1,6 @@
 """Fits the towers to the question that an objective asks."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -165,8 +166,9 @@ def _shared(loss: _Loss, compiled: bool) -> nn.Module:
             tower.compile(dynamic=True)  # batches have as many movies as they happen to have
     if distributed.count() == 1:
         return loss
-    # What is not learnt is the same everywhere already.
-    return DistributedDataParallel(loss, broadcast_buffers=False)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of another name for it
+        # What is not learnt is the same everywhere already.
+        return DistributedDataParallel(loss, broadcast_buffers=False)
 
 
 class TowerScorer:

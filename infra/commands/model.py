@@ -2,25 +2,34 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from infra.commands.data import DATES, DataDir, DatasetOption, Lenient, Movies
+from training.options import Device, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
     from infra.settings import Settings
+    from producers.datasets import Dataset
     from training.artifact import Artifact
+    from training.checkpoint import Checkpoint
+    from training.experiment import Experiment
     from training.pipeline import Outcome
 
 app = typer.Typer()
 
 # s for a call to a Qdrant server while an index is uploaded to it.
 QDRANT_TIMEOUT = 60
+
+# Of the help: options that an experiment has too.
+RUN: Final = "Instead of what the experiment says"
 
 
 @app.command()
@@ -32,31 +41,97 @@ def train(
     until: Annotated[
         datetime | None, typer.Option(formats=DATES, help="Only ratings before this time (UTC).")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 12,
+    config: Annotated[
+        Path | None, typer.Option(help="An experiment, such as experiments/default.toml.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most.", rich_help_panel=RUN)] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Epochs that may be no better.", rich_help_panel=RUN),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of everything random.", rich_help_panel=RUN)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="For each of two models.", rich_help_panel=RUN)
+    ] = None,
+    device: Annotated[
+        Device | None, typer.Option(help="Where to train.", rich_help_panel=RUN)
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Of matrix products.", rich_help_panel=RUN)
+    ] = None,
+    compile: Annotated[
+        bool | None, typer.Option(help="With torch.compile.", rich_help_panel=RUN)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last epoch of the same experiment.")
+    ] = False,
     promote: Annotated[bool, typer.Option("--promote", help="Serve the model at once.")] = False,
     track: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
 ) -> None:
-    """Train the two-tower model, compare it with popularity, and build its index."""
+    """Train the two-tower model, compare it with popularity, and build its index.
+
+    Under torchrun, its processes share the training: torchrun --nproc-per-node 2 -m infra train
+    """
+    from infra.commands.data import find_source, millis
+    from infra.settings import load_settings
+    from producers.datasets import load
+    from producers.replay import select
+    from training import distributed
+    from training.checkpoint import Checkpoint
+    from training.experiment import Experiment
+    from training.pipeline import assist
+
+    settings = load_settings()
+    if promote:
+        settings.librdkafka()  # before the work, not after it
+    experiment = Experiment.load(config) if config else Experiment()
+    given = {
+        "max_epochs": epochs,
+        "patience": patience,
+        "seed": seed,
+        "threads": threads,
+        "device": device,
+        "precision": precision,
+        "compile": compile,
+    }
+    experiment = experiment.running({k: v for k, v in given.items() if v is not None})
+    with distributed.processes():
+        source = distributed.of_leader(lambda: find_source(dataset, data_dir, movies))
+        loaded = load(source, lenient)
+        loaded = replace(loaded, ratings=select(loaded.ratings, None, millis(until)))
+        name = f"{config.stem if config else 'default'}-{source.name}.checkpoint"
+        checkpoint = Checkpoint(settings.checkpoints / name, resume)
+        if distributed.leads():
+            _lead(settings, loaded, experiment, checkpoint, track, promote)
+        else:
+            assist(loaded.ratings, loaded.movies, experiment, checkpoint)
+
+
+def _lead(
+    settings: "Settings",
+    data: "Dataset",
+    experiment: "Experiment",
+    checkpoint: "Checkpoint",
+    track: bool,
+    promote: bool,
+) -> None:
+    """Train, and say what came of it."""
     from rich.console import Console
 
-    from infra.commands.data import load_dataset, millis
-    from infra.settings import load_settings
-    from producers.replay import select
-    from training.options import RunOptions
     from training.pipeline import train as run
     from training.registry import Registry
 
-    settings, console = load_settings(), Console()
-    if promote:
-        settings.librdkafka()  # before the work, not after it
-    loaded = load_dataset(dataset, data_dir, movies, lenient)
-    ratings = select(loaded.ratings, None, millis(until))
+    console = Console()
     with training_progress() as on_progress:
         outcome = run(
-            ratings,
-            loaded.movies,
+            data.ratings,
+            data.movies,
             settings.artifacts,
-            options=RunOptions(max_epochs=epochs),
+            config=experiment.towers,
+            options=experiment.run,
+            checkpoint=checkpoint,
             on_progress=on_progress,
         )
     print_outcome(outcome, console)
