@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log2
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,40 @@ DAYS_A_MONTH: Final = 30.44
 # the few ratings a day of the small data sets, short enough to forget last season.
 HEAT_HALF_LIFE: Final = 30.0
 
-# Days after which a rating counts half as much for a movie's heats: what is rated today, this
-# season, and these years are different movies.
-HALF_LIVES: Final = (1.0, HEAT_HALF_LIFE, 365.0)
+# Ratings given before, up to which somebody is a newcomer: what people rate in a first session is
+# not what they rate later.
+NEWCOMER: Final = 10
 
-_TREND: Final = HALF_LIVES.index(HEAT_HALF_LIFE)
-_NO_HEATS: Final = (-math.inf,) * len(HALF_LIVES)
+
+class Heat(NamedTuple):
+    """What is counted of a movie, decayed.
+
+    Attributes:
+        name: of the feature.
+        half_life: days after which a rating counts half as much.
+        newcomers: whether only the ratings of newcomers count.
+    """
+
+    name: str
+    half_life: float
+    newcomers: bool = False
+
+
+HEATS: Final = (
+    Heat("heat_30", HEAT_HALF_LIFE),
+    Heat("heat_365", 365.0),
+    Heat("new_30", HEAT_HALF_LIFE, newcomers=True),
+    Heat("new_365", 365.0, newcomers=True),
+)
+
+_TREND: Final = HEATS.index(Heat("heat_30", HEAT_HALF_LIFE))
+_COLD: Final = (-math.inf,) * len(HEATS)
+
+# (place, half-life) of the heats that a rating counts for: that of a newcomer, and of others.
+_BY_NEWCOMERS: Final = [(place, heat.half_life) for place, heat in enumerate(HEATS)]
+_BY_OTHERS: Final = [
+    (place, heat.half_life) for place, heat in enumerate(HEATS) if not heat.newcomers
+]
 
 
 @dataclass(slots=True)
@@ -93,7 +121,7 @@ class MovieState:
         count: users whose latest rating of it this counts.
         total: sum of their ratings, in half stars.
         squares: sum of the squares, in half stars.
-        heats: for each of `HALF_LIVES` the log2 of the decayed number of rating events:
+        heats: for each of `HEATS` the log2 of the decayed number of rating events that it counts:
             log2(sum 2^(t/h)) with t the event times and h the half-life, both in days. Every movie
             decays alike, so heats compare at any later time without being touched.
         recent_mean: mean of all rating events in half stars, decayed with `HEAT_HALF_LIFE`.
@@ -102,7 +130,7 @@ class MovieState:
     count: int = 0
     total: int = 0
     squares: int = 0
-    heats: tuple[float, ...] = _NO_HEATS
+    heats: tuple[float, ...] = _COLD
     recent_mean: float = 0.0
 
     def copy(self) -> "MovieState":
@@ -110,7 +138,7 @@ class MovieState:
 
     @property
     def heat(self) -> float:
-        """That of `HEAT_HALF_LIFE`."""
+        """Of all ratings, with `HEAT_HALF_LIFE`."""
         return self.heats[_TREND]
 
     @property
@@ -193,8 +221,9 @@ def fold_into(
             seen = movies.get(event.movie_id)
             movie = new_movies[event.movie_id] = seen.copy() if seen else MovieState()
         half_stars = int(event.rating * 2)
+        newcomer = user.events <= NEWCOMER
         replaced = _rate(user, offset, event, half_stars)
-        _count(movie, event.event_time, half_stars, replaced)
+        _count(movie, event.event_time, half_stars, replaced, newcomer)
 
 
 def _rate(user: UserState, offset: int, event: RatingEvent, half_stars: int) -> int | None:
@@ -218,7 +247,9 @@ def _rate(user: UserState, offset: int, event: RatingEvent, half_stars: int) -> 
     return replaced
 
 
-def _count(movie: MovieState, event_time: int, half_stars: int, replaced: int | None) -> None:
+def _count(
+    movie: MovieState, event_time: int, half_stars: int, replaced: int | None, newcomer: bool
+) -> None:
     if replaced is None:
         movie.count += 1
     else:
@@ -227,12 +258,12 @@ def _count(movie: MovieState, event_time: int, half_stars: int, replaced: int | 
     movie.total += half_stars
     movie.squares += half_stars * half_stars
     day = event_time / DAY
-    heats = []
-    for heat, half_life in zip(movie.heats, HALF_LIVES, strict=True):
-        arrival = day / half_life
+    heats = list(movie.heats)
+    for place, half_life in _BY_NEWCOMERS if newcomer else _BY_OTHERS:
+        heat, arrival = heats[place], day / half_life
         above = arrival - heat
         # `log2_add` as it is where one of the two is finite: calls would take as long again.
-        heats.append(
+        heats[place] = (
             heat + log2(1.0 + 2.0**above) if above < 0 else arrival + log2(1.0 + 2.0**-above)
         )
     movie.heats = tuple(heats)

@@ -13,20 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.contracts.errors import StoreUnavailable
-from stream.features import HALF_LIVES, MovieState, UserState
+from stream.features import HEATS, MovieState, UserState
 
 LAYOUT: Final = 2
 
 # layout, ratings, events, last offset, last event time, last produced time, vector's version tag
 _HEADER: Final = struct.Struct("<BIIqqq8s")
 # ratings, their sum, the sum of their squares, heats, recent mean
-_MOVIE: Final = struct.Struct(f"<IQQ{len(HALF_LIVES)}dd")
+_MOVIE: Final = struct.Struct(f"<IQQ{len(HEATS)}dd")
 _MOVIES: Final = np.dtype(
     [
         ("count", "<u4"),
         ("total", "<u8"),
         ("squares", "<u8"),
-        ("heats", "<f8", (len(HALF_LIVES),)),
+        ("heats", "<f8", (len(HEATS),)),
         ("recent_mean", "<f8"),
     ]
 )
@@ -52,7 +52,7 @@ class MovieHeats(NamedTuple):
 
     Attributes:
         movies: u32[n] ids.
-        heats: f64[n, half-lives], see `MovieState`.
+        heats: f64[n, len(HEATS)], see `MovieState`.
     """
 
     movies: npt.NDArray[np.uint32]

@@ -1,41 +1,64 @@
-"""Live features of the movies: how much each is rated, of late and over the years.
+"""Live features of the movies: how much each is rated, of late and over the years, and by whom.
 
-A movie's heat is the log2 of its decayed number of ratings, sum 2^(t/h) with t the event times and
-h the half-life, both in days: all decay alike, so that heats compare at any later time without
-being touched. The stream keeps them by partition (`stream.features.MovieState`), the lab for a
-whole log here. Torch-free, because serving reads it too.
+The stream keeps a movie's heats by partition (`stream.features.MovieState`), the lab for a whole
+log here. Torch-free, because serving reads it too.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from stream.features import DAY, HALF_LIVES
+from stream.features import DAY, HEATS, NEWCOMER
 from training.tower_inputs import Floats, Ints
 
-Heats = npt.NDArray[np.float64]  # [half-lives, movies], -inf where nobody has rated
+Heats = npt.NDArray[np.float64]  # [len(HEATS), movies], -inf where nobody has rated
 
 # Halvings below the hottest movie from which a movie counts as not rated at all: a millionth.
 COLDEST: Final = 20.0
 
 
-def no_heats(movies: int) -> Heats:
-    """Of movies that nobody has rated."""
-    return np.full((len(HALF_LIVES), movies), -np.inf)
+class Counted:
+    """The heats of m movies by all ratings so far, as the stream has them over all partitions.
 
-
-def heat_up(heats: Heats, rows: Ints, times: Ints) -> None:
-    """Add ratings to the heats in place, in any order.
-
-    Args:
+    Attributes:
         heats: of the movies.
-        rows: i64[n] the movie of each rating.
-        times: i64[n] ms since the epoch.
     """
-    for half_life, heat in zip(HALF_LIVES, heats, strict=True):
-        np.logaddexp2.at(heat, rows, times / DAY / half_life)
+
+    def __init__(self, movies: int) -> None:
+        self.heats: Heats = np.full((len(HEATS), movies), -np.inf)
+        self._given: dict[int, int] = {}
+
+    def observe(self, users: Ints, rows: Ints, times: Ints) -> None:
+        """Count ratings, each user's in their order.
+
+        Args:
+            users: i64[n] who gave each.
+            rows: i64[n] its movie.
+            times: i64[n] ms since the epoch.
+        """
+        new = self._given_before(users) <= NEWCOMER
+        for heat, of in zip(HEATS, self.heats, strict=True):
+            counts = new if heat.newcomers else slice(None)
+            np.logaddexp2.at(of, rows[counts], times[counts] / DAY / heat.half_life)
+
+    def copy(self) -> "Counted":
+        """One that observes on its own."""
+        twin = copy.copy(self)
+        twin.heats, twin._given = self.heats.copy(), self._given.copy()
+        return twin
+
+    def _given_before(self, users: Ints) -> Ints:
+        """i64[n]: how many ratings each one's user had given before; they are counted from now."""
+        order = np.argsort(users, kind="stable")
+        who, begins, counts = np.unique(users[order], return_index=True, return_counts=True)
+        before = np.array([self._given.get(user, 0) for user in who.tolist()], np.int64)
+        given = np.empty(len(users), np.int64)
+        given[order] = np.arange(len(users)) + np.repeat(before - begins, counts)
+        self._given |= zip(who.tolist(), (before + counts).tolist(), strict=True)
+        return given
 
 
 def live_features(heats: Heats) -> Mapping[str, Floats]:
@@ -44,8 +67,8 @@ def live_features(heats: Heats) -> Mapping[str, Floats]:
     A difference of heats needs no clock, so a log that is replayed years later gives the same.
     """
     features = {}
-    for half_life, heat in zip(HALF_LIVES, heats, strict=True):
-        hottest = heat.max(initial=-np.inf)
-        below = heat - hottest if hottest > -np.inf else np.zeros_like(heat)
-        features[f"heat_{half_life:g}"] = np.maximum(below, -COLDEST).astype(np.float32)
+    for heat, of in zip(HEATS, heats, strict=True):
+        hottest = of.max(initial=-np.inf)
+        below = of - hottest if hottest > -np.inf else np.zeros_like(of)
+        features[heat.name] = np.maximum(below, -COLDEST).astype(np.float32)
     return features

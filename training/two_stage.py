@@ -13,7 +13,7 @@ from training.baselines.ease import Ease
 from training.baselines.towers import Towers
 from training.dataset import NO_TAGS, Ratings
 from training.histories import Histories
-from training.live import heat_up, live_features, no_heats
+from training.live import Counted, live_features
 from training.nearby import RECENCY, nearness
 from training.prequential import Questions
 from training.ranker import Impressions
@@ -47,7 +47,8 @@ class TwoStage:
 
     - ``towers``: the dot product of their vectors;
     - ``ease``, ``nearby``: item-item evidence of the recent history;
-    - ``heat_1``, ``heat_30``, ``heat_365``: how much the movie is rated, see `training.live`.
+    - ``heat_30``, ``heat_365``, ``new_30``, ``new_365``: how much the movie is rated, and by
+      newcomers, see `training.live`.
 
     Attributes:
         recency: of EASE, see there.
@@ -80,7 +81,7 @@ class TwoStage:
         on_progress(3, 3)
 
     def observe(self, events: Ratings) -> None:
-        heat_up(self.heats, events.rows, events.times)
+        self.live.observe(events.users, events.rows, events.times)
 
     def score(self, histories: Histories) -> Floats:
         """-inf for what is not among the candidates."""
@@ -101,7 +102,7 @@ class TwoStage:
     def __deepcopy__(self, memo: dict[int, Any]) -> "TwoStage":
         """Observes on its own; the models, which nothing changes, are shared."""
         twin = copy.copy(self)
-        twin.heats = self.heats.copy()
+        twin.live = self.live.copy()
         return twin
 
     def _learn(self, train: Ratings) -> None:
@@ -109,7 +110,7 @@ class TwoStage:
         self.towers.fit(train)
         self.ease = _ease(train)
         self.near = nearness(train)
-        self.heats = no_heats(len(train.movies))
+        self.live = Counted(len(train.movies))
         self.observe(train)
 
     @property
@@ -127,13 +128,13 @@ class TwoStage:
 
     def _live(self) -> dict[str, Floats]:
         """By name, f32[1, movies] of everyone."""
-        return {name: values[None] for name, values in live_features(self.heats).items()}
+        return {name: values[None] for name, values in live_features(self.live.heats).items()}
 
     def _shown(self, questions: Questions) -> Impressions:
         """What the user of each question could have picked, with the features of that moment."""
         chance = np.random.default_rng(self.seed)
         histories, observed = questions.histories("fresh"), questions.observed("fresh")
-        heats = self.heats.copy()
+        now = self.live.copy()
         shown: list[dict[str, Floats]] = []
         stand_for: list[Floats] = []
         known = 0
@@ -143,9 +144,10 @@ class TwoStage:
             for one in range(len(some)):
                 at = len(shown)
                 news = questions.told[known : observed[at]]
-                heat_up(heats, questions.log.rows[news], questions.log.times[news])
+                log = questions.log
+                now.observe(log.users[news], log.rows[news], log.times[news])
                 known = observed[at]
-                live = live_features(heats)
+                live = live_features(now.heats)
                 order = _order([values[one] for values in said.values()], list(live.values()))
                 order[rated[one]] = -np.inf
                 picked, drawn = candidates(order, questions.rows[at], self.candidates, chance)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from stream.contracts.events import RatingEvent
 from stream.features import (
-    HALF_LIVES,
     HEAT_HALF_LIFE,
+    HEATS,
+    Heat,
     MovieState,
     UserFeatures,
     UserState,
@@ -83,13 +84,25 @@ def test_heat_is_the_decayed_number_of_ratings() -> None:
     assert movie.decayed_count(now + HALF_LIFE) == pytest.approx(1.75 / 2)
 
 
-@pytest.mark.parametrize("days", HALF_LIVES)
-def test_each_half_life_has_its_heat(days: float) -> None:
+@pytest.mark.parametrize("heat", HEATS)
+def test_each_half_life_has_its_heat(heat: Heat) -> None:
     """Two ratings a half-life apart are one and a half, and the unit is that half-life."""
-    before = int(days * DAY)
-    state = folded([rating(ALICE, 7, 3.0, START - before), rating(BOB, 7, 3.0, START)]).movies[7]
-    heat = state.heats[HALF_LIVES.index(days)]
-    assert heat - START / DAY / days == pytest.approx(math.log2(1.5), abs=1e-9)
+    before = START - int(heat.half_life * DAY)
+    state = folded([rating(ALICE, 7, 3.0, before), rating(BOB, 7, 3.0, START)]).movies[7]
+    found = state.heats[HEATS.index(heat)]
+    assert found - START / DAY / heat.half_life == pytest.approx(math.log2(1.5), abs=1e-9)
+
+
+def test_newcomers_have_given_ten_ratings_at_most() -> None:
+    """The eleventh rating is the last that counts, a repeated one among the first ten too."""
+    rated = [1, 1, *range(2, 10), 7_000, 8_000]
+    movies = folded(rating(ALICE, movie, 3.0) for movie in rated).movies
+    for heat, eleventh, twelfth in zip(
+        HEATS, movies[7_000].heats, movies[8_000].heats, strict=True
+    ):
+        day = pytest.approx(START / DAY / heat.half_life)
+        assert eleventh == day
+        assert twelfth == (-math.inf if heat.newcomers else day)
 
 
 def test_trend_is_the_recent_mean_less_the_mean() -> None:

@@ -296,7 +296,7 @@ def tamper(world: World, change: str) -> None:
         case "a movie is missing":
             del movies[1]
         case "a movie counts one more":
-            movies[1] = pack_movie(MovieState(9, 9, 9, (9.0, 9.0, 9.0), 9.0))
+            movies[1] = pack_movie(MovieState(9, 9, 9, (9.0,) * 4, 9.0))
         case "the log is shorter":
             world.log._records[PARTITION] = records(world.entries[:5])
         case "another topic":

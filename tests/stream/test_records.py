@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import MAX_MOVIE_ID
-from stream.features import HALF_LIVES, MovieState, UserState
+from stream.features import HEATS, MovieState, UserState
 from stream.records import (
     ColdStartVector,
     UserRecord,
@@ -65,7 +65,7 @@ def test_a_record_of_another_layout_says_what_to_do() -> None:
         st.integers(0, 2**32 - 1),
         st.integers(0, 2**64 - 1),
         st.integers(0, 2**64 - 1),
-        st.tuples(*[st.floats(allow_nan=False)] * len(HALF_LIVES)),
+        st.tuples(*[st.floats(allow_nan=False)] * len(HEATS)),
         st.floats(0, 10),
     )
 )
@@ -78,7 +78,7 @@ def test_a_movie_comes_back(state: MovieState) -> None:
 
 def test_a_movie_of_another_layout_says_what_to_do() -> None:
     packed = pack_movie(MovieState())
-    with pytest.raises(StoreUnavailable, match=r"have 48 bytes.*freshet rebuild"):
+    with pytest.raises(StoreUnavailable, match=r"have 56 bytes.*freshet rebuild"):
         unpack_movie(packed[:-4])
-    with pytest.raises(StoreUnavailable, match=r"2 movie records have 100 bytes.*freshet rebuild"):
+    with pytest.raises(StoreUnavailable, match=r"2 movie records have 116 bytes.*freshet rebuild"):
         unpack_heats([1, 2], [packed, packed[:-4]])
