@@ -67,7 +67,7 @@ class ClassicConfig:
     negatives: int = 4
     liked_from: int = LIKED
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.3
 
 
 class ClassicTrainer:
@@ -94,8 +94,9 @@ class ClassicTrainer:
         self._train, self._config = train, config
         self.known_users, self._user_of = np.unique(train.users, return_inverse=True)
         self._unrated = Unrated(self._user_of, train.rows, len(train.movies))
-        liked = train.half_stars >= config.liked_from
-        self._paired = liked & (self._unrated.counts[self._user_of] > 0)
+        # Which ratings are put before movies that their user has not rated.
+        self._paired = self._unrated.counts[self._user_of] > 0
+        self._paired &= (train.half_stars >= config.liked_from) & (config.loss != "mse")
         examples = np.arange(len(train))
         if config.loss == "bpr":
             examples = np.flatnonzero(self._paired)
@@ -161,10 +162,9 @@ class ClassicTrainer:
 
     def _others(self, events: Ints) -> Ints:
         """i64[p, negatives]: unrated movies for each of the events that make a pair."""
-        users = self._user_of[events[self._paired[events]]]
-        return self._unrated.draw(np.repeat(users, self._config.negatives), self._chance).reshape(
-            len(users), -1
-        )
+        users, each = self._user_of[events[self._paired[events]]], self._config.negatives
+        drawn = self._unrated.draw(np.repeat(users, each), self._chance)
+        return drawn.reshape(len(users), each)
 
     def _loss(self, events: Ints, others: Ints) -> Tensor:
         log, pairs = self._train, torch.from_numpy(self._paired[events])
@@ -175,7 +175,7 @@ class ClassicTrainer:
         movies = self.movies(self.movies.embedding(rows), self._movie_features[rows])
         predicted = predicted_stars((users * movies[: len(events)]).sum(-1))
         stars = torch.from_numpy(log.half_stars[events]).float() / 2
-        against = movies[len(events) :].view(*others.shape, -1)
+        against = movies[len(events) :].view(*others.shape, self._config.dimensions)
         unrated = predicted_stars(torch.einsum("pd,pkd->pk", users[pairs], against))
         match self._config.loss:
             case "mse":

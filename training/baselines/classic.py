@@ -41,7 +41,7 @@ class ClassicTowers:
     negatives: int = 4
     liked_from: int = LIKED
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.3
     max_epochs: int = 40
     patience: int = 3
     seed: int = 0

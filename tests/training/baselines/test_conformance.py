@@ -12,6 +12,7 @@ from training.baselines.catalogue import MODELS, Value, create
 SETTINGS: Mapping[str, Mapping[str, Value]] = {
     "sasrec": {"max_epochs": 2, "dimensions": 16},
     "towers": {"max_epochs": 2},
+    "towers-classic": {"max_epochs": 3},
 }
 
 
