@@ -16,8 +16,11 @@ from training.tower_inputs import Floats, Ints
 
 Heats = npt.NDArray[np.float64]  # [len(HEATS), movies], -inf where nobody has rated
 
-# Halvings below the hottest movie from which a movie counts as not rated at all: a millionth.
-COLDEST: Final = 20.0
+# What is added to a movie's share of the hottest one's decayed count: below a hundredth of it there
+# is nothing to tell apart.
+FLOOR: Final = 0.01
+
+_PLACES: Final = 6  # that count: sums in another order differ further behind
 
 
 class Counted:
@@ -62,13 +65,14 @@ class Counted:
 
 
 def live_features(heats: Heats) -> Mapping[str, Floats]:
-    """By name, f32[movies]: halvings below the hottest movie as a number of 0 at most.
+    """By name, f32[movies]: log2(share + 0.01), of the hottest movie's decayed count.
 
-    A difference of heats needs no clock, so a log that is replayed years later gives the same.
+    A share needs no clock, so a log that is replayed years later gives the same.
     """
     features = {}
     for heat, of in zip(HEATS, heats, strict=True):
         hottest = of.max(initial=-np.inf)
         below = of - hottest if hottest > -np.inf else np.zeros_like(of)
-        features[heat.name] = np.maximum(below, -COLDEST).astype(np.float32)
+        share = np.exp2(below.round(_PLACES))
+        features[heat.name] = np.log2(share + FLOOR).astype(np.float32)
     return features

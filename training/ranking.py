@@ -58,18 +58,23 @@ class Ranking:
     proposed: Mapping[str, int]
 
     def candidates(self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]) -> Ints:
-        """i64[B, C]: what these features propose, a movie as often as it is proposed.
+        """i64[B, C]: what these features propose, a movie as often as it is proposed."""
+        return np.concatenate(list(self.proposals(features, rated).values()), axis=1)
+
+    def proposals(
+        self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]
+    ) -> dict[str, Ints]:
+        """By feature, i64[B, c]: the c movies that it proposes.
 
         Args:
             features: by name, f32[B, movies] or, the same for all, f32[1, movies].
             rated: bool[B, movies], what nobody proposes while there is anything else.
         """
-        proposals = [
-            best(np.where(rated, -np.inf, features[name]), count)
+        return {
+            name: best(np.where(rated, -np.inf, features[name]), count)
             for name, count in self.proposed.items()
             if name in features
-        ]
-        return np.concatenate(proposals, axis=1)
+        }
 
     def utilities(self, features: Mapping[str, Floats], ratings: Ints) -> Floats:
         """f32[B, C]: higher is better.
@@ -81,9 +86,17 @@ class Ranking:
         """
         found = utilities(self.weights, features, ratings)
         new = np.flatnonzero(ratings == 0)
-        of_new = {name: features[name][new] for name in self.newcomers}
-        found[new] = utilities(self.newcomers, of_new, ratings[new])
+        found[new] = self.of_newcomers({name: features[name][new] for name in self.newcomers})
         return found
+
+    def of_newcomers(self, features: Mapping[str, Floats]) -> Floats:
+        """f32[B, C]: the utilities for people without a rating.
+
+        Args:
+            features: the live ones by name, f32[B, C].
+        """
+        some = next(iter(self.newcomers))
+        return utilities(self.newcomers, features, np.zeros(len(features[some]), np.int64))
 
 
 def of_candidates(feature: Floats, candidates: Ints) -> Floats:

@@ -3,7 +3,7 @@ import pytest
 
 from stream.features import DAY, HEAT_HALF_LIFE, HEATS
 from tests.stream.build import folded, rating
-from training.live import COLDEST, Counted, live_features
+from training.live import FLOOR, Counted, live_features
 
 
 def test_heat_by_hand() -> None:
@@ -14,7 +14,8 @@ def test_heat_by_hand() -> None:
     users, times = np.array([1, 2, 3, 4, 5]), np.array([day, day, later, later, later])
     counted.observe(users, np.array([0, 0, 1, 1, 1]), times)
     found = live_features(counted.heats)["heat_30"]
-    np.testing.assert_allclose(found, [np.log2(1 / 3), 0, -COLDEST], rtol=1e-5)
+    expected = np.log2([1 / 3 + FLOOR, 1 + FLOOR, FLOOR])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_heats_are_those_of_the_stream() -> None:
@@ -62,4 +63,4 @@ def test_where_nobody_has_rated_all_are_alike() -> None:
     features = live_features(Counted(4).heats)
     assert len(features) == len(HEATS)
     for values in features.values():
-        np.testing.assert_array_equal(values, 0)
+        np.testing.assert_array_equal(values, values[0])
