@@ -50,10 +50,7 @@ class Ease:
         most_liked = np.argsort(-share, kind="stable")[: self.max_movies]
         # Rows of the movies that have weights, ascending.
         self.rows = np.sort(most_liked[share[most_liked] > 0])
-        inverse = _inverse(liked[:, self.rows], self.l2, on_progress)
-        inverse /= -np.diag(inverse)
-        np.fill_diagonal(inverse, 0)
-        self.weights = inverse
+        self.weights = item_weights(_inverse(liked[:, self.rows], self.l2, on_progress))
 
     def score(self, histories: Histories) -> Floats:
         scores = np.tile(self.prior, (len(histories), 1))
@@ -74,6 +71,22 @@ class Ease:
         return evidence(histories, self.liked_from, self.recency)[:, self.rows]
 
 
+def item_weights(inverse: Floats) -> Floats:
+    """f32[m, m]: -P_ij / P_jj and 0 where i = j of an inverse P f32[m, m], in its memory."""
+    inverse /= -np.diag(inverse)
+    np.fill_diagonal(inverse, 0)
+    return inverse
+
+
+def inverted(gram: Floats) -> Floats:
+    """f32[m, m]: the inverse of a symmetric positive definite matrix f32[m, m], in its memory."""
+    factor, _ = linalg.lapack.spotrf(gram.T, lower=True, overwrite_a=True)
+    inverse, _ = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
+    for place in range(len(gram)):  # it gives one triangle
+        inverse[place, place + 1 :] = inverse[place + 1 :, place]
+    return np.ascontiguousarray(inverse.T)
+
+
 def _inverse(liked: sparse.csr_array, l2: float, on_progress: OnProgress) -> Floats:
     """f32[m, m]: (X'X + l2 I)^-1 of X f32[users, m]."""
     users, movies = liked.shape
@@ -86,11 +99,7 @@ def _inverse(liked: sparse.csr_array, l2: float, on_progress: OnProgress) -> Flo
         inverse /= -l2
         inverse[np.diag_indices(movies)] += 1 / l2
         return np.asarray(inverse)
-    factor, _ = linalg.lapack.spotrf(_gram(liked, l2, on_progress).T, lower=True, overwrite_a=True)
-    inverse, _ = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
-    for place in range(movies):  # it gives one triangle
-        inverse[place, place + 1 :] = inverse[place + 1 :, place]
-    return np.ascontiguousarray(inverse.T)
+    return inverted(_gram(liked, l2, on_progress))
 
 
 def _gram(matrix: sparse.csr_array, l2: float, on_progress: OnProgress) -> Floats:
