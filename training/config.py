@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from training.towers import TowerConfig
+from training.user_towers import TowerConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

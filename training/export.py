@@ -24,8 +24,9 @@ from training.dataset import Ratings
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
 from training.tower_inputs import USER_FEATURES, Floats, Ints
-from training.towers import TwoTowers, UserTower
+from training.towers import TwoTowers
 from training.trainer import padded_vectors
+from training.user_towers import UserTower
 
 OPSET: Final = 20
 

@@ -6,50 +6,22 @@ that is new in somebody's history counts from its first day too.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.tower_inputs import PADDING, USER_FEATURES, Floats
-
-# How much the second latest rating counts of the latest, for the fastest and slowest fading
-# summary of a history; training moves them.
-FASTEST: Final = 0.6
-SLOWEST: Final = 0.98
+from training.tower_inputs import PADDING, Floats
+from training.user_towers import USER_TOWERS, TowerConfig
 
 # What cosines are divided by at first; training moves it.
 TEMPERATURE: Final = 0.07
 
 # Of a movie's embedding at first, in each dimension: about the length of what content adds.
 EMBEDDING_STD: Final = 0.1
-
-_NO_WEIGHT: Final = 1e-6  # keeps the mean of an empty history at 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TowerConfig:
-    """The shape of the towers.
-
-    Attributes:
-        dimensions: of the vectors.
-        history: latest ratings that the user tower reads. Of the older ones only the user features
-            tell.
-        summaries: how many weighted means of the history the user tower reads.
-        hidden: width of the user tower's hidden layer.
-        content_hidden: width of the item tower's hidden layer.
-    """
-
-    dimensions: Annotated[int, Meta(ge=1)] = 128
-    history: Annotated[int, Meta(ge=1)] = 50
-    summaries: Annotated[int, Meta(ge=1)] = 3
-    hidden: Annotated[int, Meta(ge=1)] = 128
-    content_hidden: Annotated[int, Meta(ge=1)] = 64
 
 
 class ItemTower(nn.Module):
@@ -86,52 +58,6 @@ class ItemTower(nn.Module):
         return own
 
 
-class UserTower(nn.Module):
-    """History and features -> vector.
-
-    The history is summarised by weighted means of its movies' vectors. Each has its own weights:
-    one that fades with every later rating, one that fades with time, and one for each rating from
-    half a star to five.
-    """
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        self.length = config.history
-        n, d = config.summaries, config.dimensions
-        self.fading = nn.Parameter(torch.logit(torch.linspace(FASTEST, SLOWEST, n)))
-        self.ageing = nn.Parameter(torch.full((n,), -3.0))
-        self.liking = nn.Parameter((torch.arange(11) / 10).repeat(n, 1).T.contiguous())
-        self.blend = nn.Parameter(torch.full((n,), 1 / n))
-        self.direct = nn.Linear(d, d)
-        nn.init.eye_(self.direct.weight)
-        nn.init.zeros_(self.direct.bias)
-        self.deep = nn.Sequential(
-            nn.Linear(n * d + USER_FEATURES, config.hidden), nn.ReLU(), nn.Linear(config.hidden, d)
-        )
-
-    def forward(
-        self, vectors: Tensor, history: Tensor, ratings: Tensor, ages: Tensor, features: Tensor
-    ) -> Tensor:
-        """f32[B, d], L2-normalised.
-
-        Args:
-            vectors: f32[m, d] that `history` points into.
-            history, ratings, ages, features: as in `TowerInputs`.
-        """
-        steps = torch.arange(history.shape[1], dtype=torch.float32, device=history.device)
-        fading = steps[:, None] * functional.logsigmoid(self.fading)
-        ageing = torch.log1p(ages)[:, :, None] * functional.softplus(self.ageing)
-        weights = torch.exp(fading - ageing) * (history != PADDING)[:, :, None]
-        weights = weights / (weights.sum(1, keepdim=True) + _NO_WEIGHT)
-        weights = weights * functional.embedding((ratings * 2).long(), self.liking)
-        movies = functional.embedding(history, vectors)
-        # Contiguous, because bmm of a transposed view takes four times as long.
-        summaries = torch.bmm(weights.transpose(1, 2).contiguous(), movies)
-        blended = torch.einsum("bnd,n->bd", summaries, self.blend)
-        deep = self.deep(torch.cat([summaries.flatten(1), features], dim=1))
-        return functional.normalize(self.direct(blended) + deep, dim=-1)
-
-
 class TwoTowers(nn.Module):
     """Both towers, and what the item tower is told of the movies it is trained on.
 
@@ -150,7 +76,7 @@ class TwoTowers(nn.Module):
         super().__init__()
         movies, columns = features.shape
         self.items = ItemTower(config, movies, columns)
-        self.users = UserTower(config)
+        self.users = USER_TOWERS[config.user](config)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
         index = np.where(rated, np.arange(1, len(rated) + 1), PADDING)
         self.register_buffer("index", torch.from_numpy(np.insert(index, 0, PADDING)))

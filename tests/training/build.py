@@ -9,7 +9,7 @@ from producers.tables import MOVIES, RATINGS
 from training.config import Config
 from training.dataset import Ratings
 from training.tower_inputs import Ints
-from training.towers import TowerConfig
+from training.user_towers import TowerConfig
 
 HOUR = 3_600_000  # ms
 DAY = 24 * HOUR

@@ -8,7 +8,7 @@ from stream.contracts.errors import ConfigurationError
 from training.config import Config
 from training.experiment import Experiment, flat
 from training.options import RunOptions
-from training.towers import TowerConfig
+from training.user_towers import TowerConfig
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 

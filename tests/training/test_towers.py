@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from training.tower_inputs import PADDING, USER_FEATURES, TowerInputs
-from training.towers import TowerConfig, TwoTowers
+from training.towers import TwoTowers
 from training.trainer import embed_users, padded_vectors
+from training.user_towers import TowerConfig
 
 MOVIES, FEATURES, HISTORY = 30, 9, 4
 

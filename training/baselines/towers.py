@@ -14,8 +14,9 @@ from training.options import RunOptions
 from training.recommender import OnEpoch, OnProgress
 from training.split import split_by_time
 from training.tower_inputs import Floats
-from training.towers import TwoTowers, UserTower
+from training.towers import TwoTowers
 from training.trainer import padded_vectors
+from training.user_towers import USER_TOWERS
 
 
 @dataclass
@@ -76,7 +77,8 @@ class Towers:
     @torch.inference_mode()
     def embed(self, histories: Histories) -> Floats:
         """f32[B, d], L2-normalised: the users, whose dot products with `vectors` are scores."""
-        users = UserTower(Config().towers)
+        shape = Config().towers
+        users = USER_TOWERS[shape.user](shape).eval()
         users.load_state_dict({name: torch.from_numpy(w) for name, w in self.user_tower.items()})
         vectors = torch.from_numpy(self.vectors)
         inputs = histories.tower_inputs(users.length)
