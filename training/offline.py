@@ -45,7 +45,8 @@ from training.task import task
 from training.tower_inputs import Ints
 from training.tuning import Choice, Fitted, fit, tune
 
-KS: Final = (5, 10, 20, 50)
+RETRIEVED: Final = 300  # candidates that a second stage orders
+KS: Final = (5, 10, 20, 50, RETRIEVED)
 ERRORS: Final = ("squared_error", "absolute_error")  # of a list, where less is better
 MAE: Final = "mae"
 BESIDE: Final = ("intra_list_diversity", "novelty", "serendipity", "coverage", "gini")

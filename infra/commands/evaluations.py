@@ -36,7 +36,7 @@ MarkdownFile = Annotated[
 ]
 Track = Annotated[bool, typer.Option(help="Record each model's run in MLflow.")]
 
-CUTS = "5,10,20,50"
+CUTS = "5,10,20,50,300"
 FIRST_SCREEN = 10  # where lists are cut for what is shown
 
 

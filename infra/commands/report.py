@@ -55,7 +55,7 @@ def report(
         wanted = parts(name, argument, chosen)
         with _progress(name, sum(len(part.models) for part in wanted.values())) as on_progress:
             measured = measure(ratings, name, wanted, runs, on_progress)
-        studies[ratings.digest] = Study(name, _described(ratings), measured)
+        studies[ratings.digest] = Study(name, _described(ratings), len(ratings.movies), measured)
     command = f"freshet eval report --datasets {','.join(evaluations.words(datasets))}"
     if models:
         command += f" --models {','.join(chosen)}"

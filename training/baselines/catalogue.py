@@ -93,6 +93,9 @@ MODELS: Final[Mapping[str, Entry]] = {
     ),
 }
 
+# What this project serves, in part or whole. All others are there to be beaten.
+OURS: Final = ("towers", "two-stage")
+
 
 def entry(name: str) -> Entry:
     """Raises ConfigurationError that lists the models there are."""

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from training.report import sections
+from training.report import bar, ranges, sections
 from training.report.parts import PREQUENTIAL, PUBLISHED, RANDOM, Measured
 from training.runs import Result
 
@@ -34,11 +34,13 @@ class Study(NamedTuple):
     Attributes:
         dataset: its name.
         described: how large it is, in words.
+        movies: of its catalogue.
         measured: by part, see `parts.parts`.
     """
 
     dataset: str
     described: str
+    movies: int
     measured: Mapping[str, Measured]
 
 
@@ -54,12 +56,25 @@ def write_page(studies: Sequence[Study], path: Path, command: str) -> None:
         INTRODUCTION,
         f"This page is written by `{command}`. Below each heading is the command that measures "
         "what follows alone.",
+        *_bar(studies),
         *(text for study in studies for text in _study(study, path.parent / sections.PICTURES)),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.draft")
     draft.write_text("\n\n".join(text.rstrip("\n") for text in paragraphs) + "\n")
     draft.replace(path)
+
+
+def _bar(studies: Sequence[Study]) -> Iterator[str]:
+    yield "## The bar"
+    yield bar.INTRODUCTION
+    for study in studies:
+        yield f"### {study.dataset}: the bar"
+        yield from bar.beaten(study.measured)
+        at_random = study.measured[RANDOM].results if RANDOM in study.measured else ()
+        for result in at_random:
+            if result.question.model == bar.LIST:
+                yield from ranges.beside(result, study.movies)
 
 
 def _study(study: Study, pictures: Path) -> Iterator[str]:

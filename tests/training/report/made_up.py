@@ -11,7 +11,7 @@ from training.tower_inputs import Ints
 
 USERS = np.arange(1, 41)
 COSTS = {"fit_seconds": 1.5, "peak_bytes": 150 * 2**20, "model_bytes": 2**20}
-OFFLINE = Protocol(ks=(5, 10))
+OFFLINE = Protocol(ks=(5, 10, 300))
 METRICS = ("ndcg", "recall", "precision", "hit_rate", "map", "mrr")
 BESIDE = ("novelty", "intra_list_diversity", "serendipity")
 STATES = ("fresh", "daily", "frozen")

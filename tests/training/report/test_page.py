@@ -30,9 +30,8 @@ def study(dataset: str, *failed: str) -> Study:
         return Measured(part, tuple(results), dict.fromkeys(failed, "it needs a library"))
 
     plan = planned(dataset, dataset, list(LEVELS))
-    return Study(
-        dataset, "40 ratings.", {name: measured(name, part) for name, part in plan.items()}
-    )
+    found = {name: measured(name, part) for name, part in plan.items()}
+    return Study(dataset, "40 ratings.", 500, found)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +90,12 @@ def test_every_picture_and_command_is_there(page: str, directory: Path) -> None:
     assert "`freshet eval prequential --dataset made-up --models" in page
 
 
+def test_the_bar_is_on_top_and_says_what_is_missing(page: str) -> None:
+    headings = re.findall(r"^##+ .*", page, re.M)
+    assert headings[:3] == ["## The bar", "### made-up: the bar", "### ml-100k: the bar"]
+    assert "**Not measured**: two-stage (random fifth); towers (random fifth, retrieval" in page
+
+
 def test_published_figures_stand_beside_ours(page: str) -> None:
     assert page.count("### Beside published figures") == 1
     assert "`freshet eval offline --test 0.25 --dataset ml-100k --models" in page
@@ -107,9 +112,8 @@ def test_the_same_results_make_the_same_files(
     assert len(pictures) == 5
     for picture in pictures:
         assert picture.read_bytes() == (directory / "evaluation" / picture.name).read_bytes()
-    assert (tmp_path / "evaluation.md").read_text().rstrip() in (
-        directory / "evaluation.md"
-    ).read_text()
+    alone = (tmp_path / "evaluation.md").read_text().partition("\n## made-up\n")[2]
+    assert alone.rstrip() in (directory / "evaluation.md").read_text()
 
 
 def test_a_model_that_failed_is_named(tmp_path: Path) -> None:
