@@ -62,7 +62,7 @@ def run(settings: Settings, dataset: str, console: Console) -> Iterator[LocalSta
                 on_progress=on_progress,
             )
         print_outcome(outcome, console)
-        Registry(settings.tracking_uri).record(outcome)
+        Registry(settings.tracking_uri).record(outcome, data.source.name)
         promote_model(stack.settings, outcome.version, console)
 
         console.rule("Now: someone new, while the others' ratings come in")

@@ -35,10 +35,11 @@ VALIDATION_LISTS: Final = 5_000
 
 
 class Epoch(NamedTuple):
-    """How one epoch went: mean training loss, and quality on the validation part."""
+    """How one epoch went: mean loss, last learning rate, and quality on the validation part."""
 
     number: int
     loss: float
+    learning_rate: float
     validation: Quality
 
 
@@ -131,7 +132,7 @@ class _Run:
 
     def judge(self, loss: float, quality: Quality) -> None:
         """Note how an epoch went; where it is the best one, what came of it is kept."""
-        self.epochs.append(Epoch(len(self.epochs) + 1, loss, quality))
+        self.epochs.append(Epoch(len(self.epochs) + 1, loss, self.measured.learning_rate, quality))
         if not self.since_best:
             self.weights = [_copy(towers.state_dict()) for towers in self._towers()]
 

@@ -42,12 +42,14 @@ class Outcome:
         directory: the artifact.
         epochs: of the measured training, the last ones no better than the best.
         results: by protocol: ``live`` and ``frozen``, see `training.evaluate`.
+        options: how it was run.
         seconds: that all of it took.
     """
 
     directory: Path
     epochs: tuple[Epoch, ...]
     results: Mapping[str, Comparison]
+    options: RunOptions
     seconds: float
 
     @property
@@ -124,7 +126,7 @@ def train(
         artifacts, trained.final, ratings, everything, config, flat_metrics(results)
     )
     on_progress("exporting", 1, 1)
-    return Outcome(directory, trained.epochs, results, time.monotonic() - began)
+    return Outcome(directory, trained.epochs, results, options, time.monotonic() - began)
 
 
 def assist(

@@ -65,7 +65,7 @@ def draw_intervals(results: Sequence[Result], names: Mapping[str, str], path: Pa
     """
     *_, last = names.values()
     order = sorted(results, key=lambda result: result.figures[last])
-    with _drawn(path, (7.2, 0.9 + 0.3 * len(order))) as figure:
+    with drawn(path, (7.2, 0.9 + 0.3 * len(order))) as figure:
         axes = figure.subplots()
         colours = (OF_STATES.get(title, COLOURS[0]) for title in names)
         shift = 0.18 * (np.arange(len(names)) - (len(names) - 1) / 2)
@@ -100,7 +100,7 @@ def draw_curves(results: Sequence[Result], metrics: Sequence[str], path: Path) -
         path: to write to.
     """
     ks = sorted(results[0].question.settings["ks"])
-    with _drawn(path, (7.2, 3.4)) as figure:
+    with drawn(path, (7.2, 3.4)) as figure:
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             for result, style in _styled(results, f"{metric}@{ks[-1]}"):
@@ -126,7 +126,7 @@ def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, p
     bounds = [bounds_of(group) for group in next(iter(groups.values()))]
     counts = [group.mean.lists for group in next(iter(groups.values()))]
     places = np.arange(len(bounds))
-    with _drawn(path, (7.2, 4.2)) as figure:
+    with drawn(path, (7.2, 4.2)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for (name, line), colour in zip(groups.items(), cycle(COLOURS), strict=False):
             intervals = [group.mean.interval for group in line]
@@ -169,7 +169,7 @@ def _bars(intervals: Sequence[Interval]) -> np.ndarray[Any, np.dtype[np.float64]
 
 
 @contextmanager
-def _drawn(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
+def drawn(path: Path, inches: tuple[float, float]) -> Iterator[Figure]:
     """A figure, written when it is done."""
     with rc_context(_STYLE):
         figure = Figure(figsize=inches, facecolor=CARD, layout="constrained")

@@ -2,20 +2,25 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
 
 from producers.publisher import BulkPublisher
 from stream.contracts.events import MODEL_KEY, ModelEvent, encode, new_event_id
 from training.artifact import Artifact, read_manifest
 from training.index import collection_name
-from training.tracking import connected, experiment
+from training.signature import write_mlmodel
+from training.tracking import connected, experiment, log_dataset
 
 if TYPE_CHECKING:  # it imports torch, which promoting does not need
     from training.pipeline import Outcome
 
 MODEL: Final = "freshet-two-tower"  # its name in MLflow: experiment and registered model
 CANDIDATE: Final = "candidate"  # alias of the model version trained last
+FILES: Final = "model"  # a run's artifacts: all of `training.artifact`, and how MLflow may run it
+PLOTS: Final = "plots"  # a run's pictures
 SERVING: Final = "serving"  # alias of the one promoted last
 
 
@@ -31,18 +36,21 @@ class Registry:
 
     tracking_uri: str
 
-    def record(self, outcome: "Outcome") -> None:
-        """Record a run with its figures and files, and register its model as the candidate."""
-        from mlflow.entities import Metric, Param, RunTag
+    def record(self, outcome: "Outcome", dataset: str) -> None:
+        """Record a run with its figures, pictures and files, and register its model.
+
+        The model is the candidate then, and has a signature: that of its user tower.
+
+        Args:
+            outcome: of the training.
+            dataset: the name of what it was trained on, such as ``ml-100k``.
+        """
+        from mlflow.entities import Param, RunTag
+
+        from training.training_plots import draw_epochs, draw_results
 
         manifest = read_manifest(outcome.directory)
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, 0) for name, value in manifest.metrics.items()]
-        for epoch in outcome.epochs:
-            figures = {"loss": epoch.loss, "validation_ndcg": epoch.validation.ndcg}
-            metrics += [Metric(name, value, now, epoch.number) for name, value in figures.items()]
-        metrics.append(Metric("seconds", outcome.seconds, now, 0))
-        params = {**manifest.config, "best_epoch": outcome.best_epoch}
+        params = {**manifest.config, **asdict(outcome.options), "best_epoch": outcome.best_epoch}
         tags = {
             "version": manifest.version,
             "data_hash": manifest.data_hash,
@@ -53,16 +61,24 @@ class Registry:
             run = client.create_run(home, run_name=manifest.version).info
             client.log_batch(
                 run.run_id,
-                metrics,
+                _metrics(outcome, manifest.metrics),
                 [Param(name, str(value)) for name, value in params.items()],
                 [RunTag(name, value) for name, value in tags.items()],
             )
-            client.log_artifacts(run.run_id, str(outcome.directory), "model")
+            log_dataset(client, run.run_id, dataset, manifest.data_hash)
+            with TemporaryDirectory() as scratch:
+                pictures = Path(scratch) / PLOTS
+                draw_epochs(outcome.epochs, outcome.best_epoch, pictures / "epochs.png")
+                draw_results(outcome.results, pictures / "results.png")
+                client.log_artifacts(run.run_id, str(pictures), PLOTS)
+                client.log_artifacts(run.run_id, str(outcome.directory), FILES)
+                described = write_mlmodel(outcome.directory, Path(scratch))
+                client.log_artifact(run.run_id, str(described), FILES)
             client.set_terminated(run.run_id)
             if not client.search_registered_models(f"name = '{MODEL}'"):
                 client.create_registered_model(MODEL)
             version = client.create_model_version(
-                MODEL, f"{run.artifact_uri}/model", run.run_id, tags
+                MODEL, f"{run.artifact_uri}/{FILES}", run.run_id, tags
             )
             client.set_registered_model_alias(MODEL, CANDIDATE, version.version)
 
@@ -75,6 +91,25 @@ class Registry:
             if found:
                 client.set_registered_model_alias(MODEL, SERVING, found[0].version)
             return bool(found)
+
+
+def _metrics(outcome: "Outcome", figures: Mapping[str, float]) -> list[Any]:
+    """Of the whole run, and of each epoch at its number."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
+    metrics.append(Metric("seconds", outcome.seconds, now, 0))
+    for epoch in outcome.epochs:
+        of_epoch = {
+            "loss": epoch.loss,
+            "learning_rate": epoch.learning_rate,
+            "validation_ndcg": epoch.validation.ndcg,
+            "validation_recall": epoch.validation.recall,
+            "validation_hit_rate": epoch.validation.hit_rate,
+        }
+        metrics += [Metric(name, value, now, epoch.number) for name, value in of_epoch.items()]
+    return metrics
 
 
 def promote(artifact: Artifact, kafka: Mapping[str, str], topic: str) -> ModelEvent:

@@ -96,6 +96,11 @@ class Trainer:
         """Steps done."""
         return self._schedule.last_epoch
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(self._schedule.get_last_lr()[0])
+
     def epoch(self, on_progress: OnProgress = lambda *_: None) -> float:
         """Go through all examples once. Returns the mean loss."""
         self._towers.train()

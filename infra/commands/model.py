@@ -136,7 +136,7 @@ def _lead(
         )
     print_outcome(outcome, console)
     if track:
-        Registry(settings.tracking_uri).record(outcome)
+        Registry(settings.tracking_uri).record(outcome, data.source.name)
         console.print(f"tracked in {settings.tracking_uri}", highlight=False)
     console.print(f"model [b]{outcome.version}[/] is in {outcome.directory}", highlight=False)
     if promote:
