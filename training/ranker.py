@@ -34,17 +34,19 @@ _BLOCK: Final = 256  # impressions at once: 25 MB at 500 candidates and 50 terms
 
 
 class Impressions(NamedTuple):
-    """n times that somebody picked the first one of C candidates.
+    """n times that somebody picked the first one, or the first ones, of C candidates.
 
     Attributes:
         features: by name, f32[n, C], as they were right before.
         ratings: i64[n] how many ratings the user had given.
         stand_for: f32[n, C] of how many movies each is drawn; 0 where there is no candidate.
+        picked: i64[n] how many of them, 1 at least. Each was picked from among all C.
     """
 
     features: Mapping[str, Floats]
     ratings: Ints
     stand_for: Floats
+    picked: Ints
 
 
 def fit(impressions: Impressions) -> dict[str, Floats]:
@@ -57,6 +59,7 @@ def fit(impressions: Impressions) -> dict[str, Floats]:
     if not len(ratings):
         raise DatasetError("nobody picked anything: there is nothing to learn an order from")
     blocks = [slice(begin, begin + _BLOCK) for begin in range(0, len(ratings), _BLOCK)]
+    picks = impressions.picked.sum()
     with np.errstate(divide="ignore"):
         log_drawn = np.log(impressions.stand_for)
 
@@ -70,15 +73,16 @@ def fit(impressions: Impressions) -> dict[str, Floats]:
     scales[scales == 0] = 1
 
     def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        """-log P of the first candidates, mean over impressions, and its gradient."""
+        """-log P of what was picked, mean over picks, and its gradient."""
         value, gradient = _RIDGE * weights @ weights, 2 * _RIDGE * weights
         for block in blocks:
             scaled = terms(block) / scales
             logits = scaled @ weights + log_drawn[block]
-            value -= special.log_softmax(logits, axis=1)[:, 0].sum() / len(ratings)
-            wrong = special.softmax(logits, axis=1)
-            wrong[:, 0] -= 1
-            gradient += np.einsum("nc,nct->t", wrong, scaled) / len(ratings)
+            picked = impressions.picked[block, None]
+            right = np.arange(logits.shape[1]) < picked
+            value -= special.log_softmax(logits, axis=1)[right].sum() / picks
+            wrong = special.softmax(logits, axis=1) * picked - right
+            gradient += np.einsum("nc,nct->t", wrong, scaled) / picks
         return float(value), gradient
 
     found = optimize.minimize(

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,20 @@ _PROPOSED: Final = {TOWERS: 200, "ease": 100, "nearby": 100, "heat_30": 50}
 
 # Weights for people without a rating where the impressions have none of them.
 _HOTTEST: Final = {"heat_30": np.array([1, 0, 0], np.float32)}
+
+
+class Embeds(Protocol):
+    """Fitted towers.
+
+    Attributes:
+        vectors: f32[movies + 1, d] of the movies by index, zeros at PADDING.
+    """
+
+    vectors: Floats
+
+    def embed(self, histories: Histories) -> Floats:
+        """f32[B, d], L2-normalised."""
+        ...
 
 
 @dataclass
@@ -66,9 +80,22 @@ class TwoStage:
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         _, since = moments(train.times, _RANKED, _RANKED)
-        questions = Questions.of(replace(train, tags=NO_TAGS), since)
-        self._learn(train.take(np.flatnonzero(train.times < since)))
+        past = train.take(np.flatnonzero(train.times < since))
+        self.learn(past, self._towers(past))
         on_progress(1, 3)
+        self.weigh(train, since)
+        on_progress(2, 3)
+        self.learn(train, self._towers(train))
+        on_progress(3, 3)
+
+    def weigh(self, log: Ratings, since: int) -> None:
+        """Learn what each feature is worth.
+
+        Args:
+            log: ratings, those that were learnt from before `since` and some after it.
+            since: ms since the epoch.
+        """
+        questions = Questions.of(replace(log, tags=NO_TAGS), since)
         known, new = (
             self._shown(replace(questions, events=_evenly(questions.events[of], self.impressions)))
             for of in (questions.ages > 0, questions.ages == 0)
@@ -76,9 +103,6 @@ class TwoStage:
         self.weights = ranker.fit(known)
         live = {name: new.features[name] for name in self._live() if len(new.ratings)}
         self.newcomers = ranker.fit(new._replace(features=live)) if len(new.ratings) else _HOTTEST
-        on_progress(2, 3)
-        self._learn(train)
-        on_progress(3, 3)
 
     def observe(self, events: Ratings) -> None:
         self.live.observe(events.users, events.rows, events.times)
@@ -105,13 +129,18 @@ class TwoStage:
         twin.live = self.live.copy()
         return twin
 
-    def _learn(self, train: Ratings) -> None:
-        self.towers = Towers(max_epochs=self.max_epochs, seed=self.seed)
-        self.towers.fit(train)
+    def learn(self, train: Ratings, towers: Embeds) -> None:
+        """Learn all but the weights from these ratings, from which the towers learnt."""
+        self.towers = towers
         self.ease = _ease(train)
         self.near = nearness(train)
         self.live = Counted(len(train.movies))
         self.observe(train)
+
+    def _towers(self, train: Ratings) -> Towers:
+        towers = Towers(max_epochs=self.max_epochs, seed=self.seed)
+        towers.fit(train)
+        return towers
 
     @property
     def _links(self) -> dict[str, Links]:
@@ -157,7 +186,8 @@ class TwoStage:
                 stand_for.append(drawn)
         names = shown[0] if shown else {}
         features = {name: np.stack([one[name] for one in shown]) for name in names}
-        return Impressions(features, histories.lengths, np.array(stand_for, np.float32))
+        one_each = np.ones(len(shown), np.int64)
+        return Impressions(features, histories.lengths, np.array(stand_for, np.float32), one_each)
 
 
 def candidates(

@@ -15,7 +15,8 @@ def picked(
     gumbel = np.random.default_rng(1).gumbel(size=utility.shape)
     order = np.argsort(-(utility + gumbel), axis=1)
     swapped = {name: np.take_along_axis(x, order, axis=1) for name, x in features.items()}
-    return Impressions(swapped, ratings, np.ones(utility.shape, np.float32))
+    shown = np.ones(utility.shape, np.float32)
+    return Impressions(swapped, ratings, shown, np.ones(len(ratings), np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,25 @@ def test_who_stands_for_many_counts_for_many(
         two = np.full((1, 1), 2, np.float32)
         return float(ranker.amounts(found, two, np.array([30]))[0, 0]) / 2
 
-    assert worth(Impressions({"x": sample}, ratings, weighted)) == pytest.approx(1.5, abs=0.1)
-    unweighted = Impressions({"x": sample}, ratings, np.ones_like(weighted))
-    assert worth(unweighted) != pytest.approx(1.5, abs=0.2)
+    shown = everything._replace(features={"x": sample}, stand_for=weighted)
+    assert worth(shown) == pytest.approx(1.5, abs=0.1)
+    assert worth(shown._replace(stand_for=np.ones_like(weighted))) != pytest.approx(1.5, abs=0.2)
+
+
+def test_several_picks_from_one_list_are_as_many_lists(
+    features: dict[str, np.ndarray], ratings: np.ndarray
+) -> None:
+    """Two of three: the same as twice the list, with one of them first in turn."""
+    one = {name: x[:500, :3] for name, x in features.items()}
+    other = {name: x[:, [1, 0, 2]] for name, x in one.items()}
+    both = {name: np.concatenate([x, other[name]]) for name, x in one.items()}
+    stand_for = np.tile(np.float32([1, 1, 5]), (1000, 1))
+    few = ratings[:500]
+    together = Impressions(one, few, stand_for[:500], np.full(500, 2))
+    in_turn = Impressions(both, np.tile(few, 2), stand_for, np.ones(1000, np.int64))
+    expected = ranker.fit(in_turn)
+    for name, weights in ranker.fit(together).items():
+        np.testing.assert_allclose(weights, expected[name], atol=1e-3)
 
 
 def test_what_stands_for_none_is_no_candidate(
@@ -88,7 +105,8 @@ def test_what_stands_for_none_is_no_candidate(
         name: np.hstack([x, np.full((N, 1), 1e3, np.float32)]) for name, x in shown.features.items()
     }
     none = np.hstack([shown.stand_for, np.zeros((N, 1), np.float32)])
-    found, expected = ranker.fit(Impressions(wild, ratings, none)), ranker.fit(shown)
+    expected = ranker.fit(shown)
+    found = ranker.fit(shown._replace(features=wild, stand_for=none))
     amounts = [
         ranker.amounts(weights["a"], np.float32([[-1, 0.5, 2]]), np.array([20]))
         for weights in (found, expected)
@@ -97,6 +115,7 @@ def test_what_stands_for_none_is_no_candidate(
 
 
 def test_nothing_to_learn_from() -> None:
-    empty = Impressions({"x": np.zeros((0, 3), np.float32)}, np.zeros(0, np.int64), np.ones((0, 3)))
+    nobody = np.zeros(0, np.int64)
+    empty = Impressions({"x": np.zeros((0, 3), np.float32)}, nobody, np.ones((0, 3)), nobody)
     with pytest.raises(DatasetError, match="nobody picked anything"):
         ranker.fit(empty)
