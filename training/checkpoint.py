@@ -20,7 +20,7 @@ from stream.features import FEATURE_VERSION
 from training.config import Config
 from training.dataset import Ratings
 from training.durable import write_file
-from training.experiment import Value, flat
+from training.flat import Value, flat
 
 LAYOUT: Final = 1  # raise it when what is written changes its meaning
 

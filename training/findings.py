@@ -8,10 +8,11 @@ from typing import Final
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from training.baselines.catalogue import Value, entry
+from training.baselines.catalogue import entry
 from training.config import Config
 from training.durable import write_file
-from training.experiment import Experiment, flat, parse
+from training.experiment import Experiment
+from training.flat import Value, flat, parse
 from training.options import RunOptions
 from training.study import METRICS, SECONDS, Study
 

@@ -12,8 +12,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.distributions import CategoricalDistribution as Choice
 
 from stream.contracts.errors import ConfigurationError
-from training.baselines.catalogue import Value, create, hyperparameters
+from training.baselines.catalogue import create, hyperparameters
 from training.dataset import LIKED
+from training.flat import Value
 
 Space: TypeAlias = Mapping[str, BaseDistribution]
 

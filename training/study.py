@@ -31,7 +31,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from stream.contracts.errors import ConfigurationError, FreshetError
-from training.baselines.catalogue import Value, create, hyperparameters
+from training.baselines.catalogue import create, hyperparameters
+from training.flat import Value
 from training.search_space import space
 
 Objective: TypeAlias = Literal["offline", "prequential", "both"]

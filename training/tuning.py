@@ -26,8 +26,9 @@ from threadpoolctl import threadpool_limits
 
 from stream.contracts.errors import FreshetError
 from training.baselines import catalogue
-from training.baselines.catalogue import Value, create, entry
+from training.baselines.catalogue import create, entry
 from training.dataset import Ratings
+from training.flat import Value
 from training.recommender import OnProgress, Recommender, asked_with, when_asked
 
 Hyperparameters: TypeAlias = Mapping[str, Value]

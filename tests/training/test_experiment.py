@@ -6,7 +6,8 @@ import pytest
 
 from stream.contracts.errors import ConfigurationError
 from training.config import Config
-from training.experiment import Experiment, flat
+from training.experiment import Experiment
+from training.flat import flat
 from training.options import RunOptions
 from training.user_towers import TowerConfig
 

@@ -4,15 +4,13 @@ A model is imported when it is made: some need libraries that the others do not.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pkgutil import resolve_name
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from stream.contracts.errors import ConfigurationError
 from training.dataset import LIKED
+from training.flat import Value, flat, parse
 from training.recommender import Recommender
-
-Value: TypeAlias = str | int | float | bool
 
 
 class Entry(NamedTuple):
@@ -113,16 +111,17 @@ def create(name: str, **hyperparameters: Value) -> Recommender:
     """A recommender that is not fitted yet.
 
     Raises:
-        ConfigurationError: there is no such model.
+        ConfigurationError: there is no such model, it has no such hyperparameter, or the value of
+            one is of the wrong type or out of range.
     """
     found = entry(name)
-    model = resolve_name(found.path)(**{**found.settings, **hyperparameters})
-    return cast(Recommender, model)
+    values = {**found.settings, **hyperparameters}
+    return cast(Recommender, parse(resolve_name(found.path), values, name))
 
 
 def hyperparameters(model: Recommender) -> dict[str, Value]:
     """All of a model, by name."""
-    return {field.name: getattr(model, field.name) for field in fields(model)}  # type: ignore[arg-type]
+    return flat(model)
 
 
 def described(name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """This project's own two towers, beside the baselines that they have to beat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from training.baselines.popularity import Popularity
 from training.config import Config
 from training.dataset import Ratings
 from training.histories import Histories
+from training.objectives import kind_of
 from training.options import RunOptions
 from training.recommender import OnEpoch, OnProgress
-from training.split import split_by_time
 from training.tower_inputs import Floats
 from training.towers import TwoTowers
 from training.trainer import padded_vectors
@@ -27,11 +27,13 @@ class Towers:
     the 10% after it. Someone without a rating gets the popular movies, as serving shows them.
 
     Attributes:
+        config: hyperparameters, all of which the lab knows by their own names.
         max_epochs: at most.
         patience: epochs without a better one, after which to stop.
         seed: of everything random.
     """
 
+    config: Config = field(default_factory=Config)
     max_epochs: int = 12
     patience: int = 2
     seed: int = 0
@@ -57,10 +59,10 @@ class Towers:
         popularity = Popularity()
         popularity.fit(train)
         options = RunOptions(max_epochs=self.max_epochs, patience=self.patience, seed=self.seed)
-        split = split_by_time(train)
+        split = kind_of(self.config).split(train)
         self.popularity = popularity.counts
         trained = epochs.train_until_best(
-            train, split, Config(), options, on_progress, on_epoch=on_epoch
+            train, split, self.config, options, on_progress, on_epoch=on_epoch
         )
         self._keep(trained.final)
 
@@ -77,7 +79,7 @@ class Towers:
     @torch.inference_mode()
     def embed(self, histories: Histories) -> Floats:
         """f32[B, d], L2-normalised: the users, whose dot products with `vectors` are scores."""
-        shape = Config().towers
+        shape = self.config.towers
         users = USER_TOWERS[shape.user](shape).eval()
         users.load_state_dict({name: torch.from_numpy(w) for name, w in self.user_tower.items()})
         vectors = torch.from_numpy(self.vectors)
