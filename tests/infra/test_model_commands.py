@@ -1,6 +1,8 @@
+import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +15,7 @@ from stream.contracts.events import decode_model
 from stream.contracts.topics import Topics
 from tests.producers.kafka import records
 from tests.training.build import clubs, tables
+from training import distributed
 from training.artifact import Artifact
 from training.index import ALIAS
 
@@ -94,3 +97,50 @@ def test_promotion_without_a_broker_is_refused_before_the_training(data: Path, h
     with pytest.raises(ConfigurationError, match="no Kafka is configured"):
         invoke("train", "--dataset", str(data), "--promote")
     assert not (home / "artifacts").exists()
+
+
+@pytest.fixture
+def unexported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is trained is not written: that takes longer than the training."""
+    monkeypatch.setattr("training.pipeline.write_artifact", lambda parent, *_: parent / "a-version")
+
+
+def checkpoints(home: Path) -> dict[str, dict[str, Any]]:
+    """The first line of each, by name."""
+    return {
+        path.name: json.loads(path.read_bytes().split(b"\n", 1)[0])
+        for path in (home / "checkpoints").iterdir()
+    }
+
+
+def test_an_experiment_is_trained_and_single_options_go_before_it(
+    data: Path, home: Path, tmp_path: Path, unexported: None
+) -> None:
+    experiment = tmp_path / "other.toml"
+    experiment.write_text("[towers]\nhidden = 8\n[run]\nseed = 7\nmax_epochs = 3\npatience = 3\n")
+    words = ("train", "--config", str(experiment), "--dataset", str(data), "--no-track")
+    assert "trained 1 epochs" in invoke(*words, "--epochs", "1")
+    [(name, header)] = checkpoints(home).items()
+    assert name == f"other-{data.name}.checkpoint"
+    assert (header["epoch"], header["origin"]["seed"]) == (1, 7)
+    assert header["origin"]["config"]["hidden"] == 8
+
+    invoke(*words, "--resume")
+    assert checkpoints(home)[name]["epoch"] == 3
+    with pytest.raises(ArtifactError, match="the seed is 7, not 8"):
+        invoke(*words, "--resume", "--seed", "8")
+
+
+def test_a_wrong_experiment_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
+    experiment = tmp_path / "other.toml"
+    experiment.write_text("[run]\nepochs = 3\n")
+    with pytest.raises(ConfigurationError, match=r"other\.toml: \[run\] has no key epochs"):
+        invoke("train", "--config", str(experiment), "--dataset", "not-there")
+
+
+def test_who_does_not_lead_says_and_writes_nothing(
+    data: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "leads", lambda: False)
+    assert invoke("train", "--dataset", str(data), "--epochs", "1") == ""
+    assert not home.exists()
