@@ -23,6 +23,9 @@ _RECENCY: Final = FloatDistribution(0.5, 1.0)  # of what a step of age leaves
 _SHRINKAGE: Final = FloatDistribution(1.0, 100.0, log=True)
 _NEIGHBOURS: Final = IntDistribution(10, 500, log=True)
 _FACTORS: Final = Choice((16, 32, 64, 128))
+_LEARNING_RATE: Final = FloatDistribution(1e-4, 1e-2, log=True)
+_WEIGHT_DECAY: Final = FloatDistribution(1e-6, 1.0, log=True)
+_BATCH_SIZE: Final = Choice((256, 512, 1024, 2048))
 _DROPOUT: Final = FloatDistribution(0.1, 0.5)
 
 SPACES: Final[Mapping[str, Space]] = {
@@ -76,13 +79,47 @@ SPACES: Final[Mapping[str, Space]] = {
         "liked_from": _LIKED,
         "recency": _RECENCY,
     },
+    # What the towers learn themselves is not among it: temperature, how histories fade.
+    "towers": {
+        "user": Choice(("pooled", "sequential", "combined")),
+        "objective": Choice(("next", "rest")),
+        "dimensions": IntDistribution(32, 256, step=32),
+        "history": Choice((20, 50, 100, 200)),
+        "summaries": IntDistribution(1, 5),
+        "hidden": Choice((64, 128, 256, 512)),
+        "width": Choice((32, 64, 128)),
+        "layers": IntDistribution(1, 3),
+        "heads": Choice((1, 2, 4)),
+        "dropout": _DROPOUT,
+        "content_hidden": Choice((32, 64, 128)),
+        "content_only": FloatDistribution(0.0, 0.5),
+        "liked_from": Choice((1, 7, LIKED)),
+        "batch_size": _BATCH_SIZE,
+        "negatives": Choice((128, 256, 512, 1024, 2048)),
+        "learning_rate": _LEARNING_RATE,
+        "weight_decay": _WEIGHT_DECAY,
+        "averaging": FloatDistribution(0.9, 0.999),
+    },
+    "towers-classic": {
+        "loss": Choice(("mse", "bpr", "combined")),
+        "dimensions": IntDistribution(32, 256, step=32),
+        "negatives": IntDistribution(1, 16, log=True),
+        "liked_from": Choice((7, LIKED)),
+        "learning_rate": _LEARNING_RATE,
+        "weight_decay": _WEIGHT_DECAY,
+    },
+    "two-stage": {
+        "recency": _RECENCY,
+        "impressions": IntDistribution(1000, 10_000, log=True),
+        "candidates": IntDistribution(100, 1000, log=True),
+    },
     "sasrec": {
         "length": Choice((20, 50, 100, 200)),
         "dimensions": Choice((32, 64, 128, 256)),
         "layers": IntDistribution(1, 3),
         "heads": Choice((1, 2, 4)),
         "dropout": _DROPOUT,
-        "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+        "learning_rate": _LEARNING_RATE,
         "negatives": Choice((64, 256, 1024)),
         "liked_from": _LIKED,
     },
