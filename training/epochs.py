@@ -20,10 +20,10 @@ from training import distributed
 from training.checkpoint import Checkpoint, Origin
 from training.config import Config
 from training.dataset import Ratings
-from training.evaluate import Quality, live
+from training.evaluate import Quality
+from training.objectives import Held, kind_of
 from training.options import RunOptions
 from training.recommender import OnProgress
-from training.split import TimeSplit
 from training.towers import TwoTowers
 from training.trainer import TowerScorer, Trainer
 
@@ -59,7 +59,7 @@ class Trained(NamedTuple):
 
 def train_until_best(
     ratings: Ratings,
-    split: TimeSplit,
+    split: Held,
     config: Config,
     options: RunOptions,
     on_progress: OnProgress = lambda *_: None,
@@ -95,7 +95,8 @@ def train_until_best(
             on_progress(len(run.epochs) * of + done, total)
 
         def quality() -> Quality:
-            return live(ratings, TowerScorer(measured.towers), split.validation, VALIDATION_LISTS)
+            scorer = TowerScorer(measured.towers)
+            return kind_of(config).quality(ratings, scorer, split, VALIDATION_LISTS)
 
         while len(run.epochs) < options.max_epochs and run.since_best < options.patience:
             run.judge(run.train(on_step), distributed.of_leader(quality))

@@ -1,14 +1,17 @@
 """How good recommendations are, measured on ratings that the model has not seen.
 
-Two protocols, both on the part of the ratings after a moment in time, both over the whole
-catalogue less what the user has rated by then, and both asking for movies the user then liked:
+Two protocols are on the part of the ratings after a moment in time, and ask for movies that the
+user then liked:
 
 - `frozen`: one list a user, from their state at that moment, against all they liked afterwards.
   What a nightly batch would deliver.
 - `live`: one list an event, from the state right before it, against that one movie. What Freshet
   delivers, where the state takes in every rating at once.
 
-Users without any rating by then are left out of both: they are shown what is trending.
+A third fills in what was held out of the histories, wherever it was: `filled_in`.
+
+All are over the whole catalogue less what the user has rated by then. Users without any rating by
+then are left out: they are shown what is trending.
 """
 
 from typing import Final, NamedTuple
@@ -67,6 +70,26 @@ def frozen(ratings: Ratings, model: Scores, events: Ints, max_lists: int = MAX_L
     asked = np.isin(ratings.users[liked], users[chosen])
     held = np.searchsorted(users[chosen], ratings.users[liked[asked]])
     return _quality(judge(top, held, ratings.rows[liked[asked]]))
+
+
+def filled_in(
+    ratings: Ratings, model: Scores, known: Ints, events: Ints, max_lists: int = MAX_LISTS
+) -> Quality:
+    """Predict all movies rated in `events`, liked or not, from what their users did in `known`.
+
+    Args:
+        ratings: where the events are.
+        model: the model.
+        known: i64[] what histories are made of, ascending.
+        events: i64[] held-out events, ascending.
+        max_lists: where there are more users, evenly spaced ones stand for all.
+    """
+    log = ratings.take(known)
+    users = np.unique(ratings.users[events])
+    users = _evenly(users[np.isin(users, log.users)], max_lists)
+    asked = events[np.isin(ratings.users[events], users)]
+    held = np.searchsorted(users, ratings.users[asked])
+    return _quality(judge(_lists(model, Histories.of_users(log, users)), held, ratings.rows[asked]))
 
 
 def _lists(model: Scores, histories: Histories) -> Ints:

@@ -13,22 +13,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stream.contracts.errors import DatasetError
 from training import distributed
+from training.batches import Batch
 from training.config import Config
 from training.dataset import Ratings
 from training.histories import Histories
-from training.objectives import Batch, Objective, objective
+from training.objectives import Objective, kind_of
 from training.options import RunOptions
 from training.precision import Arithmetic
 from training.recommender import OnProgress
+from training.schedule import schedule
 from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
 from training.towers import TwoTowers
 
 # Batches in an epoch at least: a small data set is cut finer, or it would end before it began.
 MIN_STEPS: Final = 32
 MIN_BATCH: Final = 16
-
-# Steps over which the learning rate rises: Adam's estimates are of nothing yet in the first few.
-WARM_UP: Final = 20
 
 
 class Trainer:
@@ -59,7 +58,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self._chance = np.random.default_rng(options.seed)
         self._config = config
-        self._objective = objective(ratings, events, config)
+        self._objective = kind_of(config)(ratings, events, config)
         size = self._objective.size
         self.steps = -(-size // int(np.clip(size // MIN_STEPS, MIN_BATCH, config.batch_size)))
         if size // self.steps < distributed.count():
@@ -78,7 +77,7 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self._schedule = LambdaLR(self._optimizer, lambda step: min(1.0, (step + 1) / WARM_UP))
+        self._schedule = LambdaLR(self._optimizer, schedule(config, self.steps))
         self._scaler = self._arithmetic.scaler()
 
     @property
@@ -177,18 +176,31 @@ def _shared(loss: _Loss, compiled: bool) -> nn.Module:
 
 
 class TowerScorer:
-    """Scores all movies by the towers' cosines."""
+    """Scores all movies by the towers' cosines.
+
+    Attributes:
+        vectors: f32[movies + 1, d] of the movies by index, zeros at PADDING.
+    """
 
     def __init__(self, towers: TwoTowers) -> None:
         self._towers, self._length = towers, towers.users.length
-        self._vectors = torch.from_numpy(padded_vectors(towers)).to(towers.index.device)
+        self.vectors = padded_vectors(towers)
+        self._vectors = torch.from_numpy(self.vectors).to(towers.index.device)
 
     @torch.inference_mode()
     def score(self, histories: Histories) -> Floats:
         """f32[B, movies], see `recommender.Scores`."""
-        users = embed_users(self._towers, self._vectors, histories.tower_inputs(self._length))
-        scores: Floats = (users @ self._vectors[1:].T).cpu().numpy()
+        scores: Floats = (self._embed(histories) @ self._vectors[1:].T).cpu().numpy()
         return scores
+
+    @torch.inference_mode()
+    def embed(self, histories: Histories) -> Floats:
+        """f32[B, d], L2-normalised: the users, whose dot products with `vectors` are scores."""
+        users: Floats = self._embed(histories).cpu().numpy()
+        return users
+
+    def _embed(self, histories: Histories) -> Tensor:
+        return embed_users(self._towers, self._vectors, histories.tower_inputs(self._length))
 
 
 def embed_users(towers: TwoTowers, vectors: Tensor, inputs: TowerInputs) -> Tensor:

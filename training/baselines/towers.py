@@ -7,7 +7,7 @@ import torch
 
 from training import epochs
 from training.baselines.popularity import Popularity
-from training.config import Config
+from training.config import REST, Config
 from training.dataset import Ratings
 from training.histories import Histories
 from training.objectives import kind_of
@@ -23,8 +23,9 @@ from training.user_towers import USER_TOWERS
 class Towers:
     """The towers of `training.towers`, fitted as those that are served.
 
-    The number of epochs is that after which towers fitted on the first 80% of the time did best on
-    the 10% after it. Someone without a rating gets the popular movies, as serving shows them.
+    The number of epochs is that after which towers fitted on a part of the ratings did best on a
+    part held out, as their objective splits them: for `next`, the first 80% of the time and the 10%
+    after it. Someone without a rating gets the popular movies, as serving shows them.
 
     Attributes:
         config: hyperparameters, all of which the lab knows by their own names.
@@ -86,3 +87,11 @@ class Towers:
         inputs = histories.tower_inputs(users.length)
         embedded: Floats = users(vectors, *map(torch.from_numpy, inputs)).numpy()
         return embedded
+
+
+@dataclass
+class RestTowers(Towers):
+    """The same towers, asked while they learn for the rest of a history, whenever that was."""
+
+    config: Config = REST
+    max_epochs: int = 24
