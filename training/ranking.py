@@ -50,12 +50,14 @@ class Ranking:
         weights: of the features, for those who have rated something.
         newcomers: of the live features, for those who have not.
         proposed: how many candidates each feature proposes, those with the highest values.
+        trade_off: of diversification, see `training.mmr`.
     """
 
     links: Mapping[str, Links]
     weights: Weights
     newcomers: Weights
     proposed: Mapping[str, int]
+    trade_off: float = 0.0
 
     def candidates(self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]) -> Ints:
         """i64[B, C]: what these features propose, a movie as often as it is proposed."""

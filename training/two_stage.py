@@ -1,7 +1,7 @@
 """Two stages as a recommender of the lab: what is served, fitted and asked in bulk."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -14,17 +14,20 @@ from training.baselines.towers import Towers
 from training.dataset import NO_TAGS, Ratings
 from training.histories import Histories
 from training.live import Counted, live_features
+from training.mmr import diversify, put_first
 from training.nearby import RECENCY, nearness
 from training.prequential import Questions
 from training.ranker import Impressions
 from training.ranking import TOWERS, Links, Ranking, of_candidates, strongest_links
-from training.recommender import OnProgress, batches
+from training.recommender import WHEN_ASKED, OnProgress, batches
 from training.split import moments
 from training.tower_inputs import Floats, Ints
 
 # Share of the ratings, the latest ones, from which impressions are taken while the weights are
 # learnt. What is weighed knows what came before.
 _RANKED: Final = 0.1
+
+_DIVERSIFIED: Final = 50  # places of a list, which are all that are shown; the rest go by utility
 
 _LINKS: Final = 300  # of a movie at most: what is further down adds next to nothing
 
@@ -66,6 +69,7 @@ class TwoStage:
 
     Attributes:
         recency: of EASE, see there.
+        diversity: trade-off of `training.mmr` by the movies' vectors.
         impressions: at most so many, evenly spaced.
         candidates: of an impression, beside what was picked.
         max_epochs: of the towers.
@@ -73,6 +77,7 @@ class TwoStage:
     """
 
     recency: float = 0.85
+    diversity: float = field(default=0.4, metadata=WHEN_ASKED)
     impressions: int = 3000
     candidates: int = 500
     max_epochs: int = 12
@@ -111,17 +116,22 @@ class TwoStage:
         """-inf for what is not among the candidates."""
         features = self._said(histories) | self._live()
         ranking = self.ranking
-        chosen = ranking.candidates(features, _rated(histories))
+        rated = _rated(histories)
+        chosen = ranking.candidates(features, rated)
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
         scores = np.full((len(histories), len(histories.log.movies)), -np.inf, np.float32)
         utilities = ranking.utilities(of_chosen, histories.lengths)
+        utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         np.put_along_axis(scores, chosen, utilities, axis=1)
+        vectors = self.towers.vectors[1:]
+        order = diversify(utilities, chosen, vectors, _DIVERSIFIED, self.diversity)
+        put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
         return scores
 
     @property
     def ranking(self) -> Ranking:
         """What serving needs beside the towers."""
-        return Ranking(self._links, self.weights, self.newcomers, _PROPOSED)
+        return Ranking(self._links, self.weights, self.newcomers, _PROPOSED, self.diversity)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TwoStage":
         """Observes on its own; the models, which nothing changes, are shared."""
