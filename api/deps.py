@@ -56,7 +56,9 @@ def connect(settings: Settings) -> Services:
     store = RedisStore(settings.redis(), REDIS_TIMEOUT)
     publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
     api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    watcher = ServingWatcher(store, model_loader(settings.qdrant_url, api_key))
+    watcher = ServingWatcher(
+        store, model_loader(settings.qdrant_url, api_key), settings.api_look_seconds
+    )
     return Services(
         store=store,
         publisher=publisher,

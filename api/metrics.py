@@ -42,7 +42,7 @@ MODEL_FAILURES = Counter(
     "freshet_api_model_load_failures_total", "Model versions that could not be loaded"
 )
 LOOKS = Counter(
-    "freshet_api_looks_total", "Looks at Redis for trends, catalogue and model that it answered"
+    "freshet_api_looks_total", "Looks at Redis for heats, catalogue and model that it answered"
 )
 CATALOGUE = Gauge("freshet_api_catalogue_movies", "Movies in the catalogue")
 

@@ -1,21 +1,21 @@
-"""Which movies, from which source: the user tower, pooled vectors, trends, or plain popularity."""
+"""Which movies, from which source: near the user, like what they rated, trending or popular."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from api.schemas import DegradedReason, Strategy
+from api.ranking import Person, Ranked, rank
+from api.schemas import DegradedReason, Source, Strategy
 from api.serving import Movie, ServedModel, Serving
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.records import UserRecord
-
-# Ratings from which the user tower knows a person better than the pooled vectors of a few movies.
-TOWER_RATINGS: Final = 5
+from training.ranking import TOWERS
+from training.standing import standing_of
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Candidate(NamedTuple):
     movie: Movie
     score: float
-    source: Strategy
+    source: Source
 
 
 @dataclass(slots=True)
@@ -38,37 +38,27 @@ class Retrieved:
 async def retrieve(serving: Serving, record: UserRecord, limit: int) -> Retrieved:
     """Movies for a user, without those they rated.
 
-    By number of ratings: none, trending; 1 to 4, near the pooled vectors of what they rated; 5 or
-    more, near what the user tower makes of their history. Trending too where the model is missing,
-    or its index, or where it knows none of the movies rated.
+    From the first rating on, the ranker's order of what is near the user's vector, like what they
+    rated, and hot; before it, trending. Trending too where there is no model, or where it knows
+    none of the movies rated.
+
+    What fails is done without. The user tower: near the pooled vector of what they rated instead.
+    The index: what the others propose is ranked alone. The ranker: the nearest movies as they are.
     """
-    rated = len(record.state)
     seen = frozenset(record.state.movie_ids().tolist())
     model = serving.model
-    if not rated:
+    if not seen:
         return trending(serving, seen, limit)
     if model is None:
         return trending(serving, seen, limit, "model_unavailable")
     with model.use():
-        strategy: Strategy = "two_tower" if rated >= TOWER_RATINGS else "cold_start"
-        try:
-            vector = (_tower if strategy == "two_tower" else _pooled)(model, record)
-            if vector is None:
-                return trending(serving, seen, limit)
-            candidates = await _nearest(serving, model, vector, seen, limit, strategy)
-        except ArtifactError as error:
-            model.note_failure("model_unavailable", error)
-            return trending(serving, seen, limit, "model_unavailable")
-        except IndexUnavailable as error:
-            model.note_failure("index_unavailable", error)
-            return trending(serving, seen, limit, "index_unavailable")
-    return Retrieved(strategy, candidates)
+        return await _personal(serving, model, record, seen, limit)
 
 
 def trending(
     serving: Serving, seen: Collection[int], limit: int, *degraded: DegradedReason
 ) -> Retrieved:
-    """The hottest movies, filled up with popular ones where too few are hot."""
+    """What is trending, filled up with popular movies where that is too little."""
     candidates = list(islice(_trending(serving, seen), limit))
     taken = {candidate.movie.movie_id for candidate in candidates}
     candidates += islice(_popular(serving, taken | set(seen)), limit - len(candidates))
@@ -81,10 +71,10 @@ def popular(serving: Serving, limit: int, *degraded: DegradedReason) -> Retrieve
 
 
 def _trending(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
-    for movie_id, heat in serving.trending:
+    for movie_id, score in serving.trending:
         movie = serving.movie(movie_id)
         if movie is not None and movie_id not in without:
-            yield Candidate(movie, 2.0 ** (heat - serving.trending[0][1]), "trending")
+            yield Candidate(movie, score, "trending")
 
 
 def _popular(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
@@ -97,10 +87,55 @@ def _popular(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
             yield Candidate(known, movie.popularity / most, "popular")
 
 
-def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] | None:
-    """What the user tower makes of the history, None where it knows none of the movies."""
-    if (model.artifact.items.rows(record.state.movie_ids()) < 0).all():
-        return None
+async def _personal(
+    serving: Serving, model: ServedModel, record: UserRecord, seen: Collection[int], limit: int
+) -> Retrieved:
+    items, ranking = model.artifact.items, model.artifact.ranking
+    standing = standing_of([record.state], items.rows)
+    if (standing.rows < 0).all():
+        return trending(serving, seen, limit)
+    found = Retrieved("two_tower", [])
+    try:
+        vector = _tower(model, record)
+    except ArtifactError as error:
+        _missing(model, found, "model_unavailable", error)
+        found.strategy = "cold_start"
+        pooled = _pooled(model, record)
+        if pooled is None:
+            return trending(serving, seen, limit, *found.degraded)
+        vector = pooled
+    nearest: list[tuple[int, float]] = []
+    wanted = max(limit, ranking.proposed.get(TOWERS, 0))
+    try:
+        nearest = await _ask(model, lambda: model.index.search(vector, wanted, seen))
+    except IndexUnavailable as error:
+        _missing(model, found, "index_unavailable", error)
+    rows = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32)).tolist()
+    person = Person(standing, record.state.events, vector, rows, found.strategy)
+    try:
+        ranked = _ranked(serving, model, person, limit)
+    except ArtifactError as error:
+        _missing(model, found, "ranker_unavailable", error)
+        ranked = [
+            Ranked(row, score, found.strategy)
+            for row, (_, score) in zip(rows[:limit], nearest, strict=False)
+        ]
+        if not ranked:
+            return trending(serving, seen, limit, *found.degraded)
+    await _describe(serving, model, found, ranked)
+    return found
+
+
+def _missing(
+    model: ServedModel, found: Retrieved, reason: DegradedReason, error: Exception
+) -> None:
+    model.note_failure(reason, error)
+    if reason not in found.degraded:
+        found.degraded.append(reason)
+
+
+def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32]:
+    """What the user tower makes of the history."""
     try:
         vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
     except Exception as error:  # ONNX Runtime's errors share no base but this
@@ -108,28 +143,37 @@ def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] | 
     return vector
 
 
+def _ranked(serving: Serving, model: ServedModel, person: Person, limit: int) -> list[Ranked]:
+    try:
+        return rank(model.artifact, serving.live, person, limit)
+    except Exception as error:  # whatever it is, there is an answer without it
+        raise ArtifactError(f"the ranker failed: {error}") from error
+
+
 def _pooled(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] | None:
-    """The cold-start vector of the served version, computed where Redis has another version's."""
+    """The pooled vector of the served version, computed where Redis has another version's."""
     cold_start = record.cold_start
     if cold_start is None or cold_start.tag != model.artifact.items.tag:
         cold_start = model.artifact.items.pool([record.state])[0]
     return None if cold_start is None else cold_start.vector.astype(np.float32)
 
 
-async def _nearest(
-    serving: Serving,
-    model: ServedModel,
-    vector: npt.NDArray[np.float32],
-    seen: Collection[int],
-    limit: int,
-    source: Strategy,
-) -> list[Candidate]:
-    hits = await _ask(model, lambda: model.index.search(vector, limit, seen))
-    strangers = [movie_id for movie_id, _ in hits if movie_id not in serving.catalogue]
-    payloads = await _ask(model, lambda: model.index.movies(strangers)) if strangers else {}
-    return [
-        Candidate(serving.catalogue.get(movie_id) or payloads[movie_id], score, source)
-        for movie_id, score in hits
+async def _describe(
+    serving: Serving, model: ServedModel, found: Retrieved, ranked: list[Ranked]
+) -> None:
+    """Add what the catalogue says of the movies, or else the index; without both there is none."""
+    ids = model.artifact.items.movie_ids[[movie.row for movie in ranked]].tolist()
+    movies: dict[int, Movie] = {id_: known for id_ in ids if (known := serving.catalogue.get(id_))}
+    strangers = [id_ for id_ in ids if id_ not in movies]
+    if strangers:
+        try:
+            movies |= await _ask(model, lambda: model.index.movies(strangers))
+        except IndexUnavailable as error:
+            _missing(model, found, "index_unavailable", error)
+    found.candidates = [
+        Candidate(movies[id_], movie.score, movie.source)
+        for id_, movie in zip(ids, ranked, strict=True)
+        if id_ in movies
     ]
 
 

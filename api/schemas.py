@@ -12,14 +12,19 @@ from pydantic.config import JsonDict, JsonValue
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, MAX_ID, MAX_MOVIE_ID
 
 MAX_BATCH: Final = 1_000  # ratings a request: about 100 KB of JSON
-MIN_ONBOARDING: Final = 5  # ratings: from here the user tower answers
+MIN_ONBOARDING: Final = 5  # ratings: with fewer there is little to go on
 MAX_ONBOARDING: Final = 100  # ratings
 MAX_LIMIT: Final = 100  # recommendations an answer
 MAX_WAIT: Final = 10_000  # ms
 
 Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
 
-DegradedReason: TypeAlias = Literal["state_unavailable", "model_unavailable", "index_unavailable"]
+# What proposed a movie: the strategy's own way, or that it is like what the person rated.
+Source: TypeAlias = Strategy | Literal["similar"]
+
+DegradedReason: TypeAlias = Literal[
+    "state_unavailable", "model_unavailable", "index_unavailable", "ranker_unavailable"
+]
 
 SuggestionKind: TypeAlias = Literal["popular", "genre", "era"]
 
@@ -167,9 +172,9 @@ class Freshness(BaseModel):
 class RecommendedMovie(BaseModel):
     """A movie, and where it came from.
 
-    `score` orders movies of one source: the dot product of user and movie vector (`cold_start`,
-    `two_tower`), recent ratings as a share of the hottest movie's (`trending`), ratings in the
-    training data as a share of the most rated movie's (`popular`).
+    `score` says how likely it is picked beside the likeliest candidate; of `popular` movies it is
+    their ratings in the training data as a share of the most rated movie's. A list that is
+    diversified is not in the order of the scores, nor is one of several sources.
     """
 
     model_config = answer_config(_ITEM)
@@ -179,13 +184,13 @@ class RecommendedMovie(BaseModel):
     genres: Genres
     year: int | None
     score: float
-    source: Strategy
+    source: Source
 
 
 class Recommendations(BaseModel):
     """Movies for a person, best first, without those they rated.
 
-    `degraded` says why a better strategy was not used; `model_version` and `index` are those that
+    `degraded` says what was missing for a better answer; `model_version` and `index` are those that
     answered, null where no model is served.
     """
 

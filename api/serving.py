@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from api import metrics
+from api.live import LiveHeats, LiveMovies
+from api.ranking import HOTTEST, trends
 from api.schemas import MAX_LIMIT
 from stream.contracts.errors import FreshetError, StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
@@ -26,9 +28,6 @@ log = logging.getLogger(__name__)
 
 Movie: TypeAlias = MovieEvent | IndexedMovie
 
-# s between two looks at what is to be served: how late a promotion or a new movie may be noticed.
-POLL: Final = 1.0
-
 # s until a model that could not be loaded is tried again: its files may still be on their way.
 RETRY: Final = 5.0
 
@@ -36,8 +35,8 @@ RETRY: Final = 5.0
 # still fills an answer, and every genre and decade has some to suggest.
 POPULAR: Final = 3_000
 
-# Hottest movies kept at hand, as many as the longest answer takes: whoever has seen some of them
-# gets popular ones as well. To read them takes this process 1 ms a partition.
+# Trending movies kept at hand, as many as the longest answer takes: whoever has seen some of them
+# gets popular ones as well.
 TRENDING: Final = MAX_LIMIT
 
 
@@ -100,12 +99,14 @@ class Serving:
     Attributes:
         model: None before the first promotion was loaded.
         catalogue: movies by id.
-        trending: (movie id, heat) of movies with a known title, hottest first.
+        live: the movies as of the last look, those of the model first.
+        trending: (movie id, score) of movies with a known title, best first.
         partitions: of the `ratings` topic, None before anyone said.
     """
 
     model: ServedModel | None = None
     catalogue: Mapping[int, MovieEvent] = field(default_factory=lambda: MappingProxyType({}))
+    live: LiveMovies = field(default_factory=LiveMovies)
     trending: tuple[tuple[int, float], ...] = ()
     partitions: int | None = None
 
@@ -121,14 +122,19 @@ class ServingWatcher:
     """Keeps `current` up to date with the store.
 
     Args:
-        store: names the model to serve, and has catalogue and trends.
+        store: names the model to serve, and has the catalogue and the movies' heats.
         load: opens a promoted model; runs in a thread. Raises FreshetError.
+        pause: s between two looks: how late a promotion, a new movie or what is hot may be noticed.
     """
 
-    def __init__(self, store: StateStore, load: Callable[[ModelEvent], ServedModel]) -> None:
+    def __init__(
+        self, store: StateStore, load: Callable[[ModelEvent], ServedModel], pause: float
+    ) -> None:
         self.current = Serving()
         self._store = store
         self._load = load
+        self._pause = pause
+        self._heats = LiveHeats()
         self._catalogue_version = -1
         self._failed: tuple[str, float] = ("", 0.0)  # event id, when to try it again
         self._reachable = True
@@ -158,14 +164,26 @@ class ServingWatcher:
             self._catalogue_version, catalogue = changed
             self.current = replace(self.current, catalogue=catalogue)
             metrics.CATALOGUE.set(len(catalogue))
+        moved = changed is not None
         if partitions is not None:
-            hottest = await self._store.trending(partitions, TRENDING)
-            known = tuple(hit for hit in hottest if self.current.movie(hit[0]) is not None)
-            self.current = replace(self.current, partitions=partitions, trending=known)
+            moved |= await self._heats.refresh(self._store, partitions)
+            self.current = replace(self.current, partitions=partitions)
+        if moved:
+            self.current = await self._seen_by(self.current.model)
         event = await self._store.model()
         if event is not None and self._is_new(event):
             await self._serve(event)
         metrics.LOOKS.inc()
+
+    async def _seen_by(self, model: ServedModel | None) -> Serving:
+        """What is served with this model, and with the heats as of the last look."""
+        items = model.artifact.items if model is not None else None
+        newcomers = model.artifact.ranking.newcomers if model is not None else HOTTEST
+        live = await asyncio.to_thread(self._heats.movies, items)
+        hottest = await asyncio.to_thread(trends, live, newcomers, TRENDING)
+        serving = replace(self.current, model=model, live=live)
+        known = tuple(hit for hit in hottest if serving.movie(hit[0]) is not None)
+        return replace(serving, trending=known)
 
     def _is_new(self, event: ModelEvent) -> bool:
         model = self.current.model
@@ -191,7 +209,7 @@ class ServingWatcher:
             )
             return
         old = self.current.model
-        self.current = replace(self.current, model=model)
+        self.current = await self._seen_by(model)
         metrics.MODEL.clear()
         metrics.MODEL.labels(event.version).set(1)
         log.info("serving model %s with index %s", event.version, event.collection)
@@ -216,4 +234,4 @@ class ServingWatcher:
                 self._reachable = False
             except Exception:  # whatever it was, the next look must still happen
                 log.exception("cannot tell what to serve, trying again")
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(self._pause)

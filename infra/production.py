@@ -32,7 +32,7 @@ from training.tower_inputs import Ints
 
 # s until something that was published is in an answer: a worker's first assignment may take 25.
 TIMEOUT: Final = 90.0
-PAUSE: Final = 0.05  # s between two looks
+PAUSE: Final = 0.01  # s between two times of asking whether it is so
 
 # Metrics of the API.
 CATALOGUE: Final = "freshet_api_catalogue_movies"
@@ -105,13 +105,12 @@ class Production:
 
     def ask(self, event: int) -> Answer:
         """The rank of the movie of this event in its user's list, as of what is published."""
+        # How hot movies are is of what everybody did, as of when the API looked.
+        self._wait_applied()
+        looked = self._metric(LOOKS)
+        # One look may be under way that began before.
+        self._wait("a look at the heats", lambda: self._metric(LOOKS) >= looked + 2)
         found = self._list(int(self._log.users[event]))
-        if found["strategy"] == "trending":  # of what everybody did, as of when the API looked
-            self._wait_applied()
-            looked = self._metric(LOOKS)
-            # One look may be under way that began before.
-            self._wait("a look at the trends", lambda: self._metric(LOOKS) >= looked + 2)
-            found = self._list(int(self._log.users[event]))
         movies = [item["movie_id"] for item in found["items"]]
         movie = self._log.movies[self._log.rows[event]].movie_id
         rank = movies.index(movie) + 1 if movie in movies else BEYOND

@@ -3,12 +3,9 @@
 A model is trained on what came before the training moment and promoted in a stack of its own, the
 ratings happen there (`infra.production`), and the lab's copy of the policy (`training.served`) is
 asked about the same artifact. The ranks must agree as far as the API's longest answer goes.
-
-One difference is known: where ratings are so few that thousands of movies are about equally hot,
-`stream.store.StateStore.trending` may miss one in the tail of every partition, and what is behind
-it for someone new is then a place further up than in the lab.
 """
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from api.retrieval import TOWER_RATINGS
+from api.schemas import MAX_LIMIT
 from api.serving import POPULAR, TRENDING
 from infra.local import ANY_PORTS, LocalStack
 from infra.production import BEYOND, TIMEOUT, Answer, Production, drive
@@ -31,13 +28,16 @@ from training.options import RunOptions
 from training.pipeline import OnProgress as OnTraining
 from training.pipeline import train
 from training.prequential import Questions, ask
-from training.recommender import OnProgress, without_rated
+from training.recommender import OnProgress
 from training.served import Served
 from training.tower_inputs import Ints
 
-# By how much dot products of unit vectors in f32 differ that should be equal: the index, NumPy and
-# ONNX Runtime each add up in another order.
-ROUNDING: Final = 1e-6
+# By how much utilities in f32 differ that should be equal: ONNX Runtime adds up in another order
+# for one user than for many, and weights of some dozens multiply the difference.
+ROUNDING: Final = 1e-4
+
+# s between two looks of the API at how hot movies are: each question waits for two.
+LOOK_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Agreement:
         questions: what was asked.
         lab: i64[n] its ranks, at most BEYOND.
         answers: of the API.
-        rounding: bool[n], where they differ by movies whose scores the lab cannot tell apart from
-            that of the movie asked for: `ROUNDING` or less lies between them.
+        rounding: bool[n], where they differ by movies whose utilities the lab cannot tell apart
+            from that of the movie asked for: `ROUNDING` or less lies between them.
     """
 
     questions: Questions
@@ -99,7 +99,7 @@ def sample(questions: Questions, size: int) -> Questions:
 
 def served(artifact: Path) -> Served:
     """What the API makes of an artifact, to be fitted and asked in the lab."""
-    return Served(artifact, TOWER_RATINGS, TRENDING, POPULAR)
+    return Served(artifact, TRENDING, POPULAR, MAX_LIMIT)
 
 
 def through_production(
@@ -162,6 +162,7 @@ def answers_of(
         own = {
             "home": Path(home),
             "api_port": 0,
+            "api_look_seconds": LOOK_SECONDS,
             "worker_metrics_port": 0,
             "kafka_bootstrap_servers": None,
             "kafka_security_protocol": "PLAINTEXT",
@@ -197,12 +198,13 @@ def agree(questions: Questions, answers: list[Answer], model: Served) -> Agreeme
 
 
 def _is_rounding(model: Served, questions: Questions, index: int, answer: Answer) -> bool:
-    """Whether the API's rank is one that the lab would give with slightly other scores."""
+    """Whether the API's rank is one that the lab would give with a slightly other utility."""
     if answer.strategy == "trending":
         return False
+    then = copy.deepcopy(model)
+    told = questions.told[: questions.observed("fresh")[index]]
+    then.observe(questions.log.take(np.sort(told)))
     histories = Histories.before(questions.log, questions.events[[index]])
-    scores = without_rated(model.score(histories), histories)[0]
-    own = scores[questions.rows[index]]
-    first = int(np.count_nonzero(scores > own + ROUNDING)) + 1
-    last = int(np.count_nonzero(scores >= own - ROUNDING))
-    return first <= answer.rank <= last
+    row = int(questions.rows[index])
+    first, last = (then.place(histories, row, more) for more in (ROUNDING, -ROUNDING))
+    return first <= answer.rank <= min(last, BEYOND)

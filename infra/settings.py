@@ -48,6 +48,9 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
+    api_look_seconds: float = Field(
+        1.0, gt=0, description="between two looks at what is to be served, and how hot movies are"
+    )
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from scipy import sparse
 
 from stream.coldstart import INDIFFERENT, MANIFEST, RECENCY, VECTORS, VOCABULARY
 from stream.features import FEATURE_VERSION
@@ -20,6 +21,8 @@ from training.artifact import CATALOGUE as CATALOGUE_FILE
 from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
+from training.ranking import TOWERS, Links, Ranking
+from training.ranking_files import write_ranking
 from training.tower_inputs import USER_FEATURES
 
 Trait: TypeAlias = Literal["genre", "decade"]
@@ -29,6 +32,7 @@ DECADES: Final = (1950, 1960, 1970, 1980, 1990, 2000)
 HISTORY: Final = 50  # ratings that the user tower reads
 MOVIES: Final = 288  # eight of every genre and decade
 DIMENSIONS: Final = 16
+COMPANY: Final = 5  # movies that each is linked to
 SPREAD: Final = 0.2  # length of what is a movie's own in its vector; the rest is its group's
 
 OPSET: Final = 17
@@ -80,6 +84,7 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
     ]
     (directory / CATALOGUE_FILE).write_bytes(msgspec.json.encode(movies))
     build_edge_index(directory / INDEX, movies, vectors)
+    write_ranking(directory, _ranking(trait))
     manifest = Manifest(
         layout=LAYOUT,
         version=version,
@@ -98,6 +103,28 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
         },
     )
     (directory / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+
+
+def _ranking(trait: Trait) -> Ranking:
+    """The group decides; within it the next movies of the group, and what is hot, come first."""
+    groups = [movie.group(trait) for movie in CATALOGUE]
+    links = np.zeros((MOVIES, MOVIES), np.float32)
+    for row, group in enumerate(groups):
+        others = [other for other in range(MOVIES) if groups[other] == group]
+        after = others.index(row) + 1
+        links[row, (others + others)[after : after + COMPANY]] = 1 / np.arange(1, COMPANY + 1)
+    return Ranking(
+        links={"company": Links(sparse.csr_array(links), recency=0.9, liked_from=7)},
+        weights={
+            TOWERS: np.array([10, 0.1, 1], np.float32),
+            "company": np.array([0.5, 0.1, 0.2], np.float32),
+            "heat_30": np.array([0.1, 0, 0.05], np.float32),
+            "new_365": np.array([0.05, 0.01, 0], np.float32),
+        },
+        newcomers={name: np.array([0.5, 0, 0.1], np.float32) for name in ("heat_30", "new_30")},
+        proposed={TOWERS: 120, "company": 20, "heat_30": 20},
+        trade_off=0.1,
+    )
 
 
 def _vectors(trait: Trait) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A trained model on disk: towers, vocabulary, item vectors and index in one directory.
+"""A trained model on disk: towers, vocabulary, item vectors, index and ranking in one directory.
 
 Torch-free: this is what serving opens. `training.export` writes it.
 
@@ -9,6 +9,7 @@ Torch-free: this is what serving opens. `training.export` writes it.
     user_tower.onnx     TowerInputs -> vector
     item_tower.onnx     index, features -> vector
     index/              the embedded index of the same vectors (`training.index_edge`)
+    ranking.json, links/    what orders the movies (`training.ranking_files`)
 """
 
 import hashlib
@@ -24,6 +25,8 @@ from stream.coldstart import MANIFEST, ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
 from training.index import IndexedMovie
+from training.ranking import Ranking
+from training.ranking_files import read_ranking
 from training.tower_inputs import (
     PADDING,
     Content,
@@ -33,7 +36,7 @@ from training.tower_inputs import (
     movie_features,
 )
 
-LAYOUT: Final = 2  # raise it when the files or the towers' inputs change
+LAYOUT: Final = 3  # raise it when the files or the towers' inputs change
 USER_TOWER: Final = "user_tower.onnx"
 ITEM_TOWER: Final = "item_tower.onnx"
 CATALOGUE: Final = "catalogue.json"
@@ -77,12 +80,16 @@ class Artifact:
         directory: where it is.
         manifest: what it is.
         items: its item vectors.
+        ranking: what orders movies for people.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, items: ItemVectors) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, items: ItemVectors, ranking: Ranking
+    ) -> None:
         self.directory = directory
         self.manifest = manifest
         self.items = items
+        self.ranking = ranking
         self._user_tower = _session(directory / USER_TOWER)
         self._item_tower = _session(directory / ITEM_TOWER)
 
@@ -106,7 +113,7 @@ class Artifact:
                 f"{directory}: item vectors have {items.vectors.shape[1]} dimensions, its manifest "
                 f"says {manifest.dimensions}: train again"
             )
-        return cls(directory, manifest, items)
+        return cls(directory, manifest, items, read_ranking(directory, len(items.movie_ids)))
 
     @property
     def index_directory(self) -> Path:

@@ -23,6 +23,8 @@ from training.config import Config
 from training.dataset import Ratings
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
+from training.ranking import Ranking
+from training.ranking_files import write_ranking
 from training.tower_inputs import USER_FEATURES, Floats, Ints
 from training.towers import TwoTowers
 from training.trainer import padded_vectors
@@ -34,6 +36,7 @@ OPSET: Final = 20
 def write_artifact(
     parent: Path,
     towers: TwoTowers,
+    ranking: Ranking,
     ratings: Ratings,
     events: Ints,
     config: Config,
@@ -44,7 +47,8 @@ def write_artifact(
     Args:
         parent: the directory that holds artifacts; is created.
         towers: what was trained.
-        ratings: what it was trained on.
+        ranking: what goes with them.
+        ratings: what both were trained on.
         events: i64[], which of them.
         config: hyperparameters.
         metrics: for the manifest.
@@ -67,6 +71,7 @@ def write_artifact(
         (partial / CATALOGUE).write_bytes(msgspec.json.encode(movies))
         build_edge_index(partial / INDEX, movies, vectors[1:])
         _export_towers(partial, towers, vectors)
+        write_ranking(partial, ranking)
         files = sorted(path for path in partial.rglob("*") if path.is_file())
         manifest = Manifest(
             layout=LAYOUT,

@@ -20,18 +20,23 @@ from training.export import write_artifact
 from training.options import RunOptions
 from training.split import split_by_time
 from training.trainer import TowerScorer
+from training.two_stage import TwoStage
 
-Stage: TypeAlias = Literal["training", "evaluating", "exporting"]
+Stage: TypeAlias = Literal["training", "ranking", "evaluating", "exporting"]
 
 # Told the stage, and how many of how many steps of it are done.
 OnProgress: TypeAlias = Callable[[Stage, int, int], None]
 
 
 class Comparison(NamedTuple):
-    """The towers beside popularity, both on the test part and trained on the train part."""
+    """Popularity, the towers alone and both stages, on the test part, trained on the train part.
+
+    The weights of the second stage are learnt on the validation part.
+    """
 
     popularity: Quality
     towers: Quality
+    two_stage: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ def train(
 
     Two models are trained side by side: one on the time before the validation part, whose figures
     are on the time after it, and one on everything, which goes into the artifact. Both are taken
-    from the epoch after which the first did best on the validation part.
+    from the epoch after which the first did best on the validation part. What each feature of the
+    second stage is worth is learnt on the validation part beside the first.
 
     Args:
         ratings_table: `producers.tables.RATINGS`.
@@ -108,22 +114,30 @@ def train(
         checkpoint,
     )
 
+    on_progress("ranking", 0, 1)
+    known, measured = ratings.take(split.train), TowerScorer(trained.measured)
+    both = TwoStage(seed=options.seed)
+    both.learn(known, measured)
+    until_test = np.flatnonzero(ratings.times < split.test_from)
+    both.weigh(ratings.take(until_test), split.validation_from)
+    on_progress("ranking", 1, 1)
+
     on_progress("evaluating", 0, 1)
     popularity = Popularity()
-    popularity.fit(ratings.take(split.train))
-    scorer = TowerScorer(trained.measured)
+    popularity.fit(known)
     results = {
         protocol.__name__: Comparison(
-            protocol(ratings, popularity, split.test), protocol(ratings, scorer, split.test)
+            *(protocol(ratings, model, split.test) for model in (popularity, measured, both))
         )
         for protocol in (live, frozen)
     }
     on_progress("evaluating", 1, 1)
 
     on_progress("exporting", 0, 1)
-    everything = np.arange(len(ratings))
+    both.learn(ratings, TowerScorer(trained.final))
+    everything, figures = np.arange(len(ratings)), flat_metrics(results)
     directory = write_artifact(
-        artifacts, trained.final, ratings, everything, config, flat_metrics(results)
+        artifacts, trained.final, both.ranking, ratings, everything, config, figures
     )
     on_progress("exporting", 1, 1)
     return Outcome(directory, trained.epochs, results, options, time.monotonic() - began)

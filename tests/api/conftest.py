@@ -118,7 +118,7 @@ async def empty_world(redis_url: str) -> AsyncIterator[World]:
     store = Store()
     await store.put_partitions(PARTITIONS)
     log = Log(store)
-    watcher = ServingWatcher(store, load)
+    watcher = ServingWatcher(store, load, pause=0.001)
     publisher = cast(Publisher, log)
     services = Services(
         store=store,

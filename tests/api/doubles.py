@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
+from api.ranking import HOTTEST
 from producers.publisher import Delivered, Message
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import BrokerUnavailable, IndexUnavailable, StoreUnavailable
@@ -16,6 +18,7 @@ from stream.records import UserRecord
 from stream.store import Batch
 from tests.fakes import MemoryStore
 from training.index import IndexedMovie, check_dimension, check_points
+from training.ranking import TOWERS, Links, Ranking
 
 PARTITIONS = 4
 TOPIC_ID = "topic"
@@ -65,10 +68,26 @@ class MemoryIndex:
 
 
 class PlantedArtifact:
-    """A model whose user vector is that of the movie rated last."""
+    """A model whose user vector is that of the movie rated last.
+
+    Its ranker goes by that; of movies equally near the hotter one comes first. What follows a movie
+    that was rated is proposed as well.
+    """
 
     def __init__(self, items: ItemVectors) -> None:
         self.items = items
+        movies = len(items.movie_ids)
+        following = sparse.csr_array(np.eye(movies, k=1, dtype=np.float32))
+        self.ranking = Ranking(
+            links={"following": Links(following, recency=1.0, liked_from=1)},
+            weights={
+                TOWERS: np.array([1_000, 0, 0], np.float32),
+                "following": np.array([1e-3, 0, 0], np.float32),
+                "heat_30": np.array([1e-3, 0, 0], np.float32),
+            },
+            newcomers=HOTTEST,
+            proposed={TOWERS: 50, "following": 10, "heat_30": 10},
+        )
 
     def user_vectors(self, states: Sequence[UserState]) -> npt.NDArray[np.float32]:
         last = np.array([state.movie_ids()[-1] for state in states])

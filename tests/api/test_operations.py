@@ -61,7 +61,7 @@ async def metric(world: World, line: str) -> float:
 async def test_what_happens_is_counted(world: World) -> None:
     names = {
         "rated": 'freshet_api_ratings_total{source="api"}',
-        "cold": 'freshet_api_recommendations_total{strategy="cold_start"}',
+        "tower": 'freshet_api_recommendations_total{strategy="two_tower"}',
         "fresh": "freshet_event_to_recommendation_seconds_count",
         "got": 'freshet_api_requests_total{method="GET",'
         'route="/api/v1/recommendations/{user_id}",status="200"}',
@@ -74,7 +74,7 @@ async def test_what_happens_is_counted(world: World) -> None:
     await world.client.get("/nowhere/7")
     after = {key: await metric(world, line) for key, line in names.items()}
     grown = {key: after[key] - before[key] for key in names}
-    assert grown == {"rated": 1, "cold": 2, "fresh": 1, "got": 2, "lost": 1}
+    assert grown == {"rated": 1, "tower": 2, "fresh": 1, "got": 2, "lost": 1}
     assert await metric(world, 'freshet_api_model_info{version="v1"}') == 1.0
 
 

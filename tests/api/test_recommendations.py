@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import retrieval
 from api.freshness import LogPosition, UserView
+from api.live import LiveHeats
 from api.retrieval import retrieve
 from api.schemas import Recommendations
 from api.serving import Serving
@@ -18,7 +20,7 @@ from stream.features import UserState
 from stream.records import ColdStartVector, UserRecord
 from stream.store import Batch
 from tests.api.conftest import MOVIES, World, catalogue_movie, items, load, model_event
-from tests.api.doubles import PARTITIONS
+from tests.api.doubles import PARTITIONS, PlantedArtifact
 
 USER = 42
 
@@ -52,21 +54,41 @@ async def test_trends_are_filled_up_with_popular_movies(world: World) -> None:
     assert [item["source"] for item in answer["items"]] == ["trending"] + ["popular"] * 8
 
 
-@pytest.mark.parametrize("ratings", [1, 4])
-async def test_few_ratings_are_pooled(world: World, ratings: int) -> None:
-    await world.rate(USER, *range(100, 100 + ratings))
-    answer = await world.get(USER, limit=6)
-    assert answer["strategy"] == "cold_start"
-    assert sources(answer) == {"cold_start"}
-    assert set(ids(answer)) <= set(range(90, 115)) - set(range(100, 100 + ratings))
-
-
-async def test_the_user_tower_answers_from_five_ratings_on(world: World) -> None:
-    await world.rate(USER, 10, 20, 30, 40, 200)
+@pytest.mark.parametrize("ratings", [1, 5])
+async def test_the_user_tower_answers_from_the_first_rating_on(world: World, ratings: int) -> None:
+    await world.rate(USER, *[10, 20, 30, 40, 200][-ratings:])
     answer = await world.get(USER, limit=4)
     assert answer["strategy"] == "two_tower"
+    assert answer["degraded"] == []
     assert sorted(ids(answer)) == [198, 199, 201, 202]  # near the last one
     assert (answer["model_version"], answer["index"]) == ("v1", "movies-v1")
+
+
+async def test_the_ranker_orders_what_is_equally_near(world: World) -> None:
+    """201 follows what was rated, 198 is hot: 199 is as near as the one, 202 as the other."""
+    await world.rate(1, 198)
+    await world.watcher.refresh()
+    await world.rate(USER, 200)
+    assert ids(await world.get(USER, limit=4)) == [201, 199, 198, 202]
+
+
+async def test_scores_say_how_likely(world: World) -> None:
+    await world.rate(USER, 200)
+    items = (await world.get(USER, limit=20))["items"]
+    scores = [item["score"] for item in items]
+    assert scores[0] == 1
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 < score < 1 for score in scores[1:])
+    assert {item["source"] for item in items} == {"two_tower"}
+
+
+async def test_what_becomes_hot_is_in_the_next_look(world: World) -> None:
+    await world.rate(USER, 200)
+    before = ids(await world.get(USER, limit=4))
+    await world.rate(1, before[1])
+    assert ids(await world.get(USER, limit=4)) == before
+    await world.watcher.refresh()
+    assert ids(await world.get(USER, limit=1)) == [before[1]]
 
 
 async def test_a_rating_changes_the_next_answer(world: World) -> None:
@@ -118,7 +140,9 @@ async def test_rated_movies_never_come_back(rated: list[int], limit: int) -> Non
         state.movies += movie_id.to_bytes(4, "little")
         state.times += bytes(4)
         state.half_stars.append(9)
-    serving = Serving(load(model_event("v1")), {}, ((3, 2.0), (2, 1.0)), PARTITIONS)
+    model = load(model_event("v1"))
+    live = LiveHeats().movies(model.artifact.items)
+    serving = Serving(model, {}, live, ((3, 1.0), (2, 0.5)), PARTITIONS)
     if rated and rated[-1] > MOVIES:
         return  # the planted tower needs to know the last one
     found = await retrieve(serving, UserRecord(state), limit)
@@ -139,9 +163,17 @@ async def commit_cold_start(world: World, record: UserRecord) -> None:
     )
 
 
-async def test_a_stored_vector_is_used_only_by_its_own_version(world: World) -> None:
+def broken(_: object) -> None:
+    raise RuntimeError("it is told to fail")
+
+
+async def test_a_stored_vector_is_used_only_by_its_own_version(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The stored vector points to movie 300, the state to 100: who wins shows which was used."""
+    monkeypatch.setattr(PlantedArtifact, "user_vectors", lambda self, states: broken(states))
     await world.rate(USER, 100)
+    assert (await world.get(USER))["strategy"] == "cold_start"
     partition = partition_of(USER, PARTITIONS)
     _, record = await world.store.read_user(partition, USER)
     assert record is not None
@@ -259,29 +291,68 @@ class TestDegrades:
         assert ids(answer) == [2]
         assert answer["model_version"] is None
 
-    async def test_without_an_index_to_trending(
+    async def test_without_an_index_to_what_the_others_propose(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
+        await world.rate(1, 300)
+        await world.watcher.refresh()
         await world.rate(USER, 1, 2, 3, 4, 5)
         world.index.failing = True
         await world.get(USER)
-        answer = await world.get(USER)
+        answer = await world.get(USER, limit=20)
         assert caplog.text.count("index_unavailable of model v1") == 1
-        assert answer["strategy"] == "trending"
+        assert answer["strategy"] == "two_tower"
         assert answer["degraded"] == ["index_unavailable"]
+        assert sources(answer) == {"similar", "trending"}
+        assert ids(answer)[0] == 6
+        assert 300 in ids(answer)
         assert not set(ids(answer)) & {1, 2, 3, 4, 5}
 
-    async def test_without_a_tower_that_works_to_trending(
+    async def test_without_a_tower_that_works_to_the_pooled_vector(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(states: object) -> None:
-            raise RuntimeError("the tower is told to fail")
-
-        await world.rate(USER, 1, 2, 3, 4, 5)
+        await world.rate(USER, 98, 99, 100)
         assert world.watcher.current.model is not None
         monkeypatch.setattr(world.watcher.current.model.artifact, "user_vectors", broken)
         answer = await world.get(USER)
-        assert (answer["strategy"], answer["degraded"]) == ("trending", ["model_unavailable"])
+        assert (answer["strategy"], answer["degraded"]) == ("cold_start", ["model_unavailable"])
+        assert "cold_start" in sources(answer)
+        assert set(ids(answer)) <= set(range(90, 110)) - {98, 99, 100}
+
+    async def test_without_a_ranker_to_the_nearest(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await world.rate(USER, 200)
+        ranked = await world.get(USER, limit=4)
+        monkeypatch.setattr(retrieval, "rank", lambda *_: broken(_))
+        answer = await world.get(USER, limit=4)
+        assert (answer["strategy"], answer["degraded"]) == ("two_tower", ["ranker_unavailable"])
+        assert "ranker_unavailable of model v1" in caplog.text
+        assert set(ids(answer)) == set(ids(ranked)) == {198, 199, 201, 202}
+        assert set(ids(answer)[:2]) == {199, 201}
+
+    async def test_without_index_and_ranker_to_trending(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.rate(USER, 200)
+        world.index.failing = True
+        monkeypatch.setattr(retrieval, "rank", lambda *_: broken(_))
+        answer = await world.get(USER)
+        assert answer["strategy"] == "trending"
+        assert answer["degraded"] == ["index_unavailable", "ranker_unavailable"]
+        assert len(answer["items"]) == 10
+
+    async def test_without_an_index_nobody_describes_what_the_catalogue_lacks(
+        self, empty_world: World
+    ) -> None:
+        world = empty_world
+        await world.promote("v1")
+        await world.store.put_movies([catalogue_movie(100), catalogue_movie(101)])
+        await world.watcher.refresh()
+        await world.rate(USER, 100)
+        world.index.failing = True
+        answer = await world.get(USER)
+        assert (ids(answer), answer["degraded"]) == ([101], ["index_unavailable"])
 
     async def test_with_nothing_at_all_says_so(self, empty_world: World) -> None:
         for failing in (False, True):

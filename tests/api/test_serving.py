@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -27,22 +26,13 @@ def served(world: World) -> ServedModel:
     return world.watcher.current.model
 
 
-@contextmanager
-def watching(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(serving, "POLL", 0.001)
-    world.watcher.start()
-    yield
-
-
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - many conditions, none of them an event
             await asyncio.sleep(0.001)
 
 
-async def test_no_answer_mixes_two_versions_and_none_fails(
-    empty_world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_answer_mixes_two_versions_and_none_fails(empty_world: World) -> None:
     """Titles come from the index here, and name its version."""
     world = empty_world
     await world.promote("v0")
@@ -61,14 +51,14 @@ async def test_no_answer_mixes_two_versions_and_none_fails(
             seen.add(version)
             await asyncio.sleep(0)  # nothing else here waits for anything
 
-    with watching(world, monkeypatch):
-        askers = [asyncio.create_task(ask()) for _ in range(8)]
-        for number in range(1, 6):
-            version = f"v{number}"
-            await world.store.put_model(model_event(version))
-            await until(lambda version=version: version in seen)
-        promoting = False
-        await asyncio.gather(*askers)
+    world.watcher.start()
+    askers = [asyncio.create_task(ask()) for _ in range(8)]
+    for number in range(1, 6):
+        version = f"v{number}"
+        await world.store.put_model(model_event(version))
+        await until(lambda version=version: version in seen)
+    promoting = False
+    await asyncio.gather(*askers)
     assert seen >= {f"v{number}" for number in range(1, 6)}
 
 
@@ -128,16 +118,16 @@ async def test_the_same_model_is_not_loaded_twice(world: World) -> None:
 
 
 async def test_the_watch_outlives_an_unreachable_store(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "api.serving")
     world.store.failing = True
-    with watching(world, monkeypatch):
-        await until(lambda: "does not answer" in caplog.text)
-        assert served(world).event.version == "v1"
-        await world.store.put_model(model_event("v2"))
-        world.store.failing = False
-        await until(lambda: served(world).event.version == "v2")
+    world.watcher.start()
+    await until(lambda: "does not answer" in caplog.text)
+    assert served(world).event.version == "v1"
+    await world.store.put_model(model_event("v2"))
+    world.store.failing = False
+    await until(lambda: served(world).event.version == "v2")
     assert caplog.text.count("does not answer") == 1
     assert caplog.text.count("answers again") == 1
 
@@ -145,16 +135,16 @@ async def test_the_watch_outlives_an_unreachable_store(
 async def test_the_watch_outlives_a_bug(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trending = Store.trending
+    model = Store.model
 
-    async def broken(self: Store, partitions: int, limit: int) -> list[tuple[int, float]]:
-        monkeypatch.setattr(Store, "trending", trending)
+    async def broken(self: Store) -> ModelEvent | None:
+        monkeypatch.setattr(Store, "model", model)
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Store, "trending", broken)
+    monkeypatch.setattr(Store, "model", broken)
     await world.store.put_model(model_event("v2"))
-    with watching(world, monkeypatch):
-        await until(lambda: served(world).event.version == "v2")
+    world.watcher.start()
+    await until(lambda: served(world).event.version == "v2")
     assert "a bug" in caplog.text
 
 
@@ -190,4 +180,4 @@ async def test_trending_leaves_out_movies_without_a_title(world: World) -> None:
 
 async def test_a_watcher_that_never_started_stops(empty_world: World) -> None:
     with contextlib.closing(empty_world.log):
-        await ServingWatcher(empty_world.store, load).stop()
+        await ServingWatcher(empty_world.store, load, 1).stop()

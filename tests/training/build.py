@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from producers.tables import MOVIES, RATINGS
 from training.config import Config
 from training.dataset import Ratings
+from training.ranking import TOWERS, Links, Ranking
 from training.tower_inputs import Ints
 from training.user_towers import TowerConfig
 
@@ -48,6 +50,26 @@ def ratings(
 def everything(of: Ratings) -> Ints:
     """All of its events."""
     return np.arange(len(of))
+
+
+def a_ranking(of: Ratings) -> Ranking:
+    """Weights of all kinds of features; each movie is linked to the two after it."""
+    movies = len(of.movies)
+    links = sparse.csr_array(sum(np.eye(movies, k=k, dtype=np.float32) / k for k in (1, 2)))
+    return Ranking(
+        links={"next": Links(links, recency=0.5, liked_from=7)},
+        weights={
+            name: np.array(weights, np.float32)
+            for name, weights in (
+                (TOWERS, (4, 0.1, 1)),
+                ("next", (1, 0, 0.5)),
+                ("heat_30", (1, 0, 0)),
+            )
+        },
+        newcomers={"new_30": np.array([1, 0, 0.25], np.float32)},
+        proposed={TOWERS: 20, "next": 5, "heat_30": 5},
+        trade_off=0.25,
+    )
 
 
 def clubs(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.build import SMALL, clubs, tables
+from tests.training.build import SMALL, a_ranking, clubs, tables
 from training.artifact import Artifact
 from training.dataset import Ratings
 from training.export import write_artifact
@@ -47,7 +47,9 @@ def artifact_directory(
     """Written once; tests that damage it damage a copy."""
     parent = tmp_path_factory.mktemp("artifacts") / "new"
     metrics = {"live_towers_ndcg": 0.5}
-    return write_artifact(parent, trainer.towers, club_ratings, club_events, SMALL, metrics)
+    return write_artifact(
+        parent, trainer.towers, a_ranking(club_ratings), club_ratings, club_events, SMALL, metrics
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from training.config import Config
 from training.dataset import Ratings
 from training.options import RunOptions
 from training.pipeline import train
+from training.ranking import Ranking
 from training.split import split_by_time
 from training.tower_inputs import Ints
 from training.towers import TwoTowers
@@ -25,12 +26,14 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     def keep(
         parent: Path,
         towers: TwoTowers,
+        ranking: Ranking,
         ratings: Ratings,
         events: Ints,
         config: Config,
         metrics: Mapping[str, float],
     ) -> Path:
         seen.update(towers=towers, ratings=ratings, events=events, config=config, metrics=metrics)
+        seen["ranking"] = ranking
         return parent / "a-version"
 
     monkeypatch.setattr(pipeline, "write_artifact", keep)
@@ -91,7 +94,8 @@ def test_what_is_measured_goes_into_the_artifact(
     assert isinstance(metrics, dict)
     assert metrics["live_towers_ndcg"] == outcome.results["live"].towers.ndcg
     assert metrics["frozen_popularity_lists"] == outcome.results["frozen"].popularity.lists
-    assert len(metrics) == 2 * 2 * 4
+    assert metrics["live_two_stage_ndcg"] == outcome.results["live"].two_stage.ndcg
+    assert len(metrics) == 2 * 3 * 4
 
 
 def test_too_little_data(tmp_path: Path) -> None:

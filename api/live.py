@@ -1,0 +1,133 @@
+"""How hot every movie is, kept in memory and as new as the last look at the store."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.coldstart import ItemVectors
+from stream.contracts.keys import Position
+from stream.features import HEATS
+from stream.records import MovieHeats
+from stream.store import StateStore
+from training.live import Heats, live_features
+from training.tower_inputs import Floats
+
+_ROOM: Final = 1_024  # movies at first; doubled where there are more
+
+
+@dataclass(frozen=True, slots=True)
+class LiveMovies:
+    """Live features of n movies, as of one look: those of a model row by row, then all others.
+
+    Attributes:
+        ids: u32[n] the movies.
+        rated: bool[n] which of them anybody has rated.
+        features: by name, f32[n], see `training.live`.
+    """
+
+    ids: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    rated: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    features: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of_model(self, movies: int) -> dict[str, Floats]:
+        """By name, f32[1, movies]: those of the model's movies, by row."""
+        return {name: values[None, :movies] for name, values in self.features.items()}
+
+
+class LiveHeats:
+    """Heats by partition, and of all partitions together. A look reads what has changed."""
+
+    def __init__(self) -> None:
+        self._start(0)
+
+    async def refresh(self, store: StateStore, partitions: int) -> bool:
+        """Take in what changed since the last look; whether anything did.
+
+        1. Where the number of partitions is another one, start over.
+        2. Of each partition whose position moved read the movies that were written since then; all
+           where its generation is another one, in place of those before.
+        3. Where the generation is still the same, go on from that position at the next look; else
+           read all of it then.
+        4. Add up the partitions' heats of the movies that were read.
+
+        Raises StoreUnavailable; what was read by then is read again at the next look.
+        """
+        # 1.
+        if partitions != len(self._positions):
+            self._start(partitions)
+        for partition, known in enumerate(self._positions):
+            position = await store.position(partition)
+            if position == known:
+                continue
+            # 2.
+            if position is None:
+                self._forget(partition)
+                continue
+            since = known.next_offset if known is not None and _same(known, position) else None
+            if since is None:
+                self._forget(partition)
+            async for chunk in store.heats(partition, position.generation, since):
+                self._take(partition, chunk)
+            # 3.
+            now = await store.position(partition)
+            self._positions[partition] = position if now and _same(now, position) else None
+        # 4.
+        stale = np.flatnonzero(self._stale)
+        if not len(stale):
+            return False
+        await asyncio.to_thread(self._add_up, stale)
+        return True
+
+    def movies(self, items: ItemVectors | None) -> LiveMovies:
+        """The movies as they are now, those of `items` first."""
+        count = len(self._slots)
+        ids, heats = self._ids[:count], self._heats[:, :count]
+        if items is not None:
+            rows = items.rows(ids)
+            others = rows < 0
+            of_model: Heats = np.full((len(HEATS), len(items.movie_ids)), -np.inf)
+            of_model[:, rows[~others]] = heats[:, ~others]
+            ids = np.concatenate([items.movie_ids, ids[others]])
+            heats = np.concatenate([of_model, heats[:, others]], axis=1)
+        return LiveMovies(ids.copy(), heats.max(axis=0) > -np.inf, live_features(heats))
+
+    def _start(self, partitions: int) -> None:
+        self._positions: list[Position | None] = [None] * partitions
+        self._slots: dict[int, int] = {}  # of each movie that anybody ever rated
+        self._ids = np.zeros(_ROOM, np.uint32)
+        self._parts = np.full((partitions, len(HEATS), _ROOM), -np.inf)
+        self._heats: Heats = np.full((len(HEATS), _ROOM), -np.inf)
+        self._stale = np.zeros(_ROOM, np.bool_)
+
+    def _forget(self, partition: int) -> None:
+        self._positions[partition] = None
+        self._stale |= (self._parts[partition] > -np.inf).any(axis=0)
+        self._parts[partition] = -np.inf
+
+    def _take(self, partition: int, read: MovieHeats) -> None:
+        slots = [self._slots.setdefault(id_, len(self._slots)) for id_ in read.movies.tolist()]
+        while len(self._slots) > len(self._ids):
+            self._grow()
+        self._ids[slots] = read.movies
+        self._parts[partition][:, slots] = read.heats.T
+        self._stale[slots] = True
+
+    def _grow(self) -> None:
+        self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)])
+        self._parts = np.concatenate([self._parts, np.full_like(self._parts, -np.inf)], axis=2)
+        self._heats = np.concatenate([self._heats, np.full_like(self._heats, -np.inf)], axis=1)
+        self._stale = np.concatenate([self._stale, np.zeros_like(self._stale)])
+
+    def _add_up(self, slots: npt.NDArray[np.intp]) -> None:
+        self._heats[:, slots] = np.logaddexp2.reduce(self._parts[:, :, slots], axis=0)
+        self._stale[slots] = False
+
+
+def _same(one: Position, other: Position) -> bool:
+    """Whether both are of one copy of the partition's state."""
+    return (one.generation, one.topic_id) == (other.generation, other.topic_id)

@@ -1,0 +1,109 @@
+"""The second stage of an answer: everything that proposes, then the ranker's order, diversified.
+
+What it computes is `training.ranking`, as in the lab. Here it is asked for one person at a time,
+whose nearest movies come from an index in place of a product with every vector.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from api.live import LiveMovies
+from api.schemas import Source
+from training.artifact import Artifact
+from training.mmr import NOWHERE, diversify
+from training.ranker import Weights, utilities
+from training.ranking import TOWERS, Ranking
+from training.standing import Standing
+from training.tower_inputs import Floats, Ints
+
+# Weights for people without a rating before there is a model: by heat, so that exp(utility) is the
+# share of the hottest movie's.
+HOTTEST: Final[Weights] = {"heat_30": np.array([np.log(2), 0, 0], np.float32)}
+
+
+class Ranked(NamedTuple):
+    """A movie, by its row in the model, with how likely it is picked beside the likeliest one."""
+
+    row: int
+    score: float
+    source: Source
+
+
+class Person(NamedTuple):
+    """Who is asked about.
+
+    Attributes:
+        standing: the ratings of that one person.
+        ratings: how many they have given, repeated ones included.
+        vector: f32[d], theirs.
+        nearest: rows of the movies nearest to it, without those rated.
+        tower: where the vector is from.
+    """
+
+    standing: Standing
+    ratings: int
+    vector: Floats
+    nearest: Sequence[int]
+    tower: Source
+
+
+def rank(artifact: Artifact, live: LiveMovies, person: Person, limit: int) -> list[Ranked]:
+    """The movies that are best for one person, without those they rated, best first.
+
+    Args:
+        artifact: the model.
+        live: the movies as they are now, the model's first.
+        person: who.
+        limit: how many.
+    """
+    ranking, items, standing = artifact.ranking, artifact.items, person.standing
+    features = {name: links.scores(standing) for name, links in ranking.links.items()}
+    features |= live.of_model(len(items.movie_ids))
+    rated = np.zeros((1, len(items.movie_ids)), np.bool_)
+    rated[0, standing.rows[standing.rows >= 0]] = True
+    sources = _sources(ranking, ranking.proposals(features, rated), person)
+    rows = np.array([row for row in sources if not rated[0, row]], np.int64)
+    if not len(rows):
+        return []
+    of_rows = {name: values[:, rows] for name, values in features.items()}
+    of_rows[TOWERS] = (items.vectors[rows] @ person.vector)[None]
+    found = ranking.utilities(of_rows, np.array([person.ratings]))
+    [order] = diversify(found, rows[None], items.vectors, limit, ranking.trade_off)
+    order = order[order != NOWHERE]
+    scores = np.exp(found[0] - found[0].max())
+    return [Ranked(int(rows[at]), float(scores[at]), sources[int(rows[at])]) for at in order]
+
+
+def trends(live: LiveMovies, newcomers: Weights, limit: int) -> list[tuple[int, float]]:
+    """(movie id, score) for someone without a rating, best first, equal ones by id.
+
+    A score is how likely the movie is picked beside the likeliest one.
+
+    Args:
+        live: the movies as they are now.
+        newcomers: weights of their features.
+        limit: how many; fewer where nobody has rated so many.
+    """
+    rated = np.flatnonzero(live.rated)
+    if not len(rated):
+        return []
+    features = {name: values[None, rated] for name, values in live.features.items()}
+    [found] = utilities(newcomers, features)
+    ids = live.ids[rated]
+    lowest = np.partition(found, max(len(found) - limit, 0))[max(len(found) - limit, 0)]
+    first = np.flatnonzero(found >= lowest)
+    first = first[np.lexsort((ids[first], -found[first]))][:limit]
+    scores = np.exp(found[first] - found[first[0]])
+    return list(zip(ids[first].tolist(), scores.tolist(), strict=True))
+
+
+def _sources(ranking: Ranking, proposals: Mapping[str, Ints], person: Person) -> dict[int, Source]:
+    """Each candidate once, with what proposed it first."""
+    sources = dict.fromkeys(person.nearest, person.tower)
+    for name, rows in proposals.items():
+        source: Source = "similar" if name in ranking.links else "trending"
+        for row in rows[0].tolist():
+            sources.setdefault(row, source)
+    return sources

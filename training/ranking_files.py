@@ -1,0 +1,109 @@
+"""The second stage on disk, beside the towers that it belongs to.
+
+    ranking.json        weights, how many candidates each feature proposes, how links are read
+    links/<feature>.*   data f32[e], indices i32[e], indptr i32[n + 1] of each matrix, by rows
+
+Links are mapped into memory, so that the processes of one machine share them.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from stream.contracts.errors import ArtifactError
+from stream.features import HEATS
+from training.ranker import Weights
+from training.ranking import TOWERS, Links, Ranking
+
+RANKING: Final = "ranking.json"
+LINKS: Final = "links"
+
+_PARTS: Final = {"data": np.float32, "indices": np.int32, "indptr": np.int32}
+
+
+class _ReadAs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    recency: float
+    liked_from: int
+
+
+class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    links: dict[str, _ReadAs]
+    weights: dict[str, list[float]]
+    newcomers: dict[str, list[float]]
+    proposed: dict[str, int]
+    trade_off: float
+
+
+def write_ranking(directory: Path, ranking: Ranking) -> None:
+    """Write it into the directory of an artifact."""
+    saved = _Saved(
+        links={name: _ReadAs(of.recency, of.liked_from) for name, of in ranking.links.items()},
+        weights=_lists(ranking.weights),
+        newcomers=_lists(ranking.newcomers),
+        proposed=dict(ranking.proposed),
+        trade_off=ranking.trade_off,
+    )
+    (directory / RANKING).write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=2))
+    (directory / LINKS).mkdir()
+    for name, links in ranking.links.items():
+        for part, dtype in _PARTS.items():
+            values = getattr(links.matrix, part).astype(dtype)
+            np.save(directory / LINKS / f"{name}.{part}.npy", values)
+
+
+def read_ranking(directory: Path, movies: int) -> Ranking:
+    """Open what `write_ranking` wrote for so many movies.
+
+    Raises:
+        ArtifactError: it is not whole, of other movies, or has features that this code lacks.
+    """
+    try:
+        saved = msgspec.json.decode((directory / RANKING).read_bytes(), type=_Saved)
+        links = {name: _links(directory, name, movies, of) for name, of in saved.links.items()}
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise ArtifactError(
+            f"no whole ranking in {directory} ({error}): train and promote again"
+        ) from error
+    live = {heat.name for heat in HEATS}
+    known = live | links.keys() | {TOWERS}
+    for what, names, has in (
+        ("weights", set(saved.weights), known),
+        ("newcomers' weights", set(saved.newcomers), live),
+        ("proposals", set(saved.proposed), known),
+    ):
+        if unknown := sorted(names - has):
+            raise ArtifactError(
+                f"{directory / RANKING}: {what} of {', '.join(unknown)}, but there are "
+                f"{', '.join(sorted(has))}: train again with this code"
+            )
+    weights, newcomers = _weights(saved.weights), _weights(saved.newcomers)
+    return Ranking(links, weights, newcomers, saved.proposed, saved.trade_off)
+
+
+def _links(directory: Path, name: str, movies: int, read_as: _ReadAs) -> Links:
+    data, indices, indptr = (_mapped(directory, name, part) for part in _PARTS)
+    if indptr.shape != (movies + 1,) or len(indices) != len(data) or indptr[-1] != len(data):
+        raise ValueError(f"the links of {name} are not of {movies} movies")
+    matrix = sparse.csr_array((data, indices, indptr), shape=(movies, movies))
+    return Links(matrix, read_as.recency, read_as.liked_from)
+
+
+def _mapped(directory: Path, name: str, part: str) -> npt.NDArray[np.generic]:
+    values: npt.NDArray[np.generic] = np.load(
+        directory / LINKS / f"{name}.{part}.npy", mmap_mode="r"
+    )
+    if values.dtype != _PARTS[part] or values.ndim != 1:
+        raise ValueError(f"{part} of {name} is {values.dtype}{values.shape}")
+    return values
+
+
+def _lists(weights: Weights) -> dict[str, list[float]]:
+    return {name: of.tolist() for name, of in weights.items()}
+
+
+def _weights(lists: dict[str, list[float]]) -> Weights:
+    return {name: np.array(of, np.float32) for name, of in lists.items()}
