@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.contracts.errors import ConfigurationError
-from training.mmr import NOWHERE, diversify, put_first
+from training.mmr import NOWHERE, diversify, likeness, put_first
 from training.recommender import top
 from training.tower_inputs import Floats, Ints
 
@@ -66,6 +66,18 @@ def test_nobody_and_nothing() -> None:
 def test_no_such_trade_off(trade_off: float) -> None:
     with pytest.raises(ConfigurationError, match=f"trade-off of {trade_off}: give one from 0"):
         order(trade_off)
+
+
+def test_likeness_is_half_of_the_vectors_and_half_of_the_genres() -> None:
+    genres = [("Drama",), ("Drama", "War"), ("War",), (), ("Drama",)]
+    vectors = likeness(VECTORS, genres)
+    alike = vectors @ vectors.T
+    assert vectors.dtype == np.float32
+    assert alike[0, 0] == pytest.approx(1)
+    assert alike[0, 1] == pytest.approx((1 + np.sqrt(0.5)) / 2)
+    assert alike[0, 2] == pytest.approx(0.8 / 2)
+    assert alike[2, 3] == pytest.approx(0.6 / 2)  # one without a genre
+    assert alike[0, 4] == pytest.approx(1 / 2)  # one without a vector
 
 
 def test_put_first_is_the_order_of_a_list() -> None:
