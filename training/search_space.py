@@ -19,7 +19,7 @@ from training.flat import Value
 Space: TypeAlias = Mapping[str, BaseDistribution]
 
 _LIKED: Final = Choice((1, LIKED))  # half stars: all ratings, or those that were liked
-_RECENCY: Final = FloatDistribution(0.5, 1.0)  # of what a step of age leaves
+_RECENCY: Final = FloatDistribution(0.5, 1.0, step=0.05)  # what a step of age leaves; 1 is all
 _SHRINKAGE: Final = FloatDistribution(1.0, 100.0, log=True)
 _NEIGHBOURS: Final = IntDistribution(10, 500, log=True)
 _FACTORS: Final = Choice((16, 32, 64, 128))

@@ -71,11 +71,15 @@ class Plan:
         pruning: how a trial is given up that is worse after an epoch than others were. There is no
             such thing for two objectives: Optuna has no order of trials then.
         seed: of what is tried.
+
+    Raises:
+        ConfigurationError: there is no such objective or pruning, or nothing of the model is left
+            to search.
     """
 
     model: str
     dataset: str
-    digest: str
+    digest: str = ""
     objective: Objective = "both"
     settled: Mapping[str, Value] = field(default_factory=dict)
     pruning: Pruning = "median"
@@ -88,6 +92,7 @@ class Plan:
         ):
             if given not in there:
                 raise ConfigurationError(f"no {what} {given!r}: there are {', '.join(there)}")
+        space(self.model, self.settled)
 
     @property
     def defaults(self) -> dict[str, Value]:
@@ -106,8 +111,7 @@ class Study:
         plan: what it is of.
 
     Raises:
-        ConfigurationError: the study there is of something else, or nothing of the model can be
-            searched.
+        ConfigurationError: the study there is of something else.
     """
 
     def __init__(self, directory: Path, name: str, plan: Plan) -> None:

@@ -73,6 +73,7 @@ def tune(
 
     Interrupted in any way, the same command goes on; with more trials it searches on.
     """
+    from dataclasses import replace
     from typing import cast
 
     from rich.console import Console
@@ -82,25 +83,23 @@ def tune(
     from training import findings
     from training.dataset import Ratings
     from training.search import Effort, search
-    from training.search_space import settled, space
+    from training.search_space import settled
     from training.study import Objective, Plan, Pruning
     from training.tracking import track_study
 
     settings, console = load_settings(), Console()
-    fixed = settled(model, set_ or [])
-    space(model, fixed)  # before the data are read
     effort = Effort(trials=trials, workers=workers, timeout=timeout)
-    loaded = load_dataset(dataset, data_dir, movies, lenient)
-    ratings = Ratings.from_tables(loaded.ratings, loaded.movies, loaded.tags)
-    plan = Plan(
+    plan = Plan(  # whatever is wrong with it is so before the data are read
         model=model,
-        dataset=loaded.source.name,
-        digest=ratings.digest,
+        dataset=dataset,
         objective=cast(Objective, objective),
-        settled=fixed,
+        settled=settled(model, set_ or []),
         pruning=cast(Pruning, pruning),
         seed=seed,
     )
+    loaded = load_dataset(dataset, data_dir, movies, lenient)
+    ratings = Ratings.from_tables(loaded.ratings, loaded.movies, loaded.tags)
+    plan = replace(plan, dataset=loaded.source.name, digest=ratings.digest)
     name = study or f"{model}-{loaded.source.name}-{objective}"
     with _progress(trials) as on_trials:
         found = search(storage or settings.studies, name, plan, ratings, effort, on_trials)

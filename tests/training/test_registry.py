@@ -17,7 +17,7 @@ from stream.contracts.events import MODEL_KEY, decode_model
 from stream.contracts.topics import Topics
 from tests.conftest import START_TIMEOUT
 from tests.producers.kafka import records
-from training.artifact import Artifact
+from training.artifact import Artifact, read_manifest
 from training.dataset import Ratings
 from training.epochs import Epoch
 from training.evaluate import Quality
@@ -84,7 +84,7 @@ def test_a_run_is_recorded_and_its_model_registered(
     assert run.data.params["dimensions"] == "16"
     assert run.data.params["best_epoch"] == "1"
     assert (run.data.params["patience"], run.data.params["precision"]) == ("7", "auto")
-    digest = Artifact.load(outcome.directory).manifest.data_hash
+    digest = read_manifest(outcome.directory).data_hash
     assert run.data.tags["data_hash"] == digest
     assert run.inputs
     [used] = run.inputs.dataset_inputs

@@ -130,7 +130,7 @@ def _climber(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_space, "SPACES", spaces)
 
 
-def climb(tmp_path: Path, objective: Objective, pruning: Pruning, trials: int = 20) -> Study:
+def climb(tmp_path: Path, objective: Objective, pruning: Pruning, trials: int = 12) -> Study:
     of = Plan(model="climber", dataset="d", digest="a", objective=objective, pruning=pruning)
     study = Study(tmp_path, f"{objective}-{pruning}", of)
     work(study, [Height(TRAIN)] * len(study.objectives), trials)
@@ -154,7 +154,7 @@ def test_a_trial_that_falls_behind_is_given_up(tmp_path: Path, pruning: Pruning)
 @pytest.mark.usefixtures("_climber")
 def test_the_median_decides_once_it_is_known(tmp_path: Path) -> None:
     """By hand: the defaults' 0.5, and the others."""
-    study = climb(tmp_path, "offline", "median")
+    study = climb(tmp_path, "offline", "median", STARTUP_TRIALS + 1)
     talents = [trial.params["talent"] for trial in study.trials]
     assert states(study)[:STARTUP_TRIALS] == ["COMPLETE"] * STARTUP_TRIALS
     number = STARTUP_TRIALS
@@ -165,8 +165,8 @@ def test_the_median_decides_once_it_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_climber")
 def test_with_two_objectives_or_without_pruning_none_is(tmp_path: Path) -> None:
-    assert set(states(climb(tmp_path, "both", "median"))) == {"COMPLETE"}
-    assert set(states(climb(tmp_path, "offline", "none"))) == {"COMPLETE"}
+    assert set(states(climb(tmp_path, "both", "median", 7))) == {"COMPLETE"}
+    assert set(states(climb(tmp_path, "offline", "none", 7))) == {"COMPLETE"}
 
 
 def test_a_study_goes_on_with_the_same_alone(tmp_path: Path) -> None:
