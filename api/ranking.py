@@ -70,7 +70,7 @@ def rank(artifact: Artifact, live: LiveMovies, person: Person, limit: int) -> li
     of_rows = {name: values[:, rows] for name, values in features.items()}
     of_rows[TOWERS] = (items.vectors[rows] @ person.vector)[None]
     found = ranking.utilities(of_rows, np.array([person.ratings]))
-    [order] = diversify(found, rows[None], items.vectors, limit, ranking.trade_off)
+    [order] = diversify(found, rows[None], artifact.likeness, limit, ranking.trade_off)
     order = order[order != NOWHERE]
     scores = np.exp(found[0] - found[0].max())
     return [Ranked(int(rows[at]), float(scores[at]), sources[int(rows[at])]) for at in order]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.special import entr
 
 from stream.contracts.errors import ConfigurationError
 from training.dataset import Ratings
@@ -61,6 +62,21 @@ def intra_list_diversity(lists: Ints, vectors: Values, k: int) -> Values:
     sums = movies @ vectors
     alike = np.einsum("ij,ij->i", sums, sums) - movies @ np.einsum("ij,ij->i", vectors, vectors)
     return np.asarray(1 - alike / np.where(size > 1, size * (size - 1), np.nan))
+
+
+def genre_entropy(lists: Ints, vectors: Values, k: int) -> Values:
+    """Entropy of the genres in the list, in bits: 0 for one genre, 2 for four in equal shares.
+
+    Each movie counts once, in equal parts for each of its genres. NaN where no movie has one.
+
+    Args:
+        lists: i64[n, places].
+        vectors: f64[movies, genres], see `Background`: equal where a movie has a genre, else 0.
+        k: where to cut.
+    """
+    parts = _movies(lists, k, len(vectors))[0] @ np.square(vectors)
+    shares = parts / np.where(parts.any(axis=1), parts.sum(axis=1), np.nan)[:, None]
+    return np.asarray(entr(shares).sum(axis=1) / np.log(2))
 
 
 def novelty(lists: Ints, information: Values, k: int) -> Values:

@@ -5,8 +5,8 @@ SIGIR 1998) fills a list place by place with the candidate c that has the highes
 
     (1 - t) u_c - t max_{s in the list so far} cos(v_c, v_s)
 
-of its utility u, the vectors v of the movies (`likeness`) and the trade-off t. The first place is the highest
-utility's. What follows at a place does not depend on how long the list becomes.
+of its utility u, the vectors v of the movies (`likeness`) and the trade-off t. The first place is
+the highest utility's. What comes at a place does not depend on how long the list becomes.
 
 A utility of the ranker is a log-odds (`training.ranker`), so it is used as it is: c in place of d
 says that c is exp(u_c - u_d) times as likely to be picked, whoever is asked about. With that, t

@@ -16,7 +16,7 @@ each midnight, all that happened before it; before each question, all events bef
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, TypeAlias, get_args
@@ -165,23 +165,40 @@ def ask(
         ConfigurationError: there is no such state.
     """
     histories, rows = questions.histories(state), questions.rows
+    places = np.empty(len(rows), np.int64)
+    for known, some in at_their_time(model, questions, state):
+
+        def answered(done: int, _: int, before: int = some.start) -> None:
+            on_progress(before + done, len(rows))
+
+        places[some] = _ranks(known, histories[some], rows[some], answered)
+    return places
+
+
+def at_their_time(
+    model: Recommender, questions: Questions, state: State
+) -> Iterator[tuple[Recommender, slice]]:
+    """The model as it is when it is asked, and which of the questions it is asked then, in order.
+
+    Args:
+        model: fitted on what happened before `questions.since`; it stays as it is.
+        questions: n of them.
+        state: of the model if it observes; else it is always the same.
+    """
     if not isinstance(model, Observes):
-        return _ranks(model, histories, rows, on_progress)
+        yield model, slice(0, len(questions))
+        return
     model = copy.deepcopy(model)
     log = replace(questions.log, tags=NO_TAGS)  # looking them through would take most of the time
     observed, known = questions.observed(state), 0
-    ends = [*(np.flatnonzero(np.diff(observed)) + 1).tolist(), len(rows)]
-    places = np.empty(len(rows), np.int64)
     begin = 0
-    for end in ends:
+    for end in [*(np.flatnonzero(np.diff(observed)) + 1).tolist(), len(questions)]:
         if observed[begin] > known:
             news = questions.told[known : observed[begin]]
             model.observe(log.take(np.sort(news)))
             known = observed[begin]
-        places[begin:end] = _ranks(model, histories[begin:end], rows[begin:end])
-        on_progress(end, len(rows))
+        yield model, slice(begin, end)
         begin = end
-    return places
 
 
 @dataclass(frozen=True)
@@ -206,7 +223,7 @@ def _ranks(
     model: Recommender,
     histories: Histories,
     rows: Ints,
-    on_progress: OnProgress = lambda *_: None,
+    on_progress: OnProgress,
 ) -> Ints:
     """i64[B]: the rank of each movie in its history's list; equal histories are scored once."""
     places = np.empty(len(rows), np.int64)

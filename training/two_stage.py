@@ -1,7 +1,7 @@
 """Two stages as a recommender of the lab: what is served, fitted and asked in bulk."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
@@ -17,17 +17,20 @@ from training.histories import Histories
 from training.hold_out import Lists, hold_out
 from training.impressions import Arrivals
 from training.live import Counted, live_features
+from training.mmr import diversify, likeness, put_first
 from training.nearby import RECENCY, nearness
 from training.prequential import Questions
 from training.ranking import TOWERS, Links, Ranking, of_candidates, strongest_links
-from training.recommender import OnProgress
+from training.recommender import WHEN_ASKED, OnProgress
 from training.split import moments
 from training.task import Task
-from training.tower_inputs import Floats, Ints
+from training.tower_inputs import Floats
 
 # Share of the ratings, the latest ones, from which impressions are taken while the weights are
 # learnt. What is weighed knows what came before.
 _RANKED: Final = 0.1
+
+_DIVERSIFIED: Final = 50  # places of a list, which are all that are shown; the rest go by utility
 
 _LINKS: Final = 300  # of a movie at most: what is further down adds next to nothing
 
@@ -78,6 +81,7 @@ class TwoStage:
             more. Or ``rest``, what else is rated, whenever that is: from a random fifth of
             everybody's, and all ratings count alike. The towers learn the same.
         recency: of EASE where what comes next is asked, see there.
+        diversity: trade-off of `training.mmr`.
         impressions: lists to learn the weights from, at most.
         candidates: of such a list.
         max_epochs: of the towers.
@@ -86,6 +90,7 @@ class TwoStage:
 
     objective: Literal["next", "rest"] = "next"
     recency: float = 0.85
+    diversity: float = field(default=0.4, metadata=WHEN_ASKED)
     impressions: int = 3000
     candidates: int = 500
     max_epochs: int = 12
@@ -108,6 +113,7 @@ class TwoStage:
     def learn(self, train: Ratings, towers: Embeds) -> None:
         """Learn all but the weights from these ratings, from which the towers learnt."""
         self.towers = towers
+        self.likeness = likeness(towers.vectors[1:], [movie.genres for movie in train.movies])
         self.ease, self.liked = _ease(train, liked_from=1), _ease(train, liked_from=LIKED)
         self.near = nearness(train)
         self.live = Counted(len(train.movies))
@@ -156,8 +162,7 @@ class TwoStage:
         utilities = ranking.utilities(of_chosen, histories.lengths)
         utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         np.put_along_axis(scores, chosen, utilities, axis=1)
-        vectors = self.towers.vectors[1:]
-        order = diversify(utilities, chosen, vectors, _DIVERSIFIED, self.diversity)
+        order = diversify(utilities, chosen, self.likeness, _DIVERSIFIED, self.diversity)
         put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
         return scores
 
