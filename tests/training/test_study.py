@@ -10,7 +10,10 @@ from tests.training.judged import Climber, Height, Listed, Near
 from training import search_space
 from training.baselines import catalogue
 from training.baselines.catalogue import Entry, create
+from training.experiment import Experiment
 from training.findings import columns, rows, write
+from training.flat import flat
+from training.options import RunOptions
 from training.search import work
 from training.study import STARTUP_TRIALS, Objective, Plan, Pruning, Study
 
@@ -221,3 +224,19 @@ def test_nothing_to_search() -> None:
     values = {"half_life": 1.0, "liked_from": 1}
     with pytest.raises(ConfigurationError, match="is settled already: leave one of half_life, li"):
         search_space.space(MODEL, values)
+
+
+def test_what_is_found_of_the_towers_is_an_experiment(tmp_path: Path) -> None:
+    of = Plan(model="towers", dataset="d", objective="offline", settled={"max_epochs": 3})
+    study = Study(tmp_path, "s", of)
+    with study.worker() as worker:
+        for value in (0.1, 0.2):
+            trial = study.begin(worker, 2)
+            assert trial
+            study.finish(trial, [value], TrialState.COMPLETE)
+    [path] = write(study, tmp_path)
+    found = Experiment.load(path)
+    assert found.run == RunOptions(max_epochs=3)
+    tried = study.front[0].params
+    assert {name: flat(found.towers)[name] for name in tried} == tried
+    assert study.front[0].number == 1  # not the defaults
