@@ -1,12 +1,15 @@
 """Models on data whose right answer is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from producers import datasets
-from stream.contracts.errors import DatasetError
+from stream.contracts.errors import ConfigurationError, DatasetError
 from tests.training.build import SMALL, chains, clubs, everything, ratings
 from training.baselines.popularity import Popularity
 from training.config import Config
@@ -14,10 +17,12 @@ from training.dataset import Ratings
 from training.evaluate import Quality, live
 from training.histories import Histories
 from training.objectives import targets
-from training.options import RunOptions
+from training.options import Precision, RunOptions
 from training.split import split_by_time
 from training.tower_inputs import Floats
+from training.towers import ItemTower
 from training.trainer import TowerScorer, Trainer, padded_vectors
+from training.user_towers import Pooled
 
 
 def trained(data: Ratings, epochs: int, config: Config = SMALL) -> tuple[Quality, Quality]:
@@ -117,3 +122,44 @@ def test_nothing_to_learn() -> None:
     data = ratings([(1, 1, 5.0, 0), (1, 2, 1.0, 1), (2, 1, 5.0, 0)])
     with pytest.raises(DatasetError, match="none of 3 ratings is a liked movie"):
         Trainer(data, everything(data), SMALL)
+
+
+def test_a_gradient_is_cut_to_its_norm() -> None:
+    def moments(limit: float) -> float:
+        """L2 norm of Adam's mean gradient, which is at most that of the largest one."""
+        trainer = Trainer(data, everything(data), replace(SMALL, max_gradient=limit))
+        trainer.epoch()
+        means = [of["exp_avg"] for of in trainer.state()["optimizer"]["state"].values()]
+        return float(torch.cat([mean.flatten() for mean in means]).norm())
+
+    data = ratings(clubs(users=40))
+    assert moments(1e-3) <= 1e-3 < moments(5.0)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_learns_the_same(precision: Precision) -> None:
+    data = ratings(clubs(users=60))
+    exact, mixed = (
+        Trainer(data, everything(data), SMALL, RunOptions(device="cpu", precision=some))
+        for some in ("float32", precision)
+    )
+    for _ in range(5):
+        losses = exact.epoch(), mixed.epoch()
+    assert losses[0] != losses[1]  # it is another arithmetic
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert {x.dtype for x in mixed.towers.parameters()} == {torch.float32}
+
+
+def test_both_towers_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(module))
+    data = ratings(clubs(users=40))
+    Trainer(data, everything(data), SMALL, RunOptions(compile=True))
+    assert [type(module) for module in compiled] == [ItemTower, Pooled]
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    data = ratings(clubs(users=40))
+    with pytest.raises(ConfigurationError, match="there is no CUDA here"):
+        Trainer(data, everything(data), SMALL, RunOptions(device="cuda"))
