@@ -2,28 +2,28 @@
 
 The ranker learns from them where lists are asked for what was held out of somebody's ratings,
 whenever that was. Where lists are asked for what comes next, impressions go by time, see
-`training.two_stage`.
+`training.impressions`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from training.dataset import Ratings
-from training.histories import Histories
+from training.impressions import Said
 from training.ranker import Impressions
 from training.ranking import of_candidates
-from training.recommender import NOTHING, batches, top, without_rated
+from training.recommender import NOTHING, top, without_rated
 from training.split import KFold
 from training.task import Task, task
 from training.tower_inputs import Floats, Ints
 
 _FOLDS: Final = 5  # of which one is held out
 
-# Features of people: by name f32[B, movies], or f32[1, movies] of what is the same for everybody.
-Said: TypeAlias = Callable[[Histories], Mapping[str, Floats]]
+_BATCH: Final = 256  # lists at once: 60 MB a feature at 62,000 movies
 
 
 def hold_out(ratings: Ratings, seed: int) -> Task:
@@ -37,14 +37,16 @@ def hold_out(ratings: Ratings, seed: int) -> Task:
 
 @dataclass(frozen=True)
 class Lists:
-    """Impressions of lists on which are what was held out of a user's ratings, and other movies.
+    """Impressions of movies that their users had not rated as far as was known.
+
+    Picked is what was held out. Where it does not come among the first, it is not shown: added to
+    the others, it would teach the ranker that what comes late is picked.
 
     Attributes:
         users: at most so many lists, one each.
-        candidates: on a list. At most half of them are held-out ratings, drawn from what there is;
-            the others are movies that the user has not rated at all, those that come first when
-            the features are added up, each divided by its deviation.
-        seed: of what is drawn.
+        candidates: on a list, those that come first when the features are added up, each divided
+            by its deviation.
+        seed: of which users are drawn.
     """
 
     users: int
@@ -53,32 +55,38 @@ class Lists:
 
     def impressions(self, held: Task, said: Said) -> Impressions:
         """Of a task as `hold_out` makes it; what `said` asks was fitted on `held.train` alone."""
-        chance = np.random.default_rng(self.seed)
-        which = np.sort(chance.permutation(len(held.asked))[: self.users])
-        of_list = np.searchsorted(held.held.lists, np.arange(len(held.asked) + 1))
+        everybody = np.random.default_rng(self.seed).permutation(len(held.asked))
+        which = np.sort(everybody[: self.users])
         features: list[dict[str, Floats]] = []
-        shown: list[Ints] = []
-        picked = []
-        begin = 0
-        for some in batches(held.asked[which]):
-            found = said(some)
-            order = without_rated(_order(found), some)
-            for one, number in enumerate(which[begin : begin + len(some)]):
-                own = held.held.rows[of_list[number] : of_list[number + 1]]
-                order[one, own] = -np.inf
-                own = chance.permutation(own)[: self.candidates // 2]
-                order[one, own] = np.inf
-                picked.append(len(own))
-            movies = top(order, self.candidates)
-            features.append({name: of_candidates(x, movies) for name, x in found.items()})
-            shown.append(movies)
-            begin += len(some)
+        stand_for: list[Floats] = []
+        picked: list[Ints] = []
+        for one in range(0, len(which), _BATCH):
+            lists = which[one : one + _BATCH]
+            histories = held.asked[lists]
+            found = said(histories)
+            shown = top(without_rated(_order(found), histories), self.candidates)
+            right = _right(held, lists)[np.arange(len(lists))[:, None], shown] & (shown != NOTHING)
+            first = np.argsort(~right, axis=1, kind="stable")
+            shown, right = np.take_along_axis(shown, first, axis=1), right.sum(axis=1)
+            some = np.flatnonzero(right)
+            features.append({name: of_candidates(x, shown)[some] for name, x in found.items()})
+            stand_for.append((shown[some] != NOTHING).astype(np.float32))
+            picked.append(right[some])
         return Impressions(
             {name: np.concatenate([one[name] for one in features]) for name in features[0]},
-            held.asked[which].lengths,
-            (np.concatenate(shown) != NOTHING).astype(np.float32),
-            np.array(picked),
+            np.concatenate(stand_for),
+            np.concatenate(picked),
         )
+
+
+def _right(held: Task, lists: Ints) -> npt.NDArray[np.bool_]:
+    """bool[B, movies]: what is to be found for these lists of a task."""
+    place = np.full(len(held.asked), -1)
+    place[lists] = np.arange(len(lists))
+    asked = place[held.held.lists]
+    right = np.zeros((len(lists), len(held.train.movies)), np.bool_)
+    right[asked[asked >= 0], held.held.rows[asked >= 0]] = True
+    return right
 
 
 def _order(features: Mapping[str, Floats]) -> Floats:

@@ -86,7 +86,7 @@ class Ranking:
                 only the live ones count.
             ratings: i64[B] how many each user has given.
         """
-        found = utilities(self.weights, features, ratings)
+        found = utilities(self.weights, features)
         new = np.flatnonzero(ratings == 0)
         found[new] = self.of_newcomers({name: features[name][new] for name in self.newcomers})
         return found
@@ -97,8 +97,7 @@ class Ranking:
         Args:
             features: the live ones by name, f32[B, C].
         """
-        some = next(iter(self.newcomers))
-        return utilities(self.newcomers, features, np.zeros(len(features[some]), np.int64))
+        return utilities(self.newcomers, features)
 
 
 def of_candidates(feature: Floats, candidates: Ints) -> Floats:
