@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from api.live import LiveHeats
+from api.ranking import Person, rank
 from api.serving import ServedModel
 from stream.contracts.errors import ArtifactError
 from stream.contracts.events import ModelEvent
@@ -12,11 +14,13 @@ from stream.features import UserState
 from training.artifact import Artifact
 from training.index import MovieIndex
 from training.index_edge import EdgeIndex
+from training.standing import standing_of
 
 # s for a search on a Qdrant server, which takes a few ms: after this a request degrades.
 QDRANT_TIMEOUT: Final = 1
 
-_WARM_UP_QUERIES: Final = 5  # ONNX Runtime allocates in the first calls
+# ONNX Runtime allocates in the first calls, and links are read from disk.
+_WARM_UP_QUERIES: Final = 5
 
 
 def model_loader(qdrant_url: str | None, qdrant_api_key: str | None) -> Callable[..., ServedModel]:
@@ -40,9 +44,12 @@ def load_model(
         )
     index = _open_index(event, artifact, qdrant_url, qdrant_api_key)
     try:
-        state = _someone(artifact)
+        state, live = _someone(artifact), LiveHeats().movies(artifact.items)
         for _ in range(_WARM_UP_QUERIES):
-            index.search(artifact.user_vectors([state])[0], 10, [1])
+            [vector] = artifact.user_vectors([state])
+            index.search(vector, 10, [1])
+            standing = standing_of([state], artifact.items.rows)
+            rank(artifact, live, Person(standing, state.events, vector, [], "two_tower"), 10)
         return ServedModel(event, artifact, index)
     except BaseException:
         index.close()

@@ -76,6 +76,7 @@ class PlantedArtifact:
 
     def __init__(self, items: ItemVectors) -> None:
         self.items = items
+        self.likeness = items.vectors
         movies = len(items.movie_ids)
         following = sparse.csr_array(np.eye(movies, k=1, dtype=np.float32))
         self.ranking = Ranking(

@@ -12,20 +12,20 @@ def test_a_rating_is_in_the_next_recommendation(system: System) -> None:
     assert answer["freshness"]["included"] is None
     assert answer["freshness"]["last_event_position"] is None
 
-    strategies = ["cold_start"] * 4 + ["two_tower"] * 2
     rated = set()
-    for strategy in strategies:
+    for _ in range(6):
         # What is trending may be too new for the model.
         movie = next(it["movie_id"] for it in answer["items"] if it["movie_id"] in BY_ID)
         position = system.rate(user, (movie, 4.5))
         answer = system.recommend_after(user, position)
         rated.add(movie)
 
-        assert answer["strategy"] == strategy
+        assert answer["strategy"] == "two_tower"
         assert answer["degraded"] == []
         assert len(answer["items"]) == 10
         assert rated.isdisjoint(item["movie_id"] for item in answer["items"])
-        assert {item["source"] for item in answer["items"]} == {strategy}
+        sources = {item["source"] for item in answer["items"]}
+        assert {"two_tower"} <= sources <= {"two_tower", "similar", "trending"}
         assert answer["model_version"] == "genre"
         assert answer["index"] == collection_name("genre")
         freshness = answer["freshness"]

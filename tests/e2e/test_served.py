@@ -82,7 +82,7 @@ def test_every_rank_is_the_same(
     assert agreement.lab.tolist() == agreement.production.tolist()
     assert len(answers) > 100
     found = Counter(answer.strategy for answer in answers if answer.rank < BEYOND)
-    assert found.keys() == {"trending", "cold_start", "two_tower"}
+    assert found.keys() == {"trending", "two_tower"}
     assert found.total() > len(answers) / 2
 
 
