@@ -73,8 +73,9 @@ class ClassicConfig:
 class ClassicTrainer:
     """Trains both towers on all but some of the ratings, an epoch at a time.
 
-    A rating's user is known to the tower by the features of what they had rated before it, so that
-    a rating is not among what it is predicted from.
+    A user's features are those of all that they rated. Features as of right before each rating, so
+    that it is not among what it is predicted from, are 0.01 stars worse: a list is asked of somebody
+    as they are in the end.
 
     Args:
         train: what the towers may know.
@@ -109,6 +110,8 @@ class ClassicTrainer:
         shuffled = self._chance.permutation(examples)
         self._held, self._examples = shuffled[:held], shuffled[held:]
         self._held_others = self._others(self._held)
+        last = np.searchsorted(train.users, self.known_users, side="right") - 1
+        self._user_features = torch.from_numpy(train.features(train.first[last], last + 1))
         self._movie_features = torch.from_numpy(movie_features(train.movies, train.genres))
         columns = self._movie_features.shape[1]
         self.users = Tower(len(self.known_users), USER_FEATURES, config.dimensions)
@@ -132,11 +135,8 @@ class ClassicTrainer:
 
     @torch.inference_mode()
     def user_vectors(self) -> Floats:
-        """f32[U, d] of the known users, by the features of all that they rated."""
-        log = self._train
-        last = np.searchsorted(log.users, self.known_users, side="right") - 1
-        features = torch.from_numpy(log.features(log.first[last], last + 1))
-        vectors: Floats = self.users(self.users.embedding.weight, features).numpy()
+        """f32[U, d] of the known users."""
+        vectors: Floats = self.users(self.users.embedding.weight, self._user_features).numpy()
         return vectors
 
     @torch.inference_mode()
@@ -168,9 +168,8 @@ class ClassicTrainer:
 
     def _loss(self, events: Ints, others: Ints) -> Tensor:
         log, pairs = self._train, torch.from_numpy(self._paired[events])
-        features = torch.from_numpy(log.features(log.first[events], events))
         ids = torch.from_numpy(self._user_of[events])
-        users = self.users(self.users.embedding(ids), features)
+        users = self.users(self.users.embedding(ids), self._user_features[ids])
         rows = torch.from_numpy(np.concatenate([log.rows[events], others.ravel()]))
         movies = self.movies(self.movies.embedding(rows), self._movie_features[rows])
         predicted = predicted_stars((users * movies[: len(events)]).sum(-1))

@@ -35,6 +35,20 @@ def pooled(vectors: Floats, histories: Histories) -> Floats:
     return scaled
 
 
+def recognised(early: Floats, final: Floats) -> Floats:
+    """f32[B]: of the other users, the share whose final vector is less like somebody's early one
+    than their own is. One half by chance, whatever all vectors have in common.
+
+    Args:
+        early: f32[B, d] of two users and more.
+        final: f32[B, d] of the same.
+    """
+    cosines = early @ final.T
+    own = np.diag(cosines)[:, None]
+    shares: Floats = ((cosines < own).sum(1) / (len(cosines) - 1)).astype(np.float32)
+    return shares
+
+
 @torch.inference_mode()
 def content_vectors(towers: TwoTowers, log: Ratings) -> Floats:
     """f32[movies, d]: what each movie's vector would be had nobody rated it yet."""

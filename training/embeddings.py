@@ -144,6 +144,19 @@ def genre_likeness(genres: npt.NDArray[np.bool_], left: Ints, right: Ints) -> Fl
     return shares
 
 
+def genre_purity(genres: npt.NDArray[np.bool_], near: Ints) -> Floats:
+    """f32[genres]: of the neighbours of a movie of a genre, the share that have it too.
+
+    Args:
+        genres: bool[n, genres]; NaN is the share of a genre that no movie has.
+        near: i64[n, k] places of each movie's neighbours.
+    """
+    shares = genres[near].mean(1)  # f64[n, genres], of each movie's neighbours
+    found = (shares * genres).sum(0) / np.where(genres.any(0), genres.sum(0), np.nan)
+    purity: Floats = found.astype(np.float32)
+    return purity
+
+
 def pairs(log: Ratings, rows: Ints, count: int, seed: int = 0) -> dict[str, Ints]:
     """i64[2, p] rows of two different movies each, by what the two have in common.
 

@@ -50,7 +50,7 @@ def tiny(seed: int = 0) -> Ratings:
 def test_a_few_users_can_be_learned_by_heart(loss: Loss) -> None:
     trainer = ClassicTrainer(tiny(), ClassicConfig(loss=loss, learning_rate=1e-2, weight_decay=0))
     first = trainer.epoch()
-    for _ in range(9):
+    for _ in range(12):
         last = trainer.epoch()
     assert last < first / 3
     assert trainer.validation() > 2 * last  # what follows from nothing is not known by others
@@ -72,6 +72,17 @@ def test_a_movie_without_ratings_is_its_content_alone() -> None:
     assert not np.allclose(vectors[80], vectors[81], atol=1e-2)
     rated = int(log.rows[0])
     assert not np.allclose(vectors[rated], vectors[rated + 120], atol=1e-2)
+
+
+def test_the_movie_that_is_left_out_comes_last() -> None:
+    """All but the first like all movies but the fourth, so no other is ever the unrated one."""
+    others = [(user, movie, 4.0, movie) for user in range(2, 14) for movie in (1, 2, 3, 5, 6, 7)]
+    log = ratings([(1, 1, 4.0, 0), (1, 4, 4.0, 1), *others])
+    trainer = ClassicTrainer(log, ClassicConfig(loss="bpr", learning_rate=2e-2))
+    for _ in range(3):
+        trainer.epoch()
+    scores = trainer.user_vectors() @ trainer.movie_vectors().T
+    assert (scores[1:].argmin(axis=1) == 3).all()
 
 
 def test_the_same_seed_gives_the_same_towers() -> None:

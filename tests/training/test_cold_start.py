@@ -6,7 +6,14 @@ from stream.coldstart import ItemVectors
 from stream.contracts.events import RatingEvent
 from tests.stream.build import folded, rating
 from tests.training.build import SMALL, START, clubs, ratings
-from training.cold_start import content_vectors, first_ratings, lengths, places_of, pooled
+from training.cold_start import (
+    content_vectors,
+    first_ratings,
+    lengths,
+    places_of,
+    pooled,
+    recognised,
+)
 from training.dataset import Ratings
 from training.histories import Histories
 from training.tower_inputs import PADDING, Floats, Ints
@@ -62,6 +69,18 @@ def test_pooled_is_what_the_stream_pools() -> None:
     )
     found = pooled(vectors, Histories.of_users(log, np.array([1])))
     np.testing.assert_allclose(found[0], streamed.vector, atol=1e-3)  # that is in half precision
+
+
+def test_recognised_by_hand() -> None:
+    """The first is nearest to their own final vector, the second to one of the other two."""
+    final = np.eye(3, dtype=np.float32)
+    early = np.array([[0.9, 0.1, 0.0], [0.7, 0.2, 0.1], [0.5, 0.5, 0.0]], np.float32)
+    np.testing.assert_allclose(recognised(early, final), [1, 0.5, 0])
+
+
+def test_by_chance_half_are_less_alike() -> None:
+    early, final = np.split(some_vectors(1_000) + 5, 2)
+    assert recognised(early, final).mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_places_by_hand() -> None:

@@ -17,6 +17,7 @@ from training.embeddings import (
     find,
     genre_likeness,
     genre_matrix,
+    genre_purity,
     nearest,
     neighbourhood,
     pairs,
@@ -68,6 +69,13 @@ def test_genre_likeness_by_hand() -> None:
     genres = np.array([[1, 1, 0], [0, 1, 1], [1, 1, 0], [0, 0, 0]], bool)
     left, right = np.array([0, 0, 0, 3]), np.array([1, 2, 3, 3])
     np.testing.assert_allclose(genre_likeness(genres, left, right), [1 / 3, 1, 0, 0])
+
+
+def test_genre_purity_by_hand() -> None:
+    genres = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0]], bool)
+    near = np.array([[1, 2], [0, 2], [0, 1]])
+    # The first movie's neighbours have its genres once each; the others', in half of the cases.
+    np.testing.assert_array_equal(genre_purity(genres, near), [0.5, 0.5, np.nan])
 
 
 def test_where_sequels_lie_side_by_side_all_is_well() -> None:

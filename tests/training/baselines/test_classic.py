@@ -17,7 +17,13 @@ from training.task import Task, task
 from training.tower_inputs import Floats
 
 # Learns the planted data below in a second.
-FAST = {"dimensions": 16, "learning_rate": 1e-2, "weight_decay": 0.1, "max_epochs": 20}
+FAST = {
+    "dimensions": 16,
+    "learning_rate": 1e-2,
+    "weight_decay": 0.1,
+    "max_epochs": 30,
+    "patience": 6,
+}
 
 
 def tastes(seed: int = 0) -> list[tuple[int, int, float, int]]:
@@ -73,9 +79,11 @@ def test_tastes_are_found(planted: Answer) -> None:
 
 
 def test_stars_are_predicted_where_the_loss_reads_them(planted: Answer) -> None:
-    """The mean of all is 1.5 stars off. `bpr` orders; how many stars is nothing to it."""
-    if planted.model.loss != "bpr":
-        assert planted.rmse < 1.0
+    """The mean of all is 1.5 stars off. Pairs want more distance between movies than stars have,
+    and with pairs alone how many stars is nothing to a model.
+    """
+    most = {"mse": 0.6, "combined": 1.2, "bpr": 1.5}
+    assert planted.rmse < most[planted.model.loss]
     assert planted.rmse == pytest.approx(-Exam(planted.task, (10,), 1).value(planted.model, "rmse"))
 
 
