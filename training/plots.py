@@ -18,6 +18,7 @@ from training.compare import Interval
 from training.prequential_runs import Group
 from training.runs import Result
 from training.tables import bounds_of, called, interval
+from training.trade_off import FIGURES, change
 
 CARD: Final = "#fbfbf9"
 INK: Final = "#24292f"
@@ -148,6 +149,38 @@ def draw_groups(groups: Mapping[str, Sequence[Group]], metric: str, what: str, p
         lower.set_ylabel("lists")
         lower.set_xticks(places, bounds, fontsize=8 if len(bounds) > _WIDE else None)
         lower.set_xlabel(what)
+
+
+def draw_trade_offs(results: Mapping[str, Result], chosen: float, path: Path) -> None:
+    """A panel for each way of asking: how figures change with the trade-off of diversification.
+
+    Args:
+        results: of `trade_off.evaluate`, by how the way of asking is called.
+        chosen: the trade-off that is the default.
+        path: to write to.
+    """
+    with drawn(path, (7.2, 3.6)) as figure:
+        panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
+        for axes, (title, result) in zip(panels, results.items(), strict=True):
+            steps = result.question.settings["trade_offs"]
+            for name, colour in zip(FIGURES, COLOURS, strict=True):
+                gains = [change(result, name, step) for step in steps]
+                axes.errorbar(
+                    steps,
+                    [100 * gain.value for gain in gains],
+                    yerr=100 * _bars(gains),
+                    marker="o",
+                    markersize=3.5,
+                    linewidth=1.4,
+                    elinewidth=0.8,
+                    color=colour,
+                    label=called(name),
+                )
+            axes.axvline(chosen, color=GREY, linestyle=":")
+            axes.set_title(title)
+            axes.set_xlabel("trade-off")
+        panels[0].set_ylabel("% more than without")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
 def _styled(results: Sequence[Result], name: str) -> Iterator[tuple[Result, dict[str, Any]]]:

@@ -9,22 +9,26 @@ What a `training.runs.Result` of it says:
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from training import diversity
+from training import compare, diversity
 from training.baselines.catalogue import described
+from training.compare import Interval
 from training.dataset import Ratings
 from training.diversity import Background
 from training.judges import Offline, Prequential
 from training.metrics import Judged, Values, judge, metric
+from training.offline import OnProgress
 from training.prequential import Questions, at_their_time
 from training.recommender import Recommender, asked_with, recommend
 from training.runs import Question, Result, Runs
+from training.tables import Cell, called
 from training.tower_inputs import Ints
-from training.tuning import OPENMP_THREADS, fit
+from training.tuning import OPENMP_THREADS, Hyperparameters, fit
 
 MODEL: Final = "two-stage"
 SERVED: Final = "diversity"  # its hyperparameter that is the trade-off
@@ -37,8 +41,20 @@ BESIDE: Final = (
     f"coverage@{K}",
     f"novelty@{K}",
 )
+OBJECTIVES: Final[Mapping[str, Hyperparameters]] = {
+    "random": {"objective": "rest"},
+    "next": {"objective": "next"},
+}
 FIGURES: Final = (*ACCURACY, *BESIDE)
+COLUMNS: Final = ("trade-off", *map(called, FIGURES))
 MAX_LISTS: Final = 2_500  # of next movies; where there are more, evenly spaced ones stand for all
+
+
+# What the ways of asking are called.
+TITLES: Final = {
+    "random": "a random part, all ratings relevant",
+    "next": "the next liked movie, fresh state",
+}
 
 
 def question(dataset: str, ratings: Ratings, asked: str) -> Question:
@@ -63,7 +79,7 @@ def evaluate(
     ratings: Ratings,
     dataset: str,
     runs: Runs,
-    on_progress: Callable[[str, int, int], None] = lambda *_: None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> list[Result]:
     """Measure what was not measured before, in each way of asking.
 
@@ -71,7 +87,7 @@ def evaluate(
         ratings: of the data set.
         dataset: its name.
         runs: where results are kept.
-        on_progress: told the way of asking, and how many of how many trade-offs are done.
+        on_progress: told the way of asking, the stage, and how much of it is done.
 
     Raises:
         DatasetError: a split leaves nothing to train on, or nobody to ask.
@@ -79,41 +95,84 @@ def evaluate(
     """
 
     def measure(one: Question) -> Result:
-        asked: str = one.settings["asked"]
-        return ASKED[asked](ratings, one, lambda done: on_progress(asked, done, len(TRADE_OFFS)))
+        return ASKED[one.settings["asked"]](ratings, one, on_progress)
 
     return list(runs.answers((question(dataset, ratings, asked) for asked in ASKED), measure))
 
 
-def _random(ratings: Ratings, question: Question, told: Callable[[int], None]) -> Result:
+def change(result: Result, name: str, trade_off: float) -> Interval:
+    """How much more of a figure there is than without diversification, relative.
+
+    Args:
+        result: of `evaluate`.
+        name: one of `FIGURES`; coverage, which is of all lists together, has no interval.
+        trade_off: one of `TRADE_OFFS`.
+    """
+    more, without = f"{trade_off}/{name}", f"{TRADE_OFFS[0]}/{name}"
+    if more in result.lists:
+        values, base = result.lists[more], result.lists[without]
+        return compare.difference(values, base, result.users).relative
+    return Interval(result.figures[more] / result.figures[without] - 1, np.nan, np.nan)
+
+
+def rows(result: Result) -> list[list[Cell]]:
+    """Of `COLUMNS`, one for each trade-off; the default in bold."""
+    default = result.question.settings["hyperparameters"][SERVED]
+    found = []
+    for step in result.question.settings["trade_offs"]:
+        cells = [Cell(f"**{step}**" if step == default else str(step))]
+        for name in FIGURES:
+            value = f"{result.figures[f'{step}/{name}']:.4f}"
+            more = Cell.of(change(result, name, step), "+.1%")
+            cells.append(Cell(f"{value} ({more.value})", more.interval) if step else Cell(value))
+        found.append(cells)
+    return found
+
+
+def _random(ratings: Ratings, question: Question, on_progress: OnProgress) -> Result:
     """A random part of everybody's ratings, all of them relevant."""
-    judge_of = Offline.of(ratings)
-    exam, train = judge_of.exam, judge_of.train
-    model = fit(MODEL, {}, train).model
-    held = exam.task.held
-    lists, judged = {}, {}
-    for done, trade_off in enumerate(TRADE_OFFS):
-        told(done)
-        lists[trade_off] = exam.lists(asked_with(model, **{SERVED: trade_off}), K)
-        judged[trade_off] = judge(lists[trade_off], held.lists, held.rows)
-    return _result(question, train, exam.task.asked.users, lists, judged)
+    validation = Offline.of(ratings)
+    task, exam = validation.exam.task, validation.exam
+
+    def judged(lists: Ints) -> Judged:
+        return judge(lists, task.held.lists, task.held.rows)
+
+    lists = _asked(question, task.train, lambda model: exam.lists(model, K), on_progress)
+    return _result(question, task.train, task.asked.users, lists, judged)
 
 
-def _next(ratings: Ratings, question: Question, told: Callable[[int], None]) -> Result:
+def _next(ratings: Ratings, question: Question, on_progress: OnProgress) -> Result:
     """Each liked movie of the validation part, from the state right before it."""
-    judge_of = Prequential.of(ratings)
-    every = judge_of.replay.asked
-    asked = Questions(every.log, every.since, every.events[:: -(-len(every) // MAX_LISTS)])
-    model = fit(MODEL, {}, judge_of.train).model
-    lists, judged = {}, {}
-    for done, trade_off in enumerate(TRADE_OFFS):
-        told(done)
-        lists[trade_off] = _fresh(asked_with(model, **{SERVED: trade_off}), asked)
-        judged[trade_off] = judge(lists[trade_off], np.arange(len(asked)), asked.rows)
-    return _result(question, judge_of.train, asked.users, lists, judged)
+    validation = Prequential.of(ratings)
+    every = validation.replay.asked
+    asked = replace(every, events=every.events[:: -(-len(every) // MAX_LISTS)])
+
+    def judged(lists: Ints) -> Judged:
+        return judge(lists, np.arange(len(asked)), asked.rows)
+
+    lists = _asked(question, validation.train, lambda model: _fresh(model, asked), on_progress)
+    return _result(question, validation.train, asked.users, lists, judged)
 
 
 ASKED: Final = {"random": _random, "next": _next}
+
+
+def _asked(
+    question: Question,
+    train: Ratings,
+    ask: Callable[[Recommender], Ints],
+    on_progress: OnProgress,
+) -> dict[float, Ints]:
+    """By trade-off: the lists of one fit."""
+    asked = question.settings["asked"]
+    on_progress(asked, "fitting", 0, 1)
+    model = fit(MODEL, OBJECTIVES[asked], train).model
+    lists = {}
+    for done, trade_off in enumerate(TRADE_OFFS):
+        on_progress(asked, "asking", done, len(TRADE_OFFS))
+        lists[trade_off] = ask(asked_with(model, **{SERVED: trade_off}))
+    on_progress(asked, "finished", 1, 1)
+    return lists
 
 
 def _fresh(model: Recommender, asked: Questions) -> Ints:
@@ -132,13 +191,14 @@ def _result(
     train: Ratings,
     users: Ints,
     lists: Mapping[float, Ints],
-    judged: Mapping[float, Judged],
+    judged: Callable[[Ints], Judged],
 ) -> Result:
     background, movies = Background.of(train), len(train.movies)
     values: dict[str, Values] = {}
     figures = {"lists": float(len(users)), "users": float(len(np.unique(users)))}
     for trade_off, shown in lists.items():
-        of_lists = {name: metric(judged[trade_off], name) for name in ACCURACY}
+        found = judged(shown)
+        of_lists = {name: metric(found, name) for name in ACCURACY}
         vectors = background.vectors
         of_lists |= {
             f"intra_list_diversity@{K}": diversity.intra_list_diversity(shown, vectors, K),

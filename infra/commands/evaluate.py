@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from infra.commands import evaluations, prequential, report
+from infra.commands import diversity, evaluations, prequential, report
 from infra.commands.data import DataDir, DatasetOption, Lenient, Movies
 
 app = typer.Typer()
 evaluate = typer.Typer(no_args_is_help=True, help="How good the models are.")
 evaluate.add_typer(prequential.app)
 evaluate.add_typer(report.app)
+evaluate.add_typer(diversity.app)
 app.add_typer(evaluate, name="eval")
 
 FIGURES = ("ndcg", "recall", "precision", "hit_rate", "map", "coverage")  # shown unless told

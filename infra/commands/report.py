@@ -39,7 +39,9 @@ def report(
     from training.dataset import Ratings
     from training.report.page import Study, write_page
     from training.report.parts import measure, parts
+    from training.report.trade_offs import TradeOffs
     from training.runs import Runs
+    from training.trade_off import ASKED, question
 
     runs = Runs(load_settings().evaluations)
     chosen = evaluations.words(models) or list(MODELS)
@@ -55,7 +57,13 @@ def report(
         wanted = parts(name, argument, chosen)
         with _progress(name, sum(len(part.models) for part in wanted.values())) as on_progress:
             measured = measure(ratings, name, wanted, runs, on_progress)
-        studies[ratings.digest] = Study(name, _described(ratings), len(ratings.movies), measured)
+        asked = [runs.find(question(name, ratings, way)) for way in ASKED]
+        found = TradeOffs(
+            f"freshet eval diversity --dataset {argument}", [one for one in asked if one]
+        )
+        studies[ratings.digest] = Study(
+            name, _described(ratings), len(ratings.movies), measured, found
+        )
     command = f"freshet eval report --datasets {','.join(evaluations.words(datasets))}"
     if models:
         command += f" --models {','.join(chosen)}"

@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 from infra.cli import app
 from stream.contracts.errors import ConfigurationError
 from tests.training.build import clubs, tables
+from training.baselines import catalogue
+from training.baselines.catalogue import Entry
 
 
 @pytest.fixture
@@ -48,3 +50,21 @@ def test_what_does_not_exist_is_named_before_the_work(data: Path, tmp_path: Path
     with pytest.raises(ConfigurationError, match="no model 'best': there are popularity"):
         report(tmp_path / "page.md", str(data), "random,best")
     assert not (tmp_path / "home").exists()
+
+
+def test_what_diversification_costs_is_measured_apart_and_reported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = Entry("tests.training.tunable:Diverse")
+    monkeypatch.setattr(catalogue, "MODELS", {**catalogue.MODELS, "two-stage": planted})
+    page, table = tmp_path / "page.md", tmp_path / "table.md"
+    report(page, str(data), "random")
+    assert f"`freshet eval diversity --dataset {data}`\n\n**Not measured.**" in page.read_text()
+    words = ("eval", "diversity", "--dataset", str(data), "--markdown", str(table))
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "clubs, the next liked movie, fresh state" in result.output
+    report(page, str(data), "random")
+    *_, last = table.read_text().strip().splitlines()
+    assert last.startswith("| 0.8 |")
+    assert last in page.read_text()

@@ -14,6 +14,7 @@ from training.dataset import Movie
 from training.diversity import (
     Background,
     coverage,
+    genre_entropy,
     gini,
     intra_list_diversity,
     novelty,
@@ -60,6 +61,16 @@ def test_intra_list_diversity_is_the_mean_over_pairs(seed: int) -> None:
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error")
+def test_genre_entropy() -> None:
+    values = genre_entropy(LISTS, VECTORS, 3)
+    # Halves of both genres; three quarters of the one, since half of a movie is of the other.
+    assert values[:2] == pytest.approx([1, -(0.75 * log2(0.75) + 0.25 * log2(0.25))])
+    assert isnan(values[2])  # a movie without a genre
+    assert isnan(values[3])
+    assert genre_entropy(LISTS, VECTORS, 1)[0] == 0
+
+
 def test_novelty() -> None:
     values = novelty(LISTS, np.array([0.0, 1.0, 4.0, 6.0]), 3)
     assert values[:3] == pytest.approx([5 / 3, 4 / 2, 6])

@@ -59,6 +59,18 @@ class ByRow:
 
 
 @dataclass
+class Diverse(ByRow):
+    """With diversity it likes the opposite."""
+
+    objective: str = "next"
+    diversity: float = field(default=0.3, metadata=WHEN_ASKED)
+
+    def score(self, histories: Histories) -> Floats:
+        scores = super().score(histories)
+        return -scores if self.diversity else scores
+
+
+@dataclass
 class Stars(ByRow):
     """Expects the same of every movie."""
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from training.report import bar, ranges, sections
 from training.report.parts import PREQUENTIAL, PUBLISHED, RANDOM, Measured
+from training.report.trade_offs import TradeOffs, trade_offs
 from training.runs import Result
 
 INTRODUCTION: Final = """\
@@ -36,12 +37,14 @@ class Study(NamedTuple):
         described: how large it is, in words.
         movies: of its catalogue.
         measured: by part, see `parts.parts`.
+        trade_offs: of diversification.
     """
 
     dataset: str
     described: str
     movies: int
     measured: Mapping[str, Measured]
+    trade_offs: TradeOffs
 
 
 def write_page(studies: Sequence[Study], path: Path, command: str) -> None:
@@ -86,6 +89,7 @@ def _study(study: Study, pictures: Path) -> Iterator[str]:
     yield from _section(study, RANDOM, "Offline, a random fifth of each user's ratings", random)
     yield from sections.other_splits(study.measured)
     yield from _section(study, PREQUENTIAL, "Prequential", prequential)
+    yield from trade_offs(study.trade_offs, prefix.with_name(f"{study.dataset}-diversity.svg"))
     yield from _section(study, PUBLISHED, "Beside published figures", sections.published)
 
 

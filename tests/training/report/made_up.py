@@ -8,6 +8,7 @@ from training import compare
 from training.offline import Protocol
 from training.runs import Question, Result
 from training.tower_inputs import Ints
+from training.trade_off import ACCURACY, FIGURES, MODEL, TRADE_OFFS
 
 USERS = np.arange(1, 41)
 COSTS = {"fit_seconds": 1.5, "peak_bytes": 150 * 2**20, "model_bytes": 2**20}
@@ -35,6 +36,24 @@ def offline(model: str, level: float, dataset: str = "made-up", **figures: float
         USERS,
         lists,
     )
+
+
+def trade_off(asked: str) -> Result:
+    """Accuracy falls by as much as the trade-off, relatively, and all else grows by that."""
+    noise = np.tile([-0.01, 0.01], len(USERS) // 2)
+    lists, figures = {}, {"lists": float(len(USERS))}
+    for step in TRADE_OFFS:
+        for name in FIGURES:
+            level = 0.5 * (1 - step if name in ACCURACY else 1 + step)
+            figures[f"{step}/{name}"] = level
+            if not name.startswith("coverage"):
+                lists[f"{step}/{name}"] = level + noise
+    settings = {
+        "asked": asked,
+        "trade_offs": list(TRADE_OFFS),
+        "hyperparameters": {"diversity": 0.2},
+    }
+    return Result(Question("diversity", "made-up", "0", MODEL, settings), figures, {}, USERS, lists)
 
 
 def prequential(model: str, ranks: Mapping[str, int], dataset: str = "made-up") -> Result:

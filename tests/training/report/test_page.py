@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.report.made_up import offline, prequential
+from tests.training.report.made_up import offline, prequential, trade_off
 from training.report.page import Study, write_page
 from training.report.parts import PREQUENTIAL, RANDOM, Measured, Part
 from training.report.parts import parts as planned
+from training.report.trade_offs import TradeOffs
 
 COMMAND = "freshet eval report --datasets made-up,ml-100k"
 LEVELS = {"popularity": 0.2, "item-knn": 0.3, "ease": 0.4}
@@ -31,7 +32,11 @@ def study(dataset: str, *failed: str) -> Study:
 
     plan = planned(dataset, dataset, list(LEVELS))
     found = {name: measured(name, part) for name, part in plan.items()}
-    return Study(dataset, "40 ratings.", 500, found)
+    diversified = TradeOffs(
+        f"freshet eval diversity --dataset {dataset}",
+        [trade_off("random"), trade_off("next")] if dataset == "made-up" else [],
+    )
+    return Study(dataset, "40 ratings.", 500, found, diversified)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ def test_numbers_are_where_they_belong(page: str) -> None:
 
 def test_every_picture_and_command_is_there(page: str, directory: Path) -> None:
     pictures = re.findall(r"!\[.+\]\((.+)\)", page)
-    assert len(pictures) == len(set(pictures)) == 10
+    assert len(pictures) == len(set(pictures)) == 11
     for picture in pictures:
         assert (directory / picture).read_text().startswith("<?xml")
     assert f"`{COMMAND}`" in page
@@ -94,6 +99,17 @@ def test_the_bar_is_on_top_and_says_what_is_missing(page: str) -> None:
     headings = re.findall(r"^##+ .*", page, re.M)
     assert headings[:3] == ["## The bar", "### made-up: the bar", "### ml-100k: the bar"]
     assert "**Not measured**: two-stage (random fifth); towers (random fifth, retrieval" in page
+
+
+def test_what_diversification_costs_and_gives(page: str) -> None:
+    assert page.count("### What diversification costs and gives") == 2
+    assert "`freshet eval diversity --dataset ml-100k`\n\n**Not measured.**" in page
+    default = next(row for row in page.splitlines() if row.startswith("| **0.2** |"))
+    assert default.count(" 0.4000 (-20.0%)<br>") == 2
+    assert default.count(" 0.6000 (+20.0%)<br>") == 3
+    assert "| 0.6000 (+20.0%) |" in default  # coverage has no interval
+    assert "| 0.0 | 0.5000 | 0.5000 |" in page
+    assert "Asked for a random part, all ratings relevant, 40 lists:" in page
 
 
 def test_published_figures_stand_beside_ours(page: str) -> None:
@@ -109,7 +125,7 @@ def test_the_same_results_make_the_same_files(
 ) -> None:
     write_page(studies[:1], tmp_path / "evaluation.md", COMMAND)
     pictures = sorted((tmp_path / "evaluation").iterdir())
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for picture in pictures:
         assert picture.read_bytes() == (directory / "evaluation" / picture.name).read_bytes()
     alone = (tmp_path / "evaluation.md").read_text().partition("\n## made-up\n")[2]
@@ -131,4 +147,4 @@ def test_a_data_set_on_which_all_failed(tmp_path: Path) -> None:
     write_page([study("made-up", *LEVELS)], tmp_path / "evaluation.md", COMMAND)
     text = (tmp_path / "evaluation.md").read_text()
     assert "**popularity is not in here**" in text
-    assert not tables(text)
+    assert "| model |" not in text
