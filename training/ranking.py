@@ -27,17 +27,22 @@ class Links:
         matrix: f32[movies, movies], from a movie of the history to another.
         recency: what a rating counts of the one after it.
         liked_from: half stars from which it counts.
+        scaled: whether what n ratings say is divided by the root of n, which their sum grows with.
+            Where old ratings hardly count it does not grow, and this is not needed.
     """
 
     matrix: sparse.csr_array
     recency: float
     liked_from: int
+    scaled: bool = False
 
     def scores(self, standing: Standing) -> Floats:
         """f32[B, movies]: sum of recency**steps * s_ij over the movies i of each user."""
         movies = self.matrix.shape[0]
         evidence = standing.evidence(movies, self.liked_from, self.recency)
         scores: Floats = (evidence @ self.matrix).toarray()
+        if self.scaled:
+            scores /= np.sqrt(np.maximum(np.diff(evidence.indptr), 1), dtype=np.float32)[:, None]
         return scores
 
 

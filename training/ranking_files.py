@@ -28,6 +28,7 @@ _PARTS: Final = {"data": np.float32, "indices": np.int32, "indptr": np.int32}
 class _ReadAs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recency: float
     liked_from: int
+    scaled: bool
 
 
 class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +42,10 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def write_ranking(directory: Path, ranking: Ranking) -> None:
     """Write it into the directory of an artifact."""
     saved = _Saved(
-        links={name: _ReadAs(of.recency, of.liked_from) for name, of in ranking.links.items()},
+        links={
+            name: _ReadAs(of.recency, of.liked_from, of.scaled)
+            for name, of in ranking.links.items()
+        },
         weights=_lists(ranking.weights),
         newcomers=_lists(ranking.newcomers),
         proposed=dict(ranking.proposed),
@@ -89,7 +93,7 @@ def _links(directory: Path, name: str, movies: int, read_as: _ReadAs) -> Links:
     if indptr.shape != (movies + 1,) or len(indices) != len(data) or indptr[-1] != len(data):
         raise ValueError(f"the links of {name} are not of {movies} movies")
     matrix = sparse.csr_array((data, indices, indptr), shape=(movies, movies))
-    return Links(matrix, read_as.recency, read_as.liked_from)
+    return Links(matrix, read_as.recency, read_as.liked_from, read_as.scaled)
 
 
 def _mapped(directory: Path, name: str, part: str) -> npt.NDArray[np.generic]:

@@ -1,0 +1,18 @@
+import numpy as np
+from scipy import sparse
+
+from tests.training.build import ratings
+from training.histories import Histories
+from training.ranking import Links
+
+
+def test_what_links_say_does_not_grow_with_the_history_if_scaled() -> None:
+    """Three ratings count of one user, one of another, and none of a third."""
+    log = ratings([(1, 1, 4.0, 0), (1, 2, 4.0, 1), (1, 3, 4.0, 2), (2, 3, 5.0, 0), (3, 3, 1.0, 0)])
+    matrix = sparse.csr_array(np.float32([[0, 1, 2], [3, 0, 4], [5, 6, 0]]))
+    standing = Histories.of_users(log, np.array([1, 2, 3])).standing()
+    plain = Links(matrix, recency=0.5, liked_from=8).scores(standing)
+    np.testing.assert_allclose(plain[0], [3 / 2 + 5, 1 / 4 + 6, 2 / 4 + 4 / 2])
+    np.testing.assert_allclose(plain[1:], [[5, 6, 0], [0, 0, 0]])
+    scaled = Links(matrix, recency=0.5, liked_from=8, scaled=True).scores(standing)
+    np.testing.assert_allclose(scaled, plain / np.sqrt([[3], [1], [1]]), rtol=1e-6)
