@@ -1,8 +1,6 @@
 """User towers: what somebody rated, and when, as a vector.
 
-All kinds read the same and are asked the same way. A history may be asked about at several moments
-at once: what is computed of its movies is computed once then, which is what makes training on every
-moment of a long history affordable. Serving asks about the latest moment alone.
+All kinds read the same and are asked the same way, in training as in serving.
 """
 
 from abc import ABC, abstractmethod
@@ -19,10 +17,9 @@ from training.tower_inputs import PADDING, USER_FEATURES
 
 Kind: TypeAlias = Literal["pooled", "sequential", "combined"]
 
-# How much the second latest rating counts of the latest, for the fastest and slowest fading
-# summary of a history; training moves them.
+# How much the second latest rating counts of the latest, for the summary of a history that fades
+# fastest; the slowest one fades over the whole of it. Training moves them.
 FASTEST: Final = 0.6
-SLOWEST: Final = 0.98
 
 # Of what a movie adds to a state at first, in each dimension.
 _STARS_STD: Final = 0.02
@@ -63,33 +60,34 @@ class TowerConfig:
     content_hidden: Annotated[int, Meta(ge=1)] = 64
 
 
-class Seen:
-    """What each of T moments of B histories sees of their L ratings.
+class Read:
+    """B histories of L ratings, latest first.
 
     Attributes:
-        history: i64[B, L], see `TowerInputs`.
+        history: i64[B, L] that points to the movies.
         half_stars: i64[B, L], 0 where there is no rating.
-        there: bool[B, T, L], whether the rating had been given, and is one of the latest.
-        steps: i64[T, L] how many ratings came after it by then; 0 where it was not there.
-        ages: f32[B, T, L] log1p of the days from it to the latest rating by then.
+        ages: f32[B, L] days before the latest rating.
+        there: bool[B, L] where there is a rating of a movie that the model knows.
     """
 
-    def __init__(
-        self, history: Tensor, ratings: Tensor, ages: Tensor, moments: int, length: int
-    ) -> None:
-        places = torch.arange(history.shape[1], device=history.device)
-        steps = places - places[:moments, None]
+    def __init__(self, history: Tensor, ratings: Tensor, ages: Tensor) -> None:
         self.history = history
         self.half_stars = (ratings * 2).long()
-        self.there = (history != PADDING)[:, None] & (steps >= 0) & (steps < length)
-        self.steps = steps.clamp(0, length - 1)
-        self.ages = torch.log1p((ages[:, None] - ages[:, :moments, None]).clamp(min=0))
-        self._rest = ratings, ages, length
+        self.ages = ages
+        self.there = history != PADDING
 
-    def at(self, moments: int) -> "Seen":
-        """The same histories at so many of the latest moments."""
-        ratings, ages, length = self._rest
-        return Seen(self.history, ratings, ages, moments, length)
+    def between(self, moments: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What is known at each of the latest moments: right after the latest rating, the one
+        before it, and so on.
+
+        Returns:
+            i64[moments, L] how many ratings came after each by then; f32[B, moments, L] log1p of
+            the days from it to the latest by then; bool[B, moments, L] whether it was there.
+        """
+        places = torch.arange(self.history.shape[1], device=self.history.device)
+        steps = places - places[:moments, None]
+        ages = torch.log1p((self.ages[:, None] - self.ages[:, :moments, None]).clamp(min=0))
+        return steps.clamp(min=0), ages, self.there[:, None] & (steps >= 0)
 
 
 class UserTower(nn.Module, ABC):
@@ -109,28 +107,23 @@ class UserTower(nn.Module, ABC):
     def forward(
         self, vectors: Tensor, history: Tensor, ratings: Tensor, ages: Tensor, features: Tensor
     ) -> Tensor:
-        """f32[B, d], or f32[B, T, d] of T moments, L2-normalised.
+        """f32[B, d], L2-normalised.
 
         Args:
             vectors: f32[m, d] that `history` points into.
-            history, ratings, ages: as in `TowerInputs`.
-            features: as there; or f32[B, T, USER_FEATURES] of the T latest moments, where moment t
-                has the ratings from place t on, at most `length` of them.
+            history, ratings, ages, features: as in `TowerInputs`.
         """
-        latest = features.dim() == 2
-        features = features[:, None] if latest else features
-        seen = Seen(history, ratings, ages, features.shape[1], self.length)
-        users = functional.normalize(self.embed(vectors, seen, features), dim=-1)
-        return users[:, 0] if latest else users
+        read = Read(history, ratings, ages)
+        return functional.normalize(self.embed(vectors, read, features), dim=-1)
 
     @abstractmethod
-    def embed(self, vectors: Tensor, seen: Seen, features: Tensor) -> Tensor:
-        """f32[B, T, d] of any length.
+    def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:
+        """f32[B, d] of any length.
 
         Args:
             vectors: f32[m, d] that the history points into.
-            seen: what there is at each of T moments.
-            features: f32[B, T, USER_FEATURES].
+            read: the histories.
+            features: f32[B, USER_FEATURES].
         """
 
 
@@ -144,7 +137,8 @@ class Pooled(UserTower):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__(config.history)
         n, d = config.summaries, config.dimensions
-        self.fading = nn.Parameter(torch.logit(torch.linspace(FASTEST, SLOWEST, n)))
+        slowest = 1 - 1 / (config.history + 1)
+        self.fading = nn.Parameter(torch.logit(torch.linspace(FASTEST, slowest, n)))
         self.ageing = nn.Parameter(torch.full((n,), -3.0))
         self.liking = nn.Parameter((torch.arange(_HALF_STARS) / 10).repeat(n, 1).T.contiguous())
         self.blend = nn.Parameter(torch.full((n,), 1 / n))
@@ -155,21 +149,18 @@ class Pooled(UserTower):
             nn.Linear(n * d + USER_FEATURES, config.hidden), nn.ReLU(), nn.Linear(config.hidden, d)
         )
 
-    def embed(self, vectors: Tensor, seen: Seen, features: Tensor) -> Tensor:
-        fading = seen.steps[..., None] * functional.logsigmoid(self.fading)
-        ageing = seen.ages[..., None] * functional.softplus(self.ageing)
-        weights = torch.exp(fading - ageing) * seen.there[..., None]
-        weights = weights / (weights.sum(2, keepdim=True) + _NO_WEIGHT)
-        weights = weights * functional.embedding(seen.half_stars, self.liking)[:, None]
-        movies = functional.embedding(seen.history, vectors)
+    def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:
+        steps = torch.arange(read.history.shape[1], device=read.history.device)
+        fading = steps[:, None] * functional.logsigmoid(self.fading)
+        ageing = torch.log1p(read.ages)[:, :, None] * functional.softplus(self.ageing)
+        weights = torch.exp(fading - ageing) * read.there[:, :, None]
+        weights = weights / (weights.sum(1, keepdim=True) + _NO_WEIGHT)
+        weights = weights * functional.embedding(read.half_stars, self.liking)
+        movies = functional.embedding(read.history, vectors)
         # Contiguous, because bmm of a transposed view takes four times as long.
-        rows = weights.transpose(2, 3).flatten(1, 2).contiguous()
-        moments = features.shape[1]
-        summaries = torch.bmm(rows, movies).view(
-            len(movies), moments, len(self.blend), movies.shape[2]
-        )
-        blended = torch.einsum("btnd,n->btd", summaries, self.blend)
-        deep: Tensor = self.deep(torch.cat([summaries.flatten(2), features], dim=-1))
+        summaries = torch.bmm(weights.transpose(1, 2).contiguous(), movies)
+        blended = torch.einsum("bnd,n->bd", summaries, self.blend)
+        deep: Tensor = self.deep(torch.cat([summaries.flatten(1), features], dim=1))
         users: Tensor = self.direct(blended) + deep
         return users
 
@@ -193,14 +184,13 @@ class Sequential(UserTower):
             nn.LayerNorm(config.width), nn.Linear(config.width, config.dimensions)
         )
 
-    def embed(self, vectors: Tensor, seen: Seen, features: Tensor) -> Tensor:  # noqa: ARG002
-        states = functional.embedding(seen.history, self.enter(vectors))
-        states = states * (seen.history != PADDING)[..., None] + self.stars(seen.half_stars)
-        every = seen.at(seen.history.shape[1]) if len(self.blocks) > 1 else seen
+    def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:  # noqa: ARG002
+        states = functional.embedding(read.history, self.enter(vectors))
+        states = states * read.there[:, :, None] + self.stars(read.half_stars)
         for block in self.blocks[:-1]:
-            states = block(states, every)
-        latest: Tensor = self.leave(self.blocks[-1](states, seen))
-        return latest
+            states = block(states, read, states.shape[1])
+        latest: Tensor = self.leave(self.blocks[-1](states, read, 1))  # all that is wanted
+        return latest[:, 0]
 
 
 class Combined(UserTower):
@@ -211,9 +201,9 @@ class Combined(UserTower):
         self.pooled = Pooled(config)
         self.sequential = Sequential(config)
 
-    def embed(self, vectors: Tensor, seen: Seen, features: Tensor) -> Tensor:
-        pooled = self.pooled.embed(vectors, seen, features)
-        return pooled + self.sequential.embed(vectors, seen, features)
+    def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:
+        pooled = self.pooled.embed(vectors, read, features)
+        return pooled + self.sequential.embed(vectors, read, features)
 
 
 class _Block(nn.Module):
@@ -237,21 +227,23 @@ class _Block(nn.Module):
             Dropout(config.dropout),
         )
 
-    def forward(self, states: Tensor, seen: Seen) -> Tensor:
-        """f32[B, T, width] after each moment, of the states f32[B, L, width] of all ratings."""
-        moments = seen.ages.shape[1]
+    def forward(self, states: Tensor, read: Read, moments: int) -> Tensor:
+        """f32[B, moments, width] after each of the latest moments, of f32[B, L, width]."""
+        steps, ages, there = read.between(moments)
         split = self.queries_keys_values(self.attended(states)).unflatten(-1, (3, self.heads, -1))
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        ageing = seen.ages[:, None] * functional.softplus(self.ageing)[:, None, None]
-        bias = self.places[:, seen.steps] - ageing
+        bias = self.places[:, steps]
+        bias = bias - ages[:, None] * functional.softplus(self.ageing)[:, None, None]
         heads = functional.scaled_dot_product_attention(
             queries[:, :, :moments],
             keys,
             values,
-            attn_mask=bias.masked_fill(~seen.there[:, None], _NEVER),
+            attn_mask=bias.masked_fill(~there[:, None], _NEVER),
         )
-        heads = heads * seen.there.any(dim=-1)[:, None, :, None]
-        latest = states[:, :moments] + self.dropout(self.together(heads.transpose(1, 2).flatten(2)))
+        heads = (heads * there.any(dim=-1)[:, None, :, None]).transpose(1, 2)
+        # Contiguous, or the exporter cannot tell how the copy of a view of any size looks.
+        together = self.together(heads.contiguous().flatten(2))
+        latest = states[:, :moments] + self.dropout(together)
         deeper: Tensor = latest + self.deep(latest)
         return deeper
 
