@@ -14,6 +14,7 @@ Torch-free: this is what serving opens. `training.export` writes it.
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from stream.coldstart import MANIFEST, ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
 from training.index import IndexedMovie
+from training.mmr import likeness
 from training.ranking import Ranking
 from training.ranking_files import read_ranking
 from training.tower_inputs import (
@@ -119,6 +121,11 @@ class Artifact:
     def index_directory(self) -> Path:
         """Where the embedded index of these vectors is."""
         return self.directory / INDEX
+
+    @cached_property
+    def likeness(self) -> Floats:
+        """f32[n, d + genres]: by what lists are diversified. Raises ArtifactError."""
+        return likeness(self.items.vectors, [movie.genres for movie in self.movies()])
 
     def movies(self) -> list[IndexedMovie]:
         """The movies of `items`, row by row, as an index holds them. Raises ArtifactError."""

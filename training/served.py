@@ -116,7 +116,8 @@ class Served:
             utilities[chosen == self.rows[row]] += amount
         scores = np.full(rated.shape, -np.inf, np.float32)
         np.put_along_axis(scores, chosen, utilities, axis=1)
-        order = diversify(utilities, chosen, vectors, self.longest, ranking.trade_off)
+        alike = self.artifact.likeness
+        order = diversify(utilities, chosen, alike, self.longest, ranking.trade_off)
         put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
         return scores
 
