@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # they import torch, which drawing does not need
     from training.pipeline import Comparison
 
 _PANELS = {"live": "the next liked movie", "frozen": "all later liked movies"}
+_GROUP = 0.8  # width of the bars of a figure, of 1
 _FIGURES = {"recall": "recall@10", "ndcg": "NDCG@10", "hit_rate": "hit rate@10"}
 
 
@@ -43,7 +44,7 @@ def draw_epochs(epochs: "Sequence[Epoch]", best: int, path: Path) -> None:
 
 
 def draw_results(results: "Mapping[str, Comparison]", path: Path) -> None:
-    """The towers beside popularity on the test part, a panel for each protocol.
+    """The models side by side on the test part, a panel for each protocol.
 
     Args:
         results: as of `pipeline.Outcome`.
@@ -53,13 +54,17 @@ def draw_results(results: "Mapping[str, Comparison]", path: Path) -> None:
     with drawn(path, (7.2, 3.2)) as figure:
         panels = figure.subplots(1, len(results), squeeze=False)[0]
         for axes, (protocol, comparison) in zip(panels, results.items(), strict=True):
-            models = comparison._asdict().items()
-            for shift, colour, (model, quality) in zip(
-                (-0.2, 0.2), (GREY, COLOURS[0]), models, strict=True
+            models = comparison._asdict()
+            width = _GROUP / len(models)
+            shifts = width * (np.arange(len(models)) - (len(models) - 1) / 2)
+            colours = (GREY, *COLOURS)  # the first one is popularity
+            for (model, quality), shift, colour in zip(
+                models.items(), shifts, colours, strict=False
             ):
                 values = [getattr(quality, name) for name in _FIGURES]
-                axes.bar(places + shift, values, width=0.36, color=colour, label=model)
-            axes.set_title(f"{_PANELS[protocol]}, {quality.lists:,} lists")
+                axes.bar(places + shift, values, width * 0.9, color=colour, label=model)
+            lists = comparison.popularity.lists
+            axes.set_title(f"{_PANELS[protocol]}, {lists:,} lists")
             axes.set_xticks(places, _FIGURES.values())
             axes.grid(axis="x", visible=False)
         panels[0].legend()

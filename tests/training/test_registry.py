@@ -33,7 +33,7 @@ def outcome(artifact_directory: Path) -> Outcome:
     epochs = tuple(
         Epoch(n, 5.0 / n, 0.25 * n, Quality(9, 0.3, ndcg, 0.4)) for n, ndcg in ((1, 0.2), (2, 0.1))
     )
-    comparison = Comparison(Quality(9, 0.1, 0.1, 0.1), Quality(9, 0.2, 0.3, 0.4))
+    comparison = Comparison(*(Quality(9, 0.1 * n, 0.2 * n, 0.3 * n) for n in (1, 2, 3)))
     results = {"live": comparison, "frozen": comparison}
     return Outcome(artifact_directory, epochs, results, RunOptions(patience=7), 12.5)
 
@@ -125,7 +125,7 @@ def test_the_model_that_is_registered_runs_and_has_a_signature(
     version = client.get_model_version_by_alias(MODEL, CANDIDATE)
     assert (tmp_path / "mlruns").is_dir()
     stored = client.get_model_version_download_uri(MODEL, version.version).removeprefix("file://")
-    assert Artifact.load(Path(stored)).items.version == outcome.version
+    assert read_manifest(Path(stored)).version == outcome.version
 
     signature = Model.load(stored).signature
     sizes = {tensor.name: (tensor.type.name, tensor.shape) for tensor in signature.inputs}
