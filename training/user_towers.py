@@ -42,9 +42,8 @@ class TowerConfig:
         summaries: how many weighted means of the history a pooled tower reads.
         hidden: width of its hidden layer.
         width: of the states of a sequential tower.
-        layers: its blocks.
-        heads: of attention in each.
-        dropout: of what its blocks add to the states, while it is trained.
+        heads: of its attention.
+        dropout: of what attention and the hidden layer add to its states, while it is trained.
         content_hidden: width of the item tower's hidden layer.
     """
 
@@ -54,7 +53,6 @@ class TowerConfig:
     summaries: Annotated[int, Meta(ge=1)] = 3
     hidden: Annotated[int, Meta(ge=1)] = 128
     width: Annotated[int, Meta(ge=1)] = 64
-    layers: Annotated[int, Meta(ge=1)] = 1
     heads: Annotated[int, Meta(ge=1)] = 2
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     content_hidden: Annotated[int, Meta(ge=1)] = 64
@@ -75,19 +73,6 @@ class Read:
         self.half_stars = (ratings * 2).long()
         self.ages = ages
         self.there = history != PADDING
-
-    def between(self, moments: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What is known at each of the latest moments: right after the latest rating, the one
-        before it, and so on.
-
-        Returns:
-            i64[moments, L] how many ratings came after each by then; f32[B, moments, L] log1p of
-            the days from it to the latest by then; bool[B, moments, L] whether it was there.
-        """
-        places = torch.arange(self.history.shape[1], device=self.history.device)
-        steps = places - places[:moments, None]
-        ages = torch.log1p((self.ages[:, None] - self.ages[:, :moments, None]).clamp(min=0))
-        return steps.clamp(min=0), ages, self.there[:, None] & (steps >= 0)
 
 
 class UserTower(nn.Module, ABC):
@@ -166,31 +151,54 @@ class Pooled(UserTower):
 
 
 class Sequential(UserTower):
-    """A causal transformer over the history: what followed what, after how many steps and days.
+    """A block of a causal transformer, read at the latest rating: what it asks of those before it.
 
     Wang-Cheng Kang, Julian McAuley: Self-attentive sequential recommendation, ICDM 2018, reading
-    the item tower's vectors and the ratings. Where a rating stands is told by its distance from the
-    moment in steps and in time, a bias of each head as in Press, Smith, Lewis: Train short, test
-    long (ICLR 2022), so that a moment looks the same wherever the sequence was cut.
+    the item tower's vectors and the ratings. Where a rating stands is told by a bias of each head,
+    for how many came after it and for how many days ago it was, as in Press, Smith, Lewis: Train
+    short, test long (ICLR 2022).
     """
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__(config.history)
-        self.enter = nn.Linear(config.dimensions, config.width)
-        self.stars = nn.Embedding(_HALF_STARS, config.width)
+        width, self.heads = config.width, config.heads
+        self.enter = nn.Linear(config.dimensions, width)
+        self.stars = nn.Embedding(_HALF_STARS, width)
         nn.init.normal_(self.stars.weight, std=_STARS_STD)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
-        self.leave = nn.Sequential(
-            nn.LayerNorm(config.width), nn.Linear(config.width, config.dimensions)
+        self.attended = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.keys_values = nn.Linear(width, 2 * width)
+        self.together = nn.Linear(width, width)
+        self.places = nn.Parameter(torch.zeros(config.heads, config.history))
+        self.ageing = nn.Parameter(torch.linspace(-3, -1, config.heads))
+        self.dropout = Dropout(config.dropout)
+        self.deep = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, _WIDENING * width),
+            nn.GELU(),
+            nn.Linear(_WIDENING * width, width),
+            Dropout(config.dropout),
         )
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.dimensions))
 
     def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:  # noqa: ARG002
         states = functional.embedding(read.history, self.enter(vectors))
         states = states * read.there[:, :, None] + self.stars(read.half_stars)
-        for block in self.blocks[:-1]:
-            states = block(states, read, states.shape[1])
-        latest: Tensor = self.leave(self.blocks[-1](states, read, 1))  # all that is wanted
-        return latest[:, 0]
+        latest = states[:, 0]
+        latest = latest + self.dropout(self.together(self._attend(self.attended(states), read)))
+        users: Tensor = self.leave(latest + self.deep(latest))
+        return users
+
+    def _attend(self, states: Tensor, read: Read) -> Tensor:
+        """f32[B, width]: what the latest state finds in all of them."""
+        query = self.query(states[:, :1]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        pairs = self.keys_values(states).unflatten(-1, (2, self.heads, -1))
+        keys, values = pairs.permute(2, 0, 3, 1, 4)
+        ages = torch.log1p(read.ages)[:, None] * functional.softplus(self.ageing)[:, None]
+        bias = self.places[:, : read.history.shape[1]] - ages
+        bias = bias.masked_fill(~read.there[:, None], _NEVER)[:, :, None]
+        found = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
+        return found.flatten(1) * read.there.any(dim=1, keepdim=True)
 
 
 class Combined(UserTower):
@@ -204,48 +212,6 @@ class Combined(UserTower):
     def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:
         pooled = self.pooled.embed(vectors, read, features)
         return pooled + self.sequential.embed(vectors, read, features)
-
-
-class _Block(nn.Module):
-    """Attention and a hidden layer, each normalised before and added to the states."""
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.heads = config.heads
-        self.attended = nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.together = nn.Linear(width, width)
-        self.places = nn.Parameter(torch.zeros(config.heads, config.history))
-        self.ageing = nn.Parameter(torch.linspace(-3, -1, config.heads))
-        self.dropout = Dropout(config.dropout)
-        self.deep = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, _WIDENING * width),
-            nn.GELU(),
-            nn.Linear(_WIDENING * width, width),
-            Dropout(config.dropout),
-        )
-
-    def forward(self, states: Tensor, read: Read, moments: int) -> Tensor:
-        """f32[B, moments, width] after each of the latest moments, of f32[B, L, width]."""
-        steps, ages, there = read.between(moments)
-        split = self.queries_keys_values(self.attended(states)).unflatten(-1, (3, self.heads, -1))
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        bias = self.places[:, steps]
-        bias = bias - ages[:, None] * functional.softplus(self.ageing)[:, None, None]
-        heads = functional.scaled_dot_product_attention(
-            queries[:, :, :moments],
-            keys,
-            values,
-            attn_mask=bias.masked_fill(~there[:, None], _NEVER),
-        )
-        heads = (heads * there.any(dim=-1)[:, None, :, None]).transpose(1, 2)
-        # Contiguous, or the exporter cannot tell how the copy of a view of any size looks.
-        together = self.together(heads.contiguous().flatten(2))
-        latest = states[:, :moments] + self.dropout(together)
-        deeper: Tensor = latest + self.deep(latest)
-        return deeper
 
 
 USER_TOWERS: Final[dict[Kind, type[Pooled | Sequential | Combined]]] = {
