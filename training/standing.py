@@ -4,7 +4,7 @@ Torch-free, because serving fills it too.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,10 @@ from scipy import sparse
 
 from stream.features import UserState
 from training.tower_inputs import Ints
+
+# What a rating counts of the latest one, below which it is left out: a history of thousands would
+# take tens of times as long for less than a thousandth of the evidence.
+_NEGLIGIBLE: Final = 1e-4
 
 
 class Standing(NamedTuple):
@@ -37,7 +41,7 @@ class Standing(NamedTuple):
         return np.bincount(self.lists, minlength=self.users)
 
     def evidence(self, movies: int, liked_from: int, recency: float) -> sparse.csr_array:
-        """f32[B, movies]: recency**steps for each movie of half stars enough.
+        """f32[B, movies]: recency**steps for each movie of half stars enough, unless negligible.
 
         Args:
             movies: of the model.
@@ -47,10 +51,13 @@ class Standing(NamedTuple):
         counts = self.half_stars >= liked_from
         lists, rows = self.lists[counts], self.rows[counts]
         steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
-        known = rows >= 0
-        weights = np.float32(recency) ** steps[known].astype(np.float32)
+        fading = np.float32(recency) ** steps.astype(np.float32)
+        known = (rows >= 0) & (fading >= _NEGLIGIBLE)
+        weights = fading[known]
         ends = np.searchsorted(lists[known], np.arange(self.users + 1))
-        return sparse.csr_array((weights, rows[known], ends), shape=(self.users, movies))
+        # i32 as links are: to multiply with them otherwise, all of theirs would be copied.
+        parts = (weights, rows[known].astype(np.int32), ends.astype(np.int32))
+        return sparse.csr_array(parts, shape=(self.users, movies))
 
 
 def standing_of(

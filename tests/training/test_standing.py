@@ -56,8 +56,17 @@ def test_evidence_by_hand() -> None:
         half_stars=np.array([8, 10, 2, 9, 10]),
         seconds=np.arange(5),
     )
-    liked = standing.evidence(3, liked_from=8, recency=0.5).toarray()
-    np.testing.assert_array_equal(liked, [[0.5, 0, 0.25], [0, 0, 0], [0, 0, 0]])
+    liked = standing.evidence(3, liked_from=8, recency=0.5)
+    np.testing.assert_array_equal(liked.toarray(), [[0.5, 0, 0.25], [0, 0, 0], [0, 0, 0]])
+    assert liked.indices.dtype == liked.indptr.dtype == np.int32  # or links would be copied
     all_of_them = standing.evidence(3, liked_from=1, recency=0.5).toarray()
     np.testing.assert_array_equal(all_of_them, [[0.25, 0.5, 0.125], [0, 0, 0], [0, 0, 0]])
     np.testing.assert_array_equal(standing.lengths, [4, 1, 0])
+
+
+def test_evidence_that_has_faded_is_left_out() -> None:
+    """0.85^56 is 0.00011, 0.85^57 is 0.00009; where nothing fades, everything counts."""
+    steps = np.arange(100)
+    standing = Standing(1, 0 * steps, steps, 0 * steps + 8, steps)
+    assert standing.evidence(100, 1, recency=0.85).indices.min() == 99 - 56
+    assert standing.evidence(100, 1, recency=1).nnz == 100

@@ -1,0 +1,139 @@
+"""The second stage of one request: candidates, features, utilities and a diversified list."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import cycle
+from statistics import quantiles
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+from scipy import sparse
+
+from api.live import LiveHeats, LiveMovies
+from api.ranking import Person, rank, trends
+from benchmarks.report import Report, main
+from stream.coldstart import ItemVectors
+from stream.features import HEATS
+from stream.records import MovieHeats
+from training.artifact import Artifact
+from training.mmr import likeness
+from training.ranking import TOWERS, Links, Ranking
+from training.standing import Standing
+
+CATALOGUES: Final = (10_000, 62_000)  # movies: about MovieLens 10M, and 25M
+DIMENSIONS: Final = 128
+GENRES: Final = 20
+LINKS: Final = 300  # of a movie
+NEAREST: Final = 200  # movies of the index
+PROPOSED: Final = {TOWERS: NEAREST, "ease": 100, "nearby": 100, "heat_30": 50}
+RATINGS: Final = {"a newcomer": 3, "MovieLens' mean": 154, "a heavy user": 2_000}
+LIMIT: Final = 10
+TIMES: Final = 300
+BAR: Final = 3.0  # ms
+
+PARTITIONS: Final = 4
+CHANGED: Final = 1_000  # movies rated between two looks
+
+
+class World(NamedTuple):
+    """An artifact as far as the second stage reads it, and the movies as they are now."""
+
+    artifact: Artifact
+    live: LiveMovies
+    heats: LiveHeats
+
+
+def run() -> Report:
+    report = Report("The second stage of a request", "python -m benchmarks.ranking")
+    chance = np.random.default_rng(5)
+    for movies in CATALOGUES:
+        world = _world(movies, chance)
+        for who, ratings in RATINGS.items():
+            people = [_person(world, ratings, chance) for _ in range(20)]
+            timings = _timings(partial(_ask, world, cycle(people)))
+            what = f"{movies:,} movies, {who} ({ratings:,} ratings), p50"
+            report.at_most(what, timings[49], "ms", BAR)
+        looks = _timings(partial(_look, world), 30)
+        report.context(f"{movies:,} movies, {CHANGED:,} of them changed: a look", looks[49], "ms")
+    report.notes.append(
+        f"{NEAREST} nearest movies are given; with what two matrices of {LINKS} links a movie and "
+        f"the heat propose there are 300 to 450 candidates of {DIMENSIONS} dimensions, for a list "
+        f"of {LIMIT}. A look adds up the heats of {PARTITIONS} partitions and makes features and "
+        "trends of them, in a thread, once a second; what Redis takes is not in it."
+    )
+    return report
+
+
+def _world(movies: int, chance: np.random.Generator) -> World:
+    vectors = chance.normal(size=(movies, DIMENSIONS)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items = ItemVectors("benchmark", np.arange(1, movies + 1, dtype=np.uint32), vectors)
+    weights = {
+        name: np.array([1, 1, 1], np.float32)
+        for name in (TOWERS, "ease", "nearby", *(heat.name for heat in HEATS))
+    }
+    ranking = Ranking(
+        links={name: Links(_links(movies, chance), 0.85, 1) for name in ("ease", "nearby")},
+        weights=weights,
+        newcomers={heat.name: weights[heat.name] for heat in HEATS},
+        proposed=PROPOSED,
+        trade_off=0.4,
+    )
+    genres = [[str(chance.integers(GENRES))] for _ in range(movies)]
+    artifact = SimpleNamespace(items=items, ranking=ranking, likeness=likeness(vectors, genres))
+    heats = LiveHeats()
+    heats._start(PARTITIONS)
+    everything = MovieHeats(items.movie_ids, chance.normal(600, 5, (movies, len(HEATS))))
+    for partition in range(PARTITIONS):
+        heats._take(partition, everything)
+    heats._add_up(np.arange(movies))
+    return World(cast(Artifact, artifact), heats.movies(items), heats)
+
+
+def _links(movies: int, chance: np.random.Generator) -> sparse.csr_array:
+    """To movies of which the first are linked to most often, as popular ones are."""
+    columns = (movies * chance.random((movies, LINKS), np.float32) ** 3).astype(np.int32)
+    ends = np.arange(movies + 1, dtype=np.int32) * LINKS
+    values = chance.random(movies * LINKS, np.float32)
+    return sparse.csr_array((values, columns.ravel(), ends), shape=(movies, movies))
+
+
+def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
+    items = world.artifact.items
+    rows = chance.choice(len(items.movie_ids), ratings, replace=False)
+    standing = Standing(
+        1, np.zeros(ratings, np.int64), rows, np.full(ratings, 8), np.arange(ratings)
+    )
+    vector = chance.normal(size=DIMENSIONS).astype(np.float32)
+    nearest = np.setdiff1d(np.argpartition(-(items.vectors @ vector), NEAREST)[:NEAREST], rows)
+    return Person(standing, ratings, vector, nearest.tolist(), "two_tower")
+
+
+def _ask(world: World, people: Iterator[Person]) -> None:
+    rank(world.artifact, world.live, next(people), LIMIT)
+
+
+def _look(world: World) -> None:
+    """What a look does with the heats that it has read."""
+    slots = np.arange(CHANGED)
+    world.heats._add_up(slots)
+    live = world.heats.movies(world.artifact.items)
+    trends(live, world.artifact.ranking.newcomers, 100)
+
+
+def _timings(what: Callable[[], object], times: int = TIMES) -> list[float]:
+    """Percentiles 1 to 99 in ms, after some calls that warm up."""
+    for _ in range(10):
+        what()
+    taken = []
+    for _ in range(times):
+        begin = perf_counter()
+        what()
+        taken.append((perf_counter() - begin) * 1e3)
+    return quantiles(taken, n=100)
+
+
+if __name__ == "__main__":
+    main(run)
