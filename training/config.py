@@ -4,7 +4,7 @@ The types say which values `training.experiment` accepts from a file.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -33,7 +33,7 @@ class Config:
     """
 
     towers: TowerConfig = field(default_factory=TowerConfig)
-    objective: str = "next"
+    objective: Literal["next", "rest"] = "next"
     liked_from: Annotated[int, Meta(ge=1, le=10)] = 7
     batch_size: Annotated[int, Meta(ge=1)] = 1024
     negatives: Annotated[int, Meta(ge=1)] = 512

@@ -1,4 +1,5 @@
-"""An experiment as a TOML file: hyperparameters in ``[towers]``, how to run in ``[run]``.
+"""An experiment as a TOML file: hyperparameters in ``[towers]`` and ``[two_stage]``, how to run in
+``[run]``.
 
 A key that is left out has its default. A table is one level: what a dataclass holds in another one,
 as `Config` holds `Config.towers`, stands beside the rest, as in manifests and in MLflow.
@@ -8,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import get_type_hints
+from typing import Final, get_type_hints
 
 import tomli_w
 
@@ -17,6 +18,14 @@ from training.config import Config
 from training.durable import write_file
 from training.flat import Value, flat, parse
 from training.options import RunOptions
+from training.two_stage import TwoStage
+
+# What `TwoStage` has for the lab, where it is all there is to say.
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "objective": "what is served is what comes next",
+    "max_epochs": "give it in [run]",
+    "seed": "give it in [run]",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +34,12 @@ class Experiment:
 
     Attributes:
         towers: hyperparameters of the towers and their training.
+        two_stage: those of what is made of them, less `ELSEWHERE`.
         run: how to run.
     """
 
     towers: Config = field(default_factory=Config)
+    two_stage: TwoStage = field(default_factory=TwoStage)
     run: RunOptions = field(default_factory=RunOptions)
 
     @classmethod
@@ -50,6 +61,9 @@ class Experiment:
                 raise ConfigurationError(
                     f"{path}: no table of an experiment is {name}: use {there}"
                 )
+        for name in tables.get("two_stage", {}):
+            if name in ELSEWHERE:
+                raise ConfigurationError(f"{path}: [two_stage] has no {name}: {ELSEWHERE[name]}")
         return cls(
             **{name: parse(kinds[name], tables[name], f"{path}: [{name}]") for name in tables}
         )
@@ -70,6 +84,8 @@ class Experiment:
             ConfigurationError: `load` would refuse it.
         """
         tables = {part.name: flat(getattr(self, part.name)) for part in fields(self)}
+        for name in ELSEWHERE:
+            del tables["two_stage"][name]
         for name, kind in get_type_hints(type(self)).items():
             parse(kind, tables[name], f"{path}: [{name}]")
         write_file(path, lambda file: tomli_w.dump(tables, file))

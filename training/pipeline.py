@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -73,6 +73,7 @@ def train(
     artifacts: Path,
     *,
     config: Config | None = None,
+    two_stage: TwoStage | None = None,
     options: RunOptions | None = None,
     checkpoint: Checkpoint | None = None,
     on_progress: OnProgress = lambda *_: None,
@@ -88,7 +89,8 @@ def train(
         ratings_table: `producers.tables.RATINGS`.
         movies_table: `producers.tables.MOVIES`.
         artifacts: `Settings.artifacts`.
-        config: hyperparameters.
+        config: hyperparameters of the towers.
+        two_stage: those of what is made of them, not fitted.
         options: how to run.
         checkpoint: where to keep how far the training has got.
         on_progress: told how far it has got.
@@ -116,7 +118,7 @@ def train(
 
     on_progress("ranking", 0, 1)
     known, measured = ratings.take(split.train), TowerScorer(trained.measured)
-    both = TwoStage(seed=options.seed)
+    both = replace(two_stage or TwoStage(), seed=options.seed)
     both.learn(known, measured)
     until_test = np.flatnonzero(ratings.times < split.test_from)
     both.weigh(ratings.take(until_test), split.validation_from)

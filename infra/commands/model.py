@@ -130,6 +130,7 @@ def _lead(
             data.movies,
             settings.artifacts,
             config=experiment.towers,
+            two_stage=experiment.two_stage,
             options=experiment.run,
             checkpoint=checkpoint,
             on_progress=on_progress,

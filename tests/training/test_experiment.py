@@ -5,16 +5,18 @@ from typing import Any
 import pytest
 
 from stream.contracts.errors import ConfigurationError
-from training.config import Config
+from training.config import REST, Config
 from training.experiment import Experiment
 from training.flat import flat
 from training.options import RunOptions
+from training.two_stage import TwoStage
 from training.user_towers import TowerConfig
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 OTHER = Experiment(
     towers=Config(towers=TowerConfig(dimensions=64), learning_rate=1e-5, batch_size=7),
+    two_stage=TwoStage(recency=0.5, candidates=9),
     run=RunOptions(seed=3, precision="bfloat16", compile=True),
 )
 
@@ -43,6 +45,8 @@ def test_what_is_left_out_has_its_default(path: Path) -> None:
         ("[run", "cannot be read as TOML"),
         ("seed = 1", r"no table of an experiment is seed: use \[towers\]"),
         ("[tower]", r"no table of an experiment is tower: use \[towers\]"),
+        ("[two_stage]\nseed = 1", r"\[two_stage\] has no seed: give it in \[run\]"),
+        ("[two_stage]\nrecency = 'x'", r"\[two_stage\] recency = 'x' .*`float`, got `str`"),
         ("[run]\nepochs = 1", r"\[run\] has no key epochs: there are compile, .*max_epochs"),
         ("[towers]\ntowers = 1", r"\[towers\] has no key towers: there are .*dimensions"),
         ("[towers]\nbatch_size = '9'", r"\[towers\] batch_size = '9' .* `int`, got `str`"),
@@ -50,6 +54,7 @@ def test_what_is_left_out_has_its_default(path: Path) -> None:
         ("[towers]\naveraging = 1.0", r"\[towers\] averaging = 1.0 .*`float` < 1.0"),
         ("[towers]\nlearning_rate = nan", r"\[towers\] learning_rate = nan .*`float` > 0.0"),
         ("[towers]\ndimensions = 0", r"\[towers\] dimensions = 0 .*`int` >= 1"),
+        ("[towers]\nobjective = 'x'", r"\[towers\] objective = 'x' .* there are 'next', 'rest'"),
         ("[run]\ncompile = 1", r"\[run\] compile = 1 .*`bool`, got `int`"),
         ("[run]\nprecision = 'f8'", r"\[run\] precision = 'f8' .* there are 'auto', 'float32'"),
     ],
@@ -81,6 +86,10 @@ def test_the_experiments_that_are_there_load(path: Path) -> None:
 
 def test_the_default_experiment_is_that_of_no_file() -> None:
     assert Experiment.load(EXPERIMENTS / "default.toml") == Experiment()
+
+
+def test_the_experiment_of_the_rest_has_the_hyperparameters_of_the_lab() -> None:
+    assert Experiment.load(EXPERIMENTS / "rest.toml") == Experiment(towers=REST)
 
 
 def test_no_two_values_have_the_same_name() -> None:
