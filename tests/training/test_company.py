@@ -26,6 +26,19 @@ def test_three_movies_by_hand() -> None:
     assert np.count_nonzero(found) == 6  # nothing of a movie that nobody rated
 
 
+def test_what_the_strongest_directions_leave_counts_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(0)
+    seen = np.argwhere(chance.random((40, 30)) < 0.4)
+    log = ratings([(int(user), int(movie) + 1, 4.0, at) for at, (user, movie) in enumerate(seen)])
+    weights = company(log, links=30, l2=5).toarray()
+    monkeypatch.setattr(module, "_STRONGEST", 3)
+    left, strength, right = np.linalg.svd(weights)
+    expected = 0.6 * weights + 0.4 * (left * strength)[:, :3] @ right[:3]
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(company(log, links=30, l2=5).toarray(), expected, atol=1e-3)
+    assert np.abs(expected - weights).max() > 0.03
+
+
 def test_of_a_movie_rated_again_the_latest_rating_counts() -> None:
     again = ratings([(1, 3, 2.0, 0), (1, 1, 4.0, 1), (1, 2, 4.0, 2), (1, 3, 4.0, 3)])
     once = ratings([(1, 1, 4.0, 1), (1, 2, 4.0, 2), (1, 3, 4.0, 3)])
