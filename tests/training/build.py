@@ -57,7 +57,7 @@ def a_ranking(of: Ratings) -> Ranking:
     movies = len(of.movies)
     links = sparse.csr_array(sum(np.eye(movies, k=k, dtype=np.float32) / k for k in (1, 2)))
     return Ranking(
-        links={"next": Links(links, recency=0.5, liked_from=7)},
+        links={"next": Links(links, recency=0.5, liked_from=7, scaled=True)},
         weights={
             name: np.array(weights, np.float32)
             for name, weights in (
