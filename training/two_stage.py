@@ -11,6 +11,7 @@ from scipy import sparse
 from training import ranker
 from training.baselines.ease import Ease
 from training.baselines.towers import Towers
+from training.company import company
 from training.config import Config
 from training.dataset import LIKED, NO_TAGS, Ratings
 from training.histories import Histories
@@ -34,8 +35,9 @@ _DIVERSIFIED: Final = 50  # places of a list, which are all that are shown; the 
 
 _LINKS: Final = 300  # of a movie at most: what is further down adds next to nothing
 
-# Candidates by the feature that proposes them.
-_PROPOSED: Final = {TOWERS: 200, "ease": 100, "nearby": 100, "heat_30": 50, "new_30": 50}
+# Candidates by the feature that proposes them; each kind of links proposes so many.
+_PROPOSED: Final = {TOWERS: 200, "heat_30": 50, "new_30": 50}
+_PROPOSED_BY_LINKS: Final = 100
 
 # The live feature that counts beside what is known of a person. The heat of a year learns the
 # weights of the few people of a small data set by heart; newcomers' heats say nothing more here.
@@ -70,8 +72,10 @@ class TwoStage:
     Features of a movie and a user:
 
     - ``towers``: the dot product of their vectors;
-    - ``ease``, ``liked``: EASE's evidence of all that was rated, and of what was liked;
+    - ``ease``: EASE's evidence of all that was rated;
     - ``nearby``: what is rated within a few events of the history's movies;
+    - ``liked``: EASE's evidence of what was liked, where what comes next is asked;
+    - ``company``: EASE's by how close two ratings are, where the rest is asked;
     - ``heat_30``: how much the movie is rated, see `training.live`. For someone without a rating
       all live features count, and no other.
 
@@ -114,8 +118,7 @@ class TwoStage:
         """Learn all but the weights from these ratings, from which the towers learnt."""
         self.towers = towers
         self.likeness = likeness(towers.vectors[1:], [movie.genres for movie in train.movies])
-        self.ease, self.liked = _ease(train, liked_from=1), _ease(train, liked_from=LIKED)
-        self.near = nearness(train)
+        self.links = self._learnt_links(train)
         self.live = Counted(len(train.movies))
         self.observe(train)
 
@@ -134,7 +137,7 @@ class TwoStage:
             )
             for of in (questions.ages > 0, questions.ages == 0)
         )
-        features = {name: known.features[name] for name in (TOWERS, *self._links, _HEAT)}
+        features = {name: known.features[name] for name in (TOWERS, *self.links, _HEAT)}
         self.weights = ranker.fit(known._replace(features=features))
         self.newcomers = _HOTTEST
         if len(new.picked):
@@ -169,7 +172,8 @@ class TwoStage:
     @property
     def ranking(self) -> Ranking:
         """What serving needs beside the towers."""
-        return Ranking(self._links, self.weights, self.newcomers, _PROPOSED, self.diversity)
+        proposed = _PROPOSED | dict.fromkeys(self.links, _PROPOSED_BY_LINKS)
+        return Ranking(self.links, self.weights, self.newcomers, proposed, self.diversity)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TwoStage":
         """Observes on its own; the models, which nothing changes, are shared."""
@@ -183,20 +187,25 @@ class TwoStage:
         towers.fit(train)
         return towers
 
-    @property
-    def _links(self) -> dict[str, Links]:
-        recency, near = (self.recency, RECENCY) if self.objective == "next" else (1.0, 1.0)
+    def _learnt_links(self, train: Ratings) -> dict[str, Links]:
+        ease, near = _ease(train, liked_from=1), nearness(train)
+        if self.objective == "rest":
+            return {
+                "company": Links(company(train, _LINKS), recency=1.0, liked_from=1, scaled=True),
+                "ease": Links(ease, recency=1.0, liked_from=1, scaled=True),
+                "nearby": Links(near, recency=1.0, liked_from=1, scaled=True),
+            }
         return {
-            "ease": Links(self.ease, recency, liked_from=1),
-            "liked": Links(self.liked, recency, liked_from=LIKED),
-            "nearby": Links(self.near, near, liked_from=1),
+            "ease": Links(ease, self.recency, liked_from=1),
+            "liked": Links(_ease(train, LIKED), self.recency, liked_from=LIKED),
+            "nearby": Links(near, RECENCY, liked_from=1),
         }
 
     def _said(self, histories: Histories) -> dict[str, Floats]:
         """By name, f32[B, movies] of each user."""
         standing = histories.standing()
         said = {TOWERS: self.towers.embed(histories) @ self.towers.vectors[1:].T}
-        return said | {name: links.scores(standing) for name, links in self._links.items()}
+        return said | {name: links.scores(standing) for name, links in self.links.items()}
 
     def _live(self) -> dict[str, Floats]:
         """By name, f32[1, movies] of everyone."""

@@ -1,0 +1,102 @@
+"""The towers are stand-ins that know nothing: what is right is due to the rest."""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.training.build import HOUR, clubs, ratings
+from training import two_stage
+from training.baselines.popularity import Popularity
+from training.config import Config
+from training.dataset import Ratings
+from training.histories import Histories
+from training.ranking import TOWERS
+from training.recommender import recommend, without_rated
+from training.tower_inputs import Floats
+from training.two_stage import TwoStage
+
+FIRST, THEN = 73, 74  # movies that everybody began with in the first half of the time, and later
+
+
+class Towers:
+    def __init__(self, config: Config, max_epochs: int, seed: int) -> None:
+        self.config, self.chance = config, np.random.default_rng(seed)
+
+    def fit(self, train: Ratings) -> None:
+        self.vectors = self.chance.normal(size=(len(train.movies) + 1, 8)).astype(np.float32)
+
+    def embed(self, histories: Histories) -> Floats:
+        return np.ones((len(histories), 8), np.float32)
+
+
+@pytest.fixture(scope="module")
+def data() -> Ratings:
+    """Clubs whose members begin with what is shown to everybody who is new."""
+    events = clubs(users=150)
+    begun: dict[int, int] = {}
+    for user, _, _, time in events:
+        begun[user] = min(time, begun.get(user, time))
+    half = np.median(list(begun.values()))
+    shown = [
+        (user, FIRST if time < half else THEN, 4.0, time - HOUR) for user, time in begun.items()
+    ]
+    return ratings(events + shown)
+
+
+@pytest.fixture(scope="module", params=["next", "rest"])
+def model(data: Ratings, request: pytest.FixtureRequest) -> Iterator[TwoStage]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(two_stage, "Towers", Towers)
+        model = TwoStage(request.param, diversity=0.0, impressions=300, candidates=40)
+        model.fit(data)
+        yield model
+
+
+def test_lists_are_of_the_club(data: Ratings, model: TwoStage) -> None:
+    """Four movies of one club leave eight more of it: popularity finds few of them."""
+    chance = np.random.default_rng(5)
+    people = [[FIRST, THEN, *chance.permutation(12)[:4] + 1 + club * 12] for club in range(6)]
+    raw = [[(int(m), 5.0, at * HOUR) for at, m in enumerate(some)] for some in people]
+    histories = Histories.raw(data.movies, raw)
+    own = recommend(model, histories, 8) // 12 == np.arange(6)[:, None]
+    assert own.mean() > 0.9
+    popularity = Popularity()
+    popularity.fit(data)
+    assert (recommend(popularity, histories, 8) // 12 == np.arange(6)[:, None]).mean() < 0.4
+
+
+def test_each_feature_of_a_person_has_a_weight(model: TwoStage) -> None:
+    assert set(model.weights) == {TOWERS, "heat_30", *model.links}
+    assert {"ease", "nearby"} < set(model.links)
+
+
+def test_what_was_rated_is_in_no_list(data: Ratings, model: TwoStage) -> None:
+    histories = Histories.of_users(data, np.array([1, 2]))
+    scores = model.score(histories)
+    rated = np.zeros(scores.shape, bool)
+    lists, events = histories.events()
+    rated[lists, data.rows[events]] = True
+    assert rated.sum() == 18
+    assert np.isinf(scores[rated]).all()
+    assert np.isfinite(without_rated(scores, histories)).sum(axis=1).min() > 20
+
+
+def test_the_towers_learn_the_same_objective(model: TwoStage) -> None:
+    assert model.towers.config.objective == model.objective
+
+
+def test_someone_new_gets_what_newcomers_begin_with(data: Ratings, model: TwoStage) -> None:
+    """And not what they did when it was shown to as many people, long ago."""
+    [row] = np.flatnonzero([movie.movie_id == THEN for movie in data.movies])
+    nobody = Histories.raw(data.movies, [[]])
+    assert recommend(model, nobody, 1).tolist() == [[row]]
+
+
+def test_a_copy_observes_on_its_own(data: Ratings, model: TwoStage) -> None:
+    nobody = Histories.raw(data.movies, [[]])
+    expected = model.score(nobody)
+    twin = copy.deepcopy(model)
+    twin.observe(data)
+    np.testing.assert_array_equal(model.score(nobody), expected)
