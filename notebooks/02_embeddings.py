@@ -33,7 +33,8 @@ from training.config import Config
 from training.dataset import Ratings
 from training.embeddings import NEIGHBOURS, WELL_KNOWN
 from training.histories import Histories
-from training.trainer import Trainer, embed_users, padded_vectors
+from training.scorer import embed_users, padded_vectors
+from training.trainer import Trainer
 
 BLUE, ORANGE, GREEN, GREY = "#2a6f97", "#d9730d", "#3f8f5f", "#8a8f98"
 

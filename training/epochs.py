@@ -24,8 +24,9 @@ from training.evaluate import Quality
 from training.objectives import Held, kind_of
 from training.options import RunOptions
 from training.recommender import OnProgress
+from training.scorer import TowerScorer
 from training.towers import TwoTowers
-from training.trainer import TowerScorer, Trainer
+from training.trainer import Trainer
 
 # Told after an epoch: its number, from 1, and towers.
 OnEpoch: TypeAlias = Callable[[int, TwoTowers], None]

@@ -25,9 +25,9 @@ from training.index import IndexedMovie
 from training.index_edge import build_edge_index
 from training.ranking import Ranking
 from training.ranking_files import write_ranking
+from training.scorer import padded_vectors
 from training.tower_inputs import USER_FEATURES, Floats, Ints
 from training.towers import TwoTowers
-from training.trainer import padded_vectors
 from training.user_towers import UserTower
 
 OPSET: Final = 20
@@ -70,7 +70,7 @@ def write_artifact(
         np.save(partial / VECTORS, vectors[1:])
         (partial / CATALOGUE).write_bytes(msgspec.json.encode(movies))
         build_edge_index(partial / INDEX, movies, vectors[1:])
-        _export_towers(partial, towers, vectors)
+        export_towers(partial, towers, vectors)
         write_ranking(partial, ranking)
         files = sorted(path for path in partial.rglob("*") if path.is_file())
         manifest = Manifest(
@@ -135,7 +135,14 @@ class _ServedUserTower(nn.Module):
         return vectors
 
 
-def _export_towers(directory: Path, towers: TwoTowers, vectors: Floats) -> None:
+def export_towers(directory: Path, towers: TwoTowers, vectors: Floats) -> None:
+    """Write both towers, the user tower with the vectors that histories point into.
+
+    Args:
+        directory: where to.
+        towers: what was trained.
+        vectors: f32[n + 1, d], as `trainer.padded_vectors` makes them.
+    """
     any_size = torch.export.Dim.DYNAMIC
     wide = {0: any_size, 1: any_size}
     shape = 2, 3  # of an example: 1 would be taken for a size that is always 1

@@ -18,8 +18,8 @@ from training.evaluate import Quality, frozen, live
 from training.experiment import Experiment
 from training.export import write_artifact
 from training.options import RunOptions
+from training.scorer import TowerScorer
 from training.split import split_by_time
-from training.trainer import TowerScorer
 from training.two_stage import TwoStage
 
 Stage: TypeAlias = Literal["training", "ranking", "evaluating", "exporting"]

@@ -16,13 +16,12 @@ from training import distributed
 from training.batches import Batch
 from training.config import Config
 from training.dataset import Ratings
-from training.histories import Histories
 from training.objectives import Objective, kind_of
 from training.options import RunOptions
 from training.precision import Arithmetic
 from training.recommender import OnProgress
 from training.schedule import schedule
-from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
+from training.tower_inputs import Ints, movie_features
 from training.towers import TwoTowers
 
 # Batches in an epoch at least: a small data set is cut finer, or it would end before it began.
@@ -173,50 +172,6 @@ def _shared(loss: _Loss, compiled: bool) -> nn.Module:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of another name for it
         # What is not learnt is the same everywhere already.
         return DistributedDataParallel(loss, broadcast_buffers=False)
-
-
-class TowerScorer:
-    """Scores all movies by the towers' cosines.
-
-    Attributes:
-        vectors: f32[movies + 1, d] of the movies by index, zeros at PADDING.
-    """
-
-    def __init__(self, towers: TwoTowers) -> None:
-        self._towers, self._length = towers, towers.users.length
-        self.vectors = padded_vectors(towers)
-        self._vectors = torch.from_numpy(self.vectors).to(towers.index.device)
-
-    @torch.inference_mode()
-    def score(self, histories: Histories) -> Floats:
-        """f32[B, movies], see `recommender.Scores`."""
-        scores: Floats = (self._embed(histories) @ self._vectors[1:].T).cpu().numpy()
-        return scores
-
-    @torch.inference_mode()
-    def embed(self, histories: Histories) -> Floats:
-        """f32[B, d], L2-normalised: the users, whose dot products with `vectors` are scores."""
-        users: Floats = self._embed(histories).cpu().numpy()
-        return users
-
-    def _embed(self, histories: Histories) -> Tensor:
-        return embed_users(self._towers, self._vectors, histories.tower_inputs(self._length))
-
-
-def embed_users(towers: TwoTowers, vectors: Tensor, inputs: TowerInputs) -> Tensor:
-    """f32[B, d] of users whose history points into `vectors`."""
-    columns = (torch.from_numpy(column).to(vectors.device) for column in inputs)
-    users: Tensor = towers.users(vectors, *columns)
-    return users
-
-
-@torch.inference_mode()
-def padded_vectors(towers: TwoTowers) -> Floats:
-    """f32[n + 1, d] of all movies by index; zeros at PADDING."""
-    indices = torch.arange(len(towers.index), device=towers.index.device)
-    vectors: Floats = towers.movie_vectors(indices).cpu().numpy()
-    vectors[PADDING] = 0
-    return vectors
 
 
 def _towers(ratings: Ratings, events: Ints, config: Config) -> TwoTowers:

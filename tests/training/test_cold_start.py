@@ -16,8 +16,9 @@ from training.cold_start import (
 )
 from training.dataset import Ratings
 from training.histories import Histories
+from training.scorer import padded_vectors
 from training.tower_inputs import PADDING, Floats, Ints
-from training.trainer import Trainer, padded_vectors
+from training.trainer import Trainer
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from training.embeddings import (
     principal_axes,
     well_known,
 )
+from training.scorer import padded_vectors
 from training.tower_inputs import Floats
-from training.trainer import Trainer, padded_vectors
+from training.trainer import Trainer
 
 SERIES = 12  # of two films each, in `library`
 

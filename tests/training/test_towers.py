@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 import torch
 
+from training.scorer import embed_users, padded_vectors
 from training.tower_inputs import PADDING, USER_FEATURES, TowerInputs
 from training.towers import TwoTowers
-from training.trainer import embed_users, padded_vectors
-from training.user_towers import TowerConfig
+from training.user_towers import USER_TOWERS, TowerConfig
 
 MOVIES, FEATURES, HISTORY = 30, 9, 4
 
 
-@pytest.fixture
-def towers() -> TwoTowers:
+@pytest.fixture(params=USER_TOWERS)
+def towers(request: pytest.FixtureRequest) -> TwoTowers:
     torch.manual_seed(0)
     features = np.random.default_rng(0).random((MOVIES, FEATURES), np.float32)
     features[7] = features[6]
     rated = np.arange(MOVIES) < 25
-    return TwoTowers(TowerConfig(dimensions=16), features, rated)
+    return TwoTowers(TowerConfig(user=request.param, dimensions=16), features, rated).eval()
 
 
 def inputs(*histories: list[tuple[int, float, float]]) -> TowerInputs:
@@ -93,3 +93,19 @@ def test_what_padding_points_at_does_not_matter(towers: TwoTowers) -> None:
         vectors[PADDING] = 100
         after = embed_users(towers, vectors, some)
     torch.testing.assert_close(before, after)
+
+
+def test_a_movie_that_the_model_does_not_know_says_nothing_of_itself(towers: TwoTowers) -> None:
+    known = embed(towers, [(1, 4.0, 0.0)])
+    with_unknown = embed(towers, [(1, 4.0, 0.0), (PADDING, 4.0, 9.0)])
+    np.testing.assert_allclose(known, with_unknown, atol=1e-6)
+
+
+def test_how_wide_the_inputs_are_does_not_matter(towers: TwoTowers) -> None:
+    vectors = torch.from_numpy(padded_vectors(towers))
+    some = inputs([(1, 4.0, 0.0), (2, 3.0, 1.0)])
+    narrow = TowerInputs(*(column[:, :2] for column in some[:3]), some.features)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            embed_users(towers, vectors, narrow), embed_users(towers, vectors, some)
+        )

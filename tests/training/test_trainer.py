@@ -18,10 +18,11 @@ from training.evaluate import Quality, live
 from training.histories import Histories
 from training.objectives import targets
 from training.options import Precision, RunOptions
+from training.scorer import TowerScorer, padded_vectors
 from training.split import split_by_time
 from training.tower_inputs import Floats
 from training.towers import ItemTower
-from training.trainer import TowerScorer, Trainer, padded_vectors
+from training.trainer import Trainer
 from training.user_towers import Pooled
 
 

@@ -1,15 +1,21 @@
 """The same user tower in torch and in ONNX Runtime."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
 
 from tests.suites.user_tower import Embed, UserTowerSuite, some_inputs
-from training.artifact import Artifact
+from tests.training.build import SMALL
+from training.artifact import USER_TOWER, Artifact
 from training.dataset import Ratings
+from training.export import export_towers
 from training.histories import Histories
+from training.scorer import TowerScorer, embed_users, padded_vectors
 from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
-from training.trainer import TowerScorer, Trainer, embed_users, padded_vectors
+from training.trainer import Trainer
 
 
 @pytest.fixture
@@ -34,6 +40,31 @@ class TestOnnxRuntime(UserTowerSuite):
     @pytest.fixture
     def embed(self, artifact: Artifact) -> Embed:
         return artifact.embed_users
+
+
+class TestCombined(UserTowerSuite):
+    """Pooled and sequential together, exported; not trained, which takes nothing from the check."""
+
+    @pytest.fixture(scope="class")
+    def trainer(self, club_ratings: Ratings, club_events: Ints) -> Trainer:
+        towers = replace(SMALL.towers, user="combined", width=8)
+        return Trainer(club_ratings, club_events, replace(SMALL, towers=towers))
+
+    @pytest.fixture(scope="class")
+    def session(
+        self, trainer: Trainer, tmp_path_factory: pytest.TempPathFactory
+    ) -> InferenceSession:
+        directory = tmp_path_factory.mktemp("combined")
+        export_towers(directory, trainer.towers, padded_vectors(trainer.towers))
+        return InferenceSession(directory / USER_TOWER)
+
+    @pytest.fixture
+    def embed(self, session: InferenceSession) -> Embed:
+        return lambda inputs: session.run(None, inputs._asdict())[0]
+
+    def test_as_in_torch(self, embed: Embed, in_torch: Embed) -> None:
+        inputs = some_inputs(200)
+        np.testing.assert_allclose(embed(inputs), in_torch(inputs), atol=1e-5)
 
 
 def test_both_give_the_same_vectors(artifact: Artifact, in_torch: Embed) -> None:

@@ -13,9 +13,9 @@ from training.histories import Histories
 from training.objectives import kind_of
 from training.options import RunOptions
 from training.recommender import OnEpoch, OnProgress
+from training.scorer import padded_vectors
 from training.tower_inputs import Floats
 from training.towers import TwoTowers
-from training.trainer import padded_vectors
 from training.user_towers import USER_TOWERS
 
 

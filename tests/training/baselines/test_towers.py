@@ -12,8 +12,8 @@ from training.dataset import Ratings
 from training.histories import Histories
 from training.options import RunOptions
 from training.recommender import recommend
+from training.scorer import TowerScorer
 from training.towers import TwoTowers
-from training.trainer import TowerScorer
 
 EPOCHS = 2
 
