@@ -88,7 +88,6 @@ SPACES: Final[Mapping[str, Space]] = {
         "summaries": IntDistribution(1, 5),
         "hidden": Choice((64, 128, 256, 512)),
         "width": Choice((32, 64, 128)),
-        "layers": IntDistribution(1, 3),
         "heads": Choice((1, 2, 4)),
         "dropout": _DROPOUT,
         "content_hidden": Choice((32, 64, 128)),
@@ -97,6 +96,7 @@ SPACES: Final[Mapping[str, Space]] = {
         "batch_size": _BATCH_SIZE,
         "negatives": Choice((128, 256, 512, 1024, 2048)),
         "learning_rate": _LEARNING_RATE,
+        "decay_epochs": Choice((0, 5, 10)),
         "weight_decay": _WEIGHT_DECAY,
         "averaging": FloatDistribution(0.9, 0.999),
     },
@@ -109,6 +109,7 @@ SPACES: Final[Mapping[str, Space]] = {
         "weight_decay": _WEIGHT_DECAY,
     },
     "two-stage": {
+        "objective": Choice(("next", "rest")),
         "recency": _RECENCY,
         "impressions": IntDistribution(1000, 10_000, log=True),
         "candidates": IntDistribution(100, 1000, log=True),
