@@ -112,6 +112,7 @@ class Exam:
 
     def _predicted(self, model: Recommender) -> Floats:
         """f32[e]: how many stars it expects of each held-out rating; asked as for `lists`."""
+        knows = model if isinstance(model, PredictsOfUsers) else None
         if not isinstance(model, PredictsRatings):
             raise ConfigurationError(
                 f"{type(model).__name__} predicts no ratings: it cannot be tuned for {RMSE}"
@@ -121,8 +122,8 @@ class Exam:
             for start in range(0, len(held.rows), _PREDICTED):
                 some = slice(start, start + _PREDICTED)
                 asked, rows = self.task.asked[held.lists[some]], held.rows[some]
-                if self.task.fitted_users and isinstance(model, PredictsOfUsers):
-                    predicted.append(model.predict_users(asked.users, rows))
+                if self.task.fitted_users and knows is not None:
+                    predicted.append(knows.predict_users(asked.users, rows))
                 else:
                     predicted.append(model.predict(asked, rows, held.times[some]))
         return np.concatenate(predicted)
