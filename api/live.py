@@ -51,8 +51,8 @@ class LiveHeats:
         1. Where the number of partitions is another one, start over.
         2. Of each partition whose position moved read the movies that were written since then; all
            where its generation is another one, in place of those before.
-        3. Where the generation is still the same, go on from that position at the next look; else
-           read all of it then.
+        3. Go on from that position at the next look. What was read of later commits is read again
+           then, and a generation that was dropped meanwhile is no more by then.
         4. Add up the partitions' heats of the movies that were read.
 
         Raises StoreUnavailable; what was read by then is read again at the next look.
@@ -74,8 +74,7 @@ class LiveHeats:
             async for chunk in store.heats(partition, position.generation, since):
                 self._take(partition, chunk)
             # 3.
-            now = await store.position(partition)
-            self._positions[partition] = position if now and _same(now, position) else None
+            self._positions[partition] = position
         # 4.
         stale = np.flatnonzero(self._stale)
         if not len(stale):
