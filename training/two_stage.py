@@ -94,7 +94,7 @@ class TwoStage:
 
     objective: Literal["next", "rest"] = "next"
     recency: float = 0.85
-    diversity: float = field(default=0.4, metadata=WHEN_ASKED)
+    diversity: float = field(default=0.2, metadata=WHEN_ASKED)
     impressions: int = 3000
     candidates: int = 500
     max_epochs: int = 12
