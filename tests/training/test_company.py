@@ -35,7 +35,7 @@ def test_what_the_strongest_directions_leave_counts_less(monkeypatch: pytest.Mon
     left, strength, right = np.linalg.svd(weights)
     expected = 0.6 * weights + 0.4 * (left * strength)[:, :3] @ right[:3]
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(company(log, links=30, l2=5).toarray(), expected, atol=1e-3)
+    np.testing.assert_allclose(company(log, links=30, l2=5).toarray(), expected, atol=1e-5)
     assert np.abs(expected - weights).max() > 0.03
 
 
