@@ -27,7 +27,7 @@ DIMENSIONS: Final = 128
 GENRES: Final = 20
 LINKS: Final = 300  # of a movie
 NEAREST: Final = 200  # movies of the index
-PROPOSED: Final = {TOWERS: NEAREST, "ease": 100, "nearby": 100, "heat_30": 50}
+LINKED: Final = ("ease", "liked", "nearby")
 RATINGS: Final = {"a newcomer": 3, "MovieLens' mean": 154, "a heavy user": 2_000}
 LIMIT: Final = 10
 TIMES: Final = 300
@@ -58,9 +58,9 @@ def run() -> Report:
         looks = _timings(partial(_look, world), 30)
         report.context(f"{movies:,} movies, {CHANGED:,} of them changed: a look", looks[49], "ms")
     report.notes.append(
-        f"{NEAREST} nearest movies are given; with what two matrices of {LINKS} links a movie and "
-        f"the heat propose there are 300 to 450 candidates of {DIMENSIONS} dimensions, for a list "
-        f"of {LIMIT}. A look adds up the heats of {PARTITIONS} partitions and makes features and "
+        f"{NEAREST} nearest movies are given; with what {len(LINKED)} matrices of {LINKS} links a "
+        f"movie and two heats propose there are 300 to 600 candidates of {DIMENSIONS} dimensions, "
+        f"for a list of {LIMIT}. A look adds up the heats of {PARTITIONS} partitions and makes features and "
         "trends of them, in a thread, once a second; what Redis takes is not in it."
     )
     return report
@@ -70,17 +70,7 @@ def _world(movies: int, chance: np.random.Generator) -> World:
     vectors = chance.normal(size=(movies, DIMENSIONS)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = ItemVectors("benchmark", np.arange(1, movies + 1, dtype=np.uint32), vectors)
-    weights = {
-        name: np.array([1, 1, 1], np.float32)
-        for name in (TOWERS, "ease", "nearby", *(heat.name for heat in HEATS))
-    }
-    ranking = Ranking(
-        links={name: Links(_links(movies, chance), 0.85, 1) for name in ("ease", "nearby")},
-        weights=weights,
-        newcomers={heat.name: weights[heat.name] for heat in HEATS},
-        proposed=PROPOSED,
-        trade_off=0.4,
-    )
+    ranking = untrained_ranking(movies, chance)
     genres = [[str(chance.integers(GENRES))] for _ in range(movies)]
     artifact = SimpleNamespace(items=items, ranking=ranking, likeness=likeness(vectors, genres))
     heats = LiveHeats()
@@ -90,6 +80,21 @@ def _world(movies: int, chance: np.random.Generator) -> World:
         heats._take(partition, everything)
     heats._add_up(np.arange(movies))
     return World(cast(Artifact, artifact), heats.movies(items), heats)
+
+
+def untrained_ranking(movies: int, chance: np.random.Generator) -> Ranking:
+    """As large and as fast as one that is trained."""
+    weights = {
+        name: np.array([1, 1, 1], np.float32)
+        for name in (TOWERS, *LINKED, *(heat.name for heat in HEATS))
+    }
+    return Ranking(
+        links={name: Links(_links(movies, chance), 0.85, liked_from=1) for name in LINKED},
+        weights=weights,
+        newcomers={heat.name: weights[heat.name] for heat in HEATS},
+        proposed={TOWERS: NEAREST, **dict.fromkeys(LINKED, 100), "heat_30": 50, "new_30": 50},
+        trade_off=0.4,
+    )
 
 
 def _links(movies: int, chance: np.random.Generator) -> sparse.csr_array:
