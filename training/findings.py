@@ -3,20 +3,17 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from training.baselines.catalogue import entry
 from training.config import Config
 from training.durable import write_file
 from training.experiment import Experiment
 from training.flat import Value, flat, parse
 from training.options import RunOptions
 from training.study import METRICS, SECONDS, Study
-
-_TOWERS: Final = entry("towers").path
+from training.two_stage import TwoStage
 
 
 def columns(study: Study) -> list[str]:
@@ -39,8 +36,9 @@ def rows(study: Study) -> list[list[str]]:
 def write(study: Study, directory: Path) -> list[Path]:
     """The front as a file each, `<study>.toml`, or with the trial's number if there are several.
 
-    Of the towers it is what `freshet train --config` reads. Other models have no training but that
-    of the lab: their file has one table, of their name, with all hyperparameters.
+    Of the towers, and of two stages that are asked what comes next, it is an experiment that
+    `freshet train --config` reads. Everything else is of the lab alone: its file has one table, of
+    the model's name, with all hyperparameters.
 
     Returns:
         The files, in the order of the front.
@@ -50,24 +48,27 @@ def write(study: Study, directory: Path) -> list[Path]:
         number = f"-{trial.number}" if len(front) > 1 else ""
         path = directory / f"{study.name}{number}.toml"
         found = study.hyperparameters(trial)
-        if entry(study.plan.model).path == _TOWERS:
-            experiment(found, path).save(path)
+        if served(study.plan.model, found):
+            experiment(study.plan.model, found, path).save(path)
         else:
             write_file(path, partial(tomli_w.dump, {study.plan.model: found}))
         paths.append(path)
     return paths
 
 
-def experiment(found: Mapping[str, Value], path: Path) -> Experiment:
-    """Hyperparameters of the towers of the lab, as `freshet train` takes them."""
-    towers, run = (
-        {name: found[name] for name in flat(defaults) if name in found}
-        for defaults in (Config(), RunOptions())
-    )
-    return Experiment(
-        towers=parse(Config, towers, f"{path}: [towers]"),
-        run=parse(RunOptions, run, f"{path}: [run]"),
-    )
+def served(model: str, found: Mapping[str, Value]) -> bool:
+    """Whether there is a training of it that ends in a model to serve."""
+    return model == "towers" or (model == "two-stage" and found["objective"] == "next")
+
+
+def experiment(model: str, found: Mapping[str, Value], path: Path) -> Experiment:
+    """Hyperparameters of a model of the lab that is `served`, as `freshet train` takes them."""
+    run = {name: found[name] for name in flat(RunOptions()) if name in found}
+    options = parse(RunOptions, run, f"{path}: [run]")
+    if model == "two-stage":
+        return Experiment(two_stage=parse(TwoStage, found, f"{path}: [two_stage]"), run=options)
+    towers = {name: found[name] for name in flat(Config()) if name in found}
+    return Experiment(towers=parse(Config, towers, f"{path}: [towers]"), run=options)
 
 
 def told(values: Mapping[str, Value]) -> str:

@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from training.baselines import catalogue
 from training.baselines.catalogue import Entry, create
 from training.experiment import Experiment
 from training.findings import columns, rows, write
-from training.flat import flat
+from training.flat import Value, flat
 from training.options import RunOptions
 from training.search import work
 from training.study import STARTUP_TRIALS, Objective, Plan, Pruning, Study
@@ -226,17 +227,32 @@ def test_nothing_to_search() -> None:
         search_space.space(MODEL, values)
 
 
-def test_what_is_found_of_the_towers_is_an_experiment(tmp_path: Path) -> None:
-    of = Plan(model="towers", dataset="d", objective="offline", settled={"max_epochs": 3})
-    study = Study(tmp_path, "s", of)
+def best_of_two(tmp_path: Path, model: str, **settled: Value) -> tuple[Study, Path]:
+    """A study whose second trial is the better one, and the file of that."""
+    study = Study(
+        tmp_path, model, Plan(model=model, dataset="d", objective="offline", settled=settled)
+    )
     with study.worker() as worker:
         for value in (0.1, 0.2):
             trial = study.begin(worker, 2)
             assert trial
             study.finish(trial, [value], TrialState.COMPLETE)
+    assert study.front[0].number == 1  # not the defaults
     [path] = write(study, tmp_path)
+    return study, path
+
+
+@pytest.mark.parametrize(("model", "table"), [("towers", "towers"), ("two-stage", "two_stage")])
+def test_what_is_found_of_what_is_served_is_an_experiment(
+    tmp_path: Path, model: str, table: str
+) -> None:
+    study, path = best_of_two(tmp_path, model, max_epochs=3, objective="next")
     found = Experiment.load(path)
     assert found.run == RunOptions(max_epochs=3)
     tried = study.front[0].params
-    assert {name: flat(found.towers)[name] for name in tried} == tried
-    assert study.front[0].number == 1  # not the defaults
+    assert {name: flat(getattr(found, table))[name] for name in tried} == tried
+
+
+def test_what_is_not_served_is_a_table_of_the_lab(tmp_path: Path) -> None:
+    study, path = best_of_two(tmp_path, "two-stage", objective="rest")
+    assert tomllib.loads(path.read_text()) == {"two-stage": study.hyperparameters(study.front[0])}
