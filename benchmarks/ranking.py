@@ -60,8 +60,8 @@ def run() -> Report:
     report.notes.append(
         f"{NEAREST} nearest movies are given; with what {len(LINKED)} matrices of {LINKS} links a "
         f"movie and two heats propose there are 300 to 600 candidates of {DIMENSIONS} dimensions, "
-        f"for a list of {LIMIT}. A look adds up the heats of {PARTITIONS} partitions and makes features and "
-        "trends of them, in a thread, once a second; what Redis takes is not in it."
+        f"for a list of {LIMIT}. A look adds up the heats of {PARTITIONS} partitions and makes "
+        "features and trends of them, in a thread, once a second; what Redis takes is not in it."
     )
     return report
 
