@@ -42,7 +42,7 @@ def test_where_the_losses_pull() -> None:
     """Predictions towards the stars given; the liked movie up, the others down, the worst most."""
     predicted, liked = PREDICTED.clone().requires_grad_(), LIKED.clone().requires_grad_()
     others = OTHERS.clone().requires_grad_()
-    combined(predicted, STARS, liked, others).backward()
+    combined(predicted, STARS, liked, others).backward()  # type: ignore[no-untyped-call]
     assert predicted.grad is not None
     assert liked.grad is not None
     assert others.grad is not None

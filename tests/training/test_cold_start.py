@@ -28,7 +28,8 @@ def log() -> Ratings:
 
 def some_vectors(movies: int) -> Floats:
     vectors = np.random.default_rng(0).normal(size=(movies, 6)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
 
 
 def test_the_first_ratings_of_some_users(log: Ratings) -> None:

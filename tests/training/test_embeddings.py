@@ -6,7 +6,7 @@ import pytest
 from producers.datasets import find as found_dataset
 from producers.datasets import load
 from tests.training.build import ratings
-from training.config import Config
+from training.config import REST
 from training.dataset import Ratings
 from training.embeddings import (
     LEAST_GENRES,
@@ -190,25 +190,25 @@ def hundred_k(tmp_path_factory: pytest.TempPathFactory) -> Ratings:
 
 @pytest.fixture(scope="module")
 def learnt(hundred_k: Ratings) -> Floats:
-    """By the towers in two epochs."""
-    trainer = Trainer(hundred_k, np.arange(len(hundred_k)), Config())
-    for _ in range(2):
+    """By towers that learn to fill in histories, in four epochs of half a second."""
+    trainer = Trainer(hundred_k, np.arange(len(hundred_k)), REST)
+    for _ in range(4):
         trainer.epoch()
     return padded_vectors(trainer.towers)[1:]
 
 
 def test_sequels_and_genres_of_100k_are_found(hundred_k: Ratings, learnt: Floats) -> None:
-    """0.53 and 4.0 times chance when this was written."""
+    """With three seeds 0.50, 0.55 and 0.50; 3.7 and 3.8 times chance."""
     found = neighbourhood(learnt, hundred_k)
     assert found.with_sequels == 67
     assert found.sequels > 0.4 > 30 * found.sequels_by_chance
-    assert found.genres > 2.5 * found.genres_by_chance
+    assert found.genres > 3 * found.genres_by_chance
     assert found.problems() == []
 
 
 def test_shuffled_vectors_are_found_out(hundred_k: Ratings, learnt: Floats) -> None:
     found = neighbourhood(np.random.default_rng(0).permutation(learnt), hundred_k)
-    assert found.sequels < LEAST_SEQUELS / 3
+    assert found.sequels < LEAST_SEQUELS / 2
     assert found.genres < LEAST_GENRES / 1.3 * found.genres_by_chance
     assert len(found.problems()) == 2
 

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from training.task import Task, task
 from training.tower_inputs import Floats
 
 # Learns the planted data below in a second.
-FAST = {
+FAST: dict[str, Any] = {
     "dimensions": 16,
     "learning_rate": 1e-2,
     "weight_decay": 0.1,
