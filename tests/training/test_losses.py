@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.losses import log_presence, sampled_softmax
+from training.losses import log_presence, multinomial, sampled_softmax
 
 MOVIES = 50
 
@@ -66,3 +66,24 @@ def test_the_denominator_is_right_on_average(
         )
         corrected.append(loss.exp().item())  # the estimate of `full`
     assert np.mean(corrected) == pytest.approx(full.item(), rel=0.02)
+
+
+def test_each_target_of_somebody_has_its_share_by_hand() -> None:
+    scores = torch.log(torch.tensor([[1.0, 2.0, 5.0], [4.0, 4.0, 8.0]]))
+    owners, columns = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
+    losses = multinomial(scores, owners, columns, torch.zeros(3))
+    torch.testing.assert_close(torch.exp(-losses), torch.tensor([1 / 8, 2 / 8, 8 / 16]))
+
+
+def test_what_could_not_be_chosen_takes_no_share() -> None:
+    scores = torch.log(torch.tensor([[1.0, 2.0, 0.0]]))
+    losses = multinomial(scores, torch.tensor([0]), torch.tensor([0]), torch.zeros(3))
+    assert torch.exp(-losses).item() == pytest.approx(1 / 3)
+
+
+def test_a_candidate_stands_for_those_that_were_not_drawn_and_the_target_for_itself() -> None:
+    scores = torch.log(torch.tensor([[1.0, 2.0, 5.0]]))
+    presence = torch.log(torch.tensor([0.5, 1.0, 0.25]))
+    losses = multinomial(scores, torch.tensor([0, 0]), torch.tensor([0, 2]), presence)
+    expected = torch.tensor([1 / (1 + 2 + 5 * 4), 5 / (1 * 2 + 2 + 5)])
+    torch.testing.assert_close(torch.exp(-losses), expected)

@@ -14,9 +14,9 @@ from tests.training.build import SMALL, chains, clubs, everything, ratings
 from training.baselines.popularity import Popularity
 from training.config import Config
 from training.dataset import Ratings
-from training.evaluate import Quality, live
+from training.evaluate import Quality, filled_in, live
 from training.histories import Histories
-from training.objectives import targets
+from training.objectives import Rest, targets
 from training.options import Precision, RunOptions
 from training.scorer import TowerScorer, padded_vectors
 from training.split import split_by_time
@@ -60,6 +60,22 @@ def test_the_order_of_movies_is_found() -> None:
     popularity, towers = trained(ratings(chains()), epochs=20)
     assert towers.ndcg > 0.95
     assert popularity.ndcg < 0.3
+
+
+def test_the_order_of_movies_is_found_by_attention_alone() -> None:
+    shape = replace(SMALL.towers, user="sequential", width=16, dropout=0.0)
+    _, towers = trained(ratings(chains()), epochs=20, config=replace(SMALL, towers=shape))
+    assert towers.ndcg > 0.95
+
+
+def test_the_rest_of_histories_is_found() -> None:
+    data = ratings(clubs(loyal=1.0))
+    split = Rest.split(data)
+    trainer = Trainer(data, split.train, replace(SMALL, objective="rest"))
+    for _ in range(20):
+        trainer.epoch()
+    found = filled_in(data, TowerScorer(trainer.towers), split.train, split.validation)
+    assert found.recall > 0.95  # of twelve movies of a club, seven are known: five are left
 
 
 def test_in_shuffled_data_nothing_is_found() -> None:

@@ -42,21 +42,26 @@ class TestOnnxRuntime(UserTowerSuite):
         return artifact.embed_users
 
 
+@pytest.fixture(scope="module")
+def combined(club_ratings: Ratings, club_events: Ints) -> Trainer:
+    """Not trained, which takes nothing from the check."""
+    towers = replace(SMALL.towers, user="combined", width=8)
+    return Trainer(club_ratings, club_events, replace(SMALL, towers=towers))
+
+
+@pytest.fixture(scope="module")
+def session(combined: Trainer, tmp_path_factory: pytest.TempPathFactory) -> InferenceSession:
+    directory = tmp_path_factory.mktemp("combined")
+    export_towers(directory, combined.towers, padded_vectors(combined.towers))
+    return InferenceSession(directory / USER_TOWER)
+
+
 class TestCombined(UserTowerSuite):
-    """Pooled and sequential together, exported; not trained, which takes nothing from the check."""
+    """Pooled and sequential together, through ONNX Runtime."""
 
-    @pytest.fixture(scope="class")
-    def trainer(self, club_ratings: Ratings, club_events: Ints) -> Trainer:
-        towers = replace(SMALL.towers, user="combined", width=8)
-        return Trainer(club_ratings, club_events, replace(SMALL, towers=towers))
-
-    @pytest.fixture(scope="class")
-    def session(
-        self, trainer: Trainer, tmp_path_factory: pytest.TempPathFactory
-    ) -> InferenceSession:
-        directory = tmp_path_factory.mktemp("combined")
-        export_towers(directory, trainer.towers, padded_vectors(trainer.towers))
-        return InferenceSession(directory / USER_TOWER)
+    @pytest.fixture
+    def trainer(self, combined: Trainer) -> Trainer:
+        return combined
 
     @pytest.fixture
     def embed(self, session: InferenceSession) -> Embed:
