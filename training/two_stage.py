@@ -163,8 +163,8 @@ class TwoStage:
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
         scores = np.full((len(histories), len(histories.log.movies)), -np.inf, np.float32)
         utilities = ranking.utilities(of_chosen, histories.lengths)
-        utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         np.put_along_axis(scores, chosen, utilities, axis=1)
+        utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         order = diversify(utilities, chosen, self.likeness, _DIVERSIFIED, self.diversity)
         put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
         return scores
