@@ -86,6 +86,7 @@ MODELS: Final[Mapping[str, Entry]] = {
         space={"collaborative": (0.6, 0.8, 0.95), "recency": (0.9, 1.0)},
     ),
     "towers": Entry("training.baselines.towers:Towers"),
+    "towers-rest": Entry("training.baselines.towers:RestTowers"),
     "towers-classic": Entry(
         "training.baselines.classic:ClassicTowers", space={"loss": ("mse", "bpr", "combined")}
     ),
