@@ -1,4 +1,4 @@
-"""A user vector before the user tower has enough to go on: the vectors of what they rated, pooled.
+"""A user vector for where the user tower fails: the vectors of what they rated, pooled.
 
 Torch-free. Stream workers keep it in the user record, the API computes it where the record has none
 of the version it serves.
