@@ -13,7 +13,7 @@ from training.config import Config
 from training.dataset import Ratings
 from training.histories import Histories
 from training.ranking import TOWERS
-from training.recommender import recommend, without_rated
+from training.recommender import NOTHING, recommend
 from training.tower_inputs import Floats
 from training.two_stage import TwoStage
 
@@ -74,13 +74,13 @@ def test_each_feature_of_a_person_has_a_weight(model: TwoStage) -> None:
 
 def test_what_was_rated_is_in_no_list(data: Ratings, model: TwoStage) -> None:
     histories = Histories.of_users(data, np.array([1, 2]))
-    scores = model.score(histories)
-    rated = np.zeros(scores.shape, bool)
     lists, events = histories.events()
-    rated[lists, data.rows[events]] = True
-    assert rated.sum() == 18
-    assert np.isinf(scores[rated]).all()
-    assert np.isfinite(without_rated(scores, histories)).sum(axis=1).min() > 20
+    shown = recommend(model, histories, 30)
+    for one in range(2):
+        rated = data.rows[events[lists == one]]
+        assert len(rated) == 9
+        assert not set(shown[one].tolist()) & set(rated.tolist())
+    assert (shown != NOTHING).sum(axis=1).min() > 20
 
 
 def test_the_towers_learn_the_same_objective(model: TwoStage) -> None:
