@@ -80,7 +80,7 @@ def catalogue_digest(movies: list[Movie]) -> str:
 
 def _write(model: Any, directory: Path, catalogue: str) -> None:
     directory.mkdir(exist_ok=True)
-    given = hyperparameters(model)
+    given = {field.name for field in dataclasses.fields(model)}
     arrays: dict[str, Any] = {}
     parts = []
     for name, value in vars(model).items():
@@ -100,7 +100,7 @@ def _write(model: Any, directory: Path, catalogue: str) -> None:
     np.savez(directory / ARRAYS, allow_pickle=False, **arrays)
     description = {
         "model": name_of(model),
-        "hyperparameters": given,
+        "hyperparameters": hyperparameters(model),
         "parts": parts,
         "catalogue": catalogue,
     }
