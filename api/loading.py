@@ -49,7 +49,7 @@ def load_model(
             [vector] = artifact.user_vectors([state])
             index.search(vector, 10, [1])
             standing = standing_of([state], artifact.items.rows)
-            rank(artifact, live, Person(standing, state.events, vector, [], "two_tower"), 10)
+            rank(artifact, live, Person(standing, vector, [], "two_tower"), 10)
         return ServedModel(event, artifact, index)
     except BaseException:
         index.close()

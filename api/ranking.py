@@ -36,14 +36,12 @@ class Person(NamedTuple):
 
     Attributes:
         standing: the ratings of that one person.
-        ratings: how many they have given, repeated ones included.
         vector: f32[d], theirs.
         nearest: rows of the movies nearest to it, without those rated.
         tower: where the vector is from.
     """
 
     standing: Standing
-    ratings: int
     vector: Floats
     nearest: Sequence[int]
     tower: Source
@@ -69,7 +67,7 @@ def rank(artifact: Artifact, live: LiveMovies, person: Person, limit: int) -> li
         return []
     of_rows = {name: values[:, rows] for name, values in features.items()}
     of_rows[TOWERS] = (items.vectors[rows] @ person.vector)[None]
-    found = ranking.utilities(of_rows, np.array([person.ratings]))
+    found = ranking.utilities(of_rows)
     [order] = diversify(found, rows[None], artifact.likeness, limit, ranking.trade_off)
     order = order[order != NOWHERE]
     scores = np.exp(found[0] - found[0].max())

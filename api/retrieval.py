@@ -111,7 +111,7 @@ async def _personal(
     except IndexUnavailable as error:
         _missing(model, found, "index_unavailable", error)
     rows = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32)).tolist()
-    person = Person(standing, record.state.events, vector, rows, found.strategy)
+    person = Person(standing, vector, rows, found.strategy)
     try:
         ranked = _ranked(serving, model, person, limit)
     except ArtifactError as error:

@@ -113,7 +113,7 @@ def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
     )
     vector = chance.normal(size=DIMENSIONS).astype(np.float32)
     nearest = np.setdiff1d(np.argpartition(-(items.vectors @ vector), NEAREST)[:NEAREST], rows)
-    return Person(standing, ratings, vector, nearest.tolist(), "two_tower")
+    return Person(standing, vector, nearest.tolist(), "two_tower")
 
 
 def _ask(world: World, people: Iterator[Person]) -> None:

@@ -74,8 +74,8 @@ class ClassicTrainer:
     """Trains both towers on all but some of the ratings, an epoch at a time.
 
     A user's features are those of all that they rated. Features as of right before each rating, so
-    that it is not among what it is predicted from, are 0.01 stars worse: a list is asked of somebody
-    as they are in the end.
+    that it is not among what it is predicted from, are 0.01 stars worse: a list is asked of
+    somebody as they are in the end.
 
     Args:
         train: what the towers may know.

@@ -22,6 +22,9 @@ class Config:
             stay in the history, where they tell what somebody does not like.
         batch_size: examples a step.
         negatives: random movies a step, beside the targets; the objective `rest` has all movies.
+        initial: what the movies' own embeddings are at first: ``random``, or ``company``, the
+            strongest directions of `training.company`, in which what is rated together is near
+            already.
         learning_rate: of AdamW.
         warm_up: steps over which the learning rate rises.
         decay_epochs: over which it then falls along a cosine; 0: it stays.
@@ -37,6 +40,7 @@ class Config:
     liked_from: Annotated[int, Meta(ge=1, le=10)] = 7
     batch_size: Annotated[int, Meta(ge=1)] = 1024
     negatives: Annotated[int, Meta(ge=1)] = 512
+    initial: Literal["random", "company"] = "random"
     learning_rate: Annotated[float, Meta(gt=0)] = 4e-3
     warm_up: Annotated[int, Meta(ge=1)] = 20
     decay_epochs: Annotated[int, Meta(ge=0)] = 0
@@ -49,5 +53,10 @@ class Config:
 # To fill in histories of any time: a fifth of 300 ratings is found from the other 240. Batches are
 # of people, not of events, and all movies are candidates for each.
 REST: Final = Config(
-    towers=TowerConfig(history=500), objective="rest", liked_from=1, batch_size=256
+    towers=TowerConfig(history=500),
+    objective="rest",
+    liked_from=1,
+    batch_size=256,
+    initial="company",
+    content_only=0.3,
 )

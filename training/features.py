@@ -23,15 +23,15 @@ from training.tower_inputs import Ints
 
 Floats64: TypeAlias = npt.NDArray[np.float64]
 
-TOP_GENRES: Final = 3  # of a user, as in `stream.features.user_features`
+TOP_GENRES: Final = 3  # of a user, as in `stream.user_features.user_features`
 
 
 def of_users(log: Ratings, now: int) -> pl.DataFrame:
     """One row for each user of the log, by id. Nothing is missing: each rated something.
 
-    Columns, all but the first as in `stream.features.UserFeatures`: ``user_id``, ``rating_mean``,
-    ``rating_std``, ``rating_count``, ``rating_low``, ``rating_high`` (stars), ``top_genres``
-    (up to 3), ``ratings_per_month``, ``days_since_last``.
+    Columns, all but the first as in `stream.user_features.UserFeatures`: ``user_id``,
+    ``rating_mean``, ``rating_std``, ``rating_count``, ``rating_low``, ``rating_high`` (stars),
+    ``top_genres`` (up to 3), ``ratings_per_month``, ``days_since_last``.
 
     Args:
         log: all events of some users.

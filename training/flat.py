@@ -1,7 +1,7 @@
 """Dataclasses as one level of names and values, as files, manifests and MLflow hold them."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -43,10 +43,18 @@ def parse(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     for name, hint in get_type_hints(kind, include_extras=True).items():
         if isinstance(hint, type) and is_dataclass(hint):
             inner = {key: values[key] for key in _names(hint) if key in values}
-            given[name] = parse(hint, inner, where)
+            given[name] = parse(hint, _default(kind, name) | inner, where)
         elif name in values:
             given[name] = _value(values[name], hint, f"{where} {name} = {values[name]!r}")
     return kind(**given)
+
+
+def _default(kind: Any, name: str) -> dict[str, Value]:
+    """Of a field that is a dataclass, in one level; empty where it has none."""
+    [of] = [one for one in fields(kind) if one.name == name]
+    if of.default_factory is not MISSING:
+        return flat(of.default_factory())
+    return {} if of.default is MISSING else flat(of.default)
 
 
 def _names(kind: Any) -> list[str]:

@@ -83,18 +83,13 @@ class Ranking:
             if name in features
         }
 
-    def utilities(self, features: Mapping[str, Floats], ratings: Ints) -> Floats:
-        """f32[B, C]: higher is better.
+    def utilities(self, features: Mapping[str, Floats]) -> Floats:
+        """f32[B, C]: higher is better, for people who have rated something.
 
         Args:
-            features: by name, f32[B, C] of C movies for each user. For someone without a rating
-                only the live ones count.
-            ratings: i64[B] how many each user has given.
+            features: by name, f32[B, C] of C movies for each user.
         """
-        found = utilities(self.weights, features)
-        new = np.flatnonzero(ratings == 0)
-        found[new] = self.of_newcomers({name: features[name][new] for name in self.newcomers})
-        return found
+        return utilities(self.weights, features)
 
     def of_newcomers(self, features: Mapping[str, Floats]) -> Floats:
         """f32[B, C]: the utilities for people without a rating.

@@ -92,6 +92,7 @@ SPACES: Final[Mapping[str, Space]] = {
         "dropout": _DROPOUT,
         "content_hidden": Choice((32, 64, 128)),
         "content_only": FloatDistribution(0.0, 0.5),
+        "initial": Choice(("random", "company")),
         "liked_from": Choice((1, 7, LIKED)),
         "batch_size": _BATCH_SIZE,
         "negatives": Choice((128, 256, 512, 1024, 2048)),

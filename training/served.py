@@ -110,7 +110,7 @@ class Served:
         rated[standing.lists[known], standing.rows[known]] = True
         chosen = ranking.candidates(features, rated)
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
-        utilities = ranking.utilities(of_chosen, histories.lengths)
+        utilities = ranking.utilities(of_chosen)
         utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         for row, amount in more.items():
             utilities[chosen == self.rows[row]] += amount

@@ -35,11 +35,6 @@ class Standing(NamedTuple):
     half_stars: Ints
     seconds: Ints
 
-    @property
-    def lengths(self) -> Ints:
-        """i64[B] how many each user has."""
-        return np.bincount(self.lists, minlength=self.users)
-
     def evidence(self, movies: int, liked_from: int, recency: float) -> sparse.csr_array:
         """f32[B, movies]: recency**steps for each movie of half stars enough, unless negligible.
 

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from stream.features import DAY, SECOND, UserState, user_features
+from stream.features import DAY, SECOND, UserState
+from stream.user_features import user_features
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -109,7 +110,7 @@ def scaled_user_features(
 ) -> Floats:
     """f32[B, USER_FEATURES] of users with a rating at least: each about -1..1.
 
-    The arguments are those of `stream.features.UserFeatures`, in stars, one element a user.
+    The arguments are those of `stream.user_features.UserFeatures`, in stars, one element a user.
     """
     columns = (
         np.log1p(count) / 5,

@@ -23,6 +23,11 @@ TEMPERATURE: Final = 0.07
 # Of a movie's embedding at first, in each dimension: about the length of what content adds.
 EMBEDDING_STD: Final = 0.1
 
+# The same where the embeddings know something already, which content is not to drown.
+INFORMED_STD: Final = 0.3
+
+_TINY: Final = 1e-12  # where no movie has a direction, they stay 0
+
 
 class ItemTower(nn.Module):
     """id and content -> vector. A movie's own embedding is what its content does not tell.
@@ -81,6 +86,12 @@ class TwoTowers(nn.Module):
         index = np.where(rated, np.arange(1, len(rated) + 1), PADDING)
         self.register_buffer("index", torch.from_numpy(np.insert(index, 0, PADDING)))
         self.register_buffer("features", torch.from_numpy(np.insert(features, 0, 0, axis=0)))
+
+    @torch.no_grad()
+    def begin_with(self, directions: Floats) -> None:
+        """Let the movies' own embeddings be these, f32[n, d], but for their scale."""
+        scale = INFORMED_STD / max(float(np.sqrt(np.mean(np.square(directions)))), _TINY)
+        self.items.embedding.weight[PADDING + 1 :] = torch.from_numpy(directions * scale)
 
     def movie_vectors(self, indices: Tensor, hidden: Tensor | None = None) -> Tensor:
         """f32[m, d], L2-normalised.

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stream.contracts.errors import DatasetError
 from training import distributed
 from training.batches import Batch
+from training.company import company, directions
 from training.config import Config
 from training.dataset import Ratings
 from training.objectives import Objective, kind_of
@@ -27,6 +28,8 @@ from training.towers import TwoTowers
 # Batches in an epoch at least: a small data set is cut finer, or it would end before it began.
 MIN_STEPS: Final = 32
 MIN_BATCH: Final = 16
+
+_LINKS: Final = 300  # of a movie, from which the embeddings may begin; more hardly change them
 
 
 class Trainer:
@@ -177,4 +180,8 @@ def _shared(loss: _Loss, compiled: bool) -> nn.Module:
 def _towers(ratings: Ratings, events: Ints, config: Config) -> TwoTowers:
     counts, liked = ratings.counts(events)
     features = movie_features(ratings.movies, ratings.genres, counts, liked)
-    return TwoTowers(config.towers, features, counts > 0)
+    towers = TwoTowers(config.towers, features, counts > 0)
+    if config.initial == "company":
+        links = company(ratings.take(events), _LINKS)
+        towers.begin_with(directions(links, config.towers.dimensions))
+    return towers

@@ -12,7 +12,7 @@ from training import ranker
 from training.baselines.ease import Ease
 from training.baselines.towers import Towers
 from training.company import company
-from training.config import Config
+from training.config import REST, Config
 from training.dataset import LIKED, NO_TAGS, Ratings
 from training.histories import Histories
 from training.hold_out import Lists, hold_out
@@ -72,12 +72,12 @@ class TwoStage:
     Features of a movie and a user:
 
     - ``towers``: the dot product of their vectors;
-    - ``ease``: EASE's evidence of all that was rated;
-    - ``nearby``: what is rated within a few events of the history's movies;
-    - ``liked``: EASE's evidence of what was liked, where what comes next is asked;
-    - ``company``: EASE's by how close two ratings are, where the rest is asked;
-    - ``heat_30``: how much the movie is rated, see `training.live`. For someone without a rating
-      all live features count, and no other.
+    - where what comes next is asked: ``ease``, EASE's evidence of all that was rated; ``liked``, of
+      what was liked; ``nearby``, what is rated within a few events of the history's movies;
+      ``heat_30``, how much the movie is rated, see `training.live`;
+    - where the rest is asked: ``company``, see `training.company`.
+
+    For someone without a rating all live features count, and no other.
 
     Attributes:
         objective: ``next``, what comes next: the weights are learnt from the latest tenth of the
@@ -96,8 +96,8 @@ class TwoStage:
     recency: float = 0.85
     diversity: float = field(default=0.2, metadata=WHEN_ASKED)
     impressions: int = 3000
-    candidates: int = 500
-    max_epochs: int = 12
+    candidates: int = 300
+    max_epochs: int = 24
     seed: int = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
@@ -146,27 +146,26 @@ class TwoStage:
 
     def _weigh_rest(self, held: Task) -> None:
         lists = Lists(self.impressions, self.candidates, self.seed)
-        self.weights = ranker.fit(
-            lists.impressions(held, lambda some: self._said(some) | {_HEAT: self._live()[_HEAT]})
-        )
+        self.weights = ranker.fit(lists.impressions(held, self._said))
         self.newcomers = _HOTTEST
 
     def observe(self, events: Ratings) -> None:
         self.live.observe(events.users, events.rows, events.times)
 
     def score(self, histories: Histories) -> Floats:
-        """-inf for what is not among the candidates."""
-        features = self._said(histories) | self._live()
-        ranking = self.ranking
+        """-inf for what is not among the candidates; all movies have a score for someone new."""
+        ranking, live = self.ranking, self._live()
+        features = self._said(histories) | live
         rated = _rated(histories)
         chosen = ranking.candidates(features, rated)
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
         scores = np.full((len(histories), len(histories.log.movies)), -np.inf, np.float32)
-        utilities = ranking.utilities(of_chosen, histories.lengths)
+        utilities = ranking.utilities(of_chosen)
         np.put_along_axis(scores, chosen, utilities, axis=1)
         utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         order = diversify(utilities, chosen, self.likeness, _DIVERSIFIED, self.diversity)
         put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
+        scores[histories.lengths == 0] = ranking.of_newcomers(live)
         return scores
 
     @property
@@ -182,23 +181,19 @@ class TwoStage:
         return twin
 
     def _towers(self, train: Ratings) -> Towers:
-        config = Config(objective=self.objective)
+        config = REST if self.objective == "rest" else Config()
         towers = Towers(config, max_epochs=self.max_epochs, seed=self.seed)
         towers.fit(train)
         return towers
 
     def _learnt_links(self, train: Ratings) -> dict[str, Links]:
-        ease, near = _ease(train, liked_from=1), nearness(train)
         if self.objective == "rest":
-            return {
-                "company": Links(company(train, _LINKS), recency=1.0, liked_from=1, scaled=True),
-                "ease": Links(ease, recency=1.0, liked_from=1, scaled=True),
-                "nearby": Links(near, recency=1.0, liked_from=1, scaled=True),
-            }
+            links = company(train, _LINKS)
+            return {"company": Links(links, recency=1.0, liked_from=1, scaled=True)}
         return {
-            "ease": Links(ease, self.recency, liked_from=1),
+            "ease": Links(_ease(train, liked_from=1), self.recency, liked_from=1),
             "liked": Links(_ease(train, LIKED), self.recency, liked_from=LIKED),
-            "nearby": Links(near, RECENCY, liked_from=1),
+            "nearby": Links(nearness(train), RECENCY, liked_from=1),
         }
 
     def _said(self, histories: Histories) -> dict[str, Floats]:

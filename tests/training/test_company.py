@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
 from tests.training.build import DAY, HOUR, ratings
 from training import company as module
 from training.baselines.ease import Ease
-from training.company import company
+from training.company import company, directions
 from training.dataset import Ratings
 
 
@@ -88,3 +89,18 @@ def test_it_knows_what_is_rated_together_from_what_the_same_people_rate() -> Non
     ease = Ease(liked_from=1)
     ease.fit(log)
     assert np.ptp(ease.weights[~np.eye(24, dtype=bool)]) < 1e-5
+
+
+def test_directions_give_back_the_mean_of_both_weights() -> None:
+    """Of a matrix that four of them make up."""
+    half = np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
+    skew = np.random.default_rng(2).normal(size=(12, 12)).astype(np.float32)
+    weights = sparse.csr_array(half @ half.T + skew - skew.T)
+    found = directions(weights, 4)
+    np.testing.assert_allclose(found @ found.T, half @ half.T, atol=1e-4)
+
+
+def test_what_no_direction_is_left_for_is_zero() -> None:
+    found = directions(sparse.csr_array(np.diag(np.float32([4, -1, 9]))), 5)
+    np.testing.assert_allclose(np.abs(found @ found.T), np.diag([4, 0, 9]), atol=1e-5)
+    assert not found[:, 2:].any()

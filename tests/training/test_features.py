@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.datasets import find, load
-from stream.features import MovieState, Writes, fold_into, user_features
+from stream.features import MovieState, Writes, fold_into
+from stream.user_features import user_features
 from tests.stream.build import rating
 from tests.training.build import DAY, START, ratings
 from training.dataset import Movie, Ratings

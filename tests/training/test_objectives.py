@@ -103,8 +103,8 @@ class TestRest:
         assert told(batch, 0) | {movie for _, movie in found(batch)} == {1, 2, 3}
 
     def test_nothing_to_learn(self) -> None:
+        data = ratings([(1, 1, 5.0, 0), (2, 1, 5.0, 0)])
         with pytest.raises(DatasetError, match="nobody in 2 ratings"):
-            data = ratings([(1, 1, 5.0, 0), (2, 1, 5.0, 0)])
             Rest(data, everything(data), FILLING)
 
     def test_its_split_holds_out_a_part_of_everyone(self) -> None:

@@ -78,6 +78,21 @@ def test_the_rest_of_histories_is_found() -> None:
     assert found.recall > 0.95  # of twelve movies of a club, seven are known: five are left
 
 
+def test_company_is_known_before_the_first_step() -> None:
+    """Movies of a club are near each other then, which they are not by chance."""
+    data = ratings(clubs(loyal=1.0))
+    club = np.arange(len(data.movies)) // 12
+    same = (club[:, None] == club) & ~np.eye(len(club), dtype=bool)
+
+    def nearer(config: Config) -> float:
+        own = Trainer(data, everything(data), config).towers.items.embedding.weight[1:]
+        cosines = np.corrcoef(own.detach().numpy())
+        return float(cosines[same].mean() - cosines[club[:, None] != club].mean())
+
+    assert nearer(replace(SMALL, initial="company")) > 0.5
+    assert nearer(SMALL) == pytest.approx(0, abs=0.05)
+
+
 def test_in_shuffled_data_nothing_is_found() -> None:
     events = clubs(loyal=1.0)
     movies = np.random.default_rng(0).permutation([movie for _, movie, _, _ in events])

@@ -9,7 +9,14 @@ from pkgutil import resolve_name
 import pytest
 
 from stream.contracts.errors import ConfigurationError
-from training.baselines.catalogue import MODELS, Value, create, entry, name_of
+from training.baselines.catalogue import (
+    MODELS,
+    Value,
+    create,
+    entry,
+    hyperparameters,
+    name_of,
+)
 from training.baselines.ease import Ease
 
 MAX_COMBINATIONS = 12  # each is a fit a split
@@ -19,9 +26,9 @@ MAX_COMBINATIONS = 12  # each is a fit a split
 def test_an_entry_makes_what_it_says(name: str) -> None:
     """With each combination of its tuned hyperparameters, under names that the class has."""
     path, settings, space, _ = entry(name)
-    hyperparameters = {field.name: field.type for field in fields(resolve_name(path))}
-    assert settings.keys() <= hyperparameters.keys()
-    assert space.keys() <= hyperparameters.keys() - settings.keys()
+    known = {field.name for field in fields(resolve_name(path))}
+    assert settings.keys() <= known
+    assert space.keys() <= known - settings.keys()
     assert prod(len(values) for values in space.values()) <= MAX_COMBINATIONS
     assert all(len(set(values)) == len(values) > 1 for values in space.values())
     for values in product(*space.values()):
@@ -63,3 +70,10 @@ def test_a_model_is_imported_when_it_is_made() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_has_the_defaults_of_its_class(name: str) -> None:
+    found = MODELS[name]
+    made = hyperparameters(create(name))
+    assert made == hyperparameters(resolve_name(found.path)()) | dict(found.settings)
