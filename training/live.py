@@ -47,6 +47,18 @@ class Counted:
             counts = new if heat.newcomers else slice(None)
             np.logaddexp2.at(of, rows[counts], times[counts] / DAY / heat.half_life)
 
+    @property
+    def given(self) -> Ints:
+        """i64[2, users]: users, and how many ratings each has given."""
+        return np.array([list(self._given.keys()), list(self._given.values())], np.int64)
+
+    @classmethod
+    def of(cls, heats: Heats, given: Ints) -> "Counted":
+        """One that was as far as this."""
+        counted = cls(heats.shape[1])
+        counted.heats, counted._given = heats, dict(given.T.tolist())
+        return counted
+
     def copy(self) -> "Counted":
         """One that observes on its own."""
         twin = copy.copy(self)

@@ -102,7 +102,7 @@ class Ranking:
 
 def of_candidates(feature: Floats, candidates: Ints) -> Floats:
     """f32[B, C]: a feature, f32[B, movies] or f32[1, movies], of the candidates i64[B, C]."""
-    lists = np.arange(len(candidates))[:, None] if len(feature) > 1 else 0
+    lists = np.arange(len(candidates))[:, None] if len(feature) != 1 else 0
     values: Floats = feature[lists, candidates]
     return values
 

@@ -1,6 +1,7 @@
 """Two stages as a recommender of the lab: what is served, fitted and asked in bulk."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
@@ -45,6 +46,10 @@ _HEAT: Final = "heat_30"
 
 # Weights for people without a rating where the impressions have none of them.
 _HOTTEST: Final = {_HEAT: np.array([1, 0, 0], np.float32)}
+
+# What is saved of a fitted model as it is, and in front of the names of its links.
+_SAVED: Final = ("towers", "likeness", "weights", "newcomers")
+_MATRIX: Final = "links_"
 
 
 class Embeds(Protocol):
@@ -118,7 +123,7 @@ class TwoStage:
         """Learn all but the weights from these ratings, from which the towers learnt."""
         self.towers = towers
         self.likeness = likeness(towers.vectors[1:], [movie.genres for movie in train.movies])
-        self.links = self._learnt_links(train)
+        self.links = self._links(self._matrices(train))
         self.live = Counted(len(train.movies))
         self.observe(train)
 
@@ -174,6 +179,20 @@ class TwoStage:
         proposed = _PROPOSED | dict.fromkeys(self.links, _PROPOSED_BY_LINKS)
         return Ranking(self.links, self.weights, self.newcomers, proposed, self.diversity)
 
+    def packed(self) -> dict[str, Any]:
+        """See `baselines.storage.Packs`."""
+        matrices = {_MATRIX + name: links.matrix for name, links in self.links.items()}
+        learnt = {name: getattr(self, name) for name in _SAVED}
+        return learnt | matrices | {"heats": self.live.heats, "given": self.live.given}
+
+    def unpack(self, values: Mapping[str, Any]) -> None:
+        """See `baselines.storage.Packs`."""
+        for name in _SAVED:
+            setattr(self, name, values[name])
+        self.live = Counted.of(values["heats"], values["given"])
+        named = (name for name in values if name.startswith(_MATRIX))
+        self.links = self._links({name.removeprefix(_MATRIX): values[name] for name in named})
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "TwoStage":
         """Observes on its own; the models, which nothing changes, are shared."""
         twin = copy.copy(self)
@@ -186,15 +205,21 @@ class TwoStage:
         towers.fit(train)
         return towers
 
-    def _learnt_links(self, train: Ratings) -> dict[str, Links]:
+    def _matrices(self, train: Ratings) -> dict[str, sparse.csr_array]:
+        """By feature, f32[movies, movies] that are learnt for the objective."""
         if self.objective == "rest":
-            links = company(train, _LINKS)
-            return {"company": Links(links, recency=1.0, liked_from=1, scaled=True)}
-        return {
-            "ease": Links(_ease(train, liked_from=1), self.recency, liked_from=1),
-            "liked": Links(_ease(train, LIKED), self.recency, liked_from=LIKED),
-            "nearby": Links(nearness(train), RECENCY, liked_from=1),
-        }
+            return {"company": company(train, _LINKS)}
+        ease = {name: _ease(train, since) for name, since in (("ease", 1), ("liked", LIKED))}
+        return ease | {"nearby": nearness(train)}
+
+    def _links(self, matrices: Mapping[str, sparse.csr_array]) -> dict[str, Links]:
+        asked = {
+            "company": (1.0, 1, True),
+            "ease": (self.recency, 1, False),
+            "liked": (self.recency, LIKED, False),
+            "nearby": (RECENCY, 1, False),
+        }  # recency, liked_from, scaled
+        return {name: Links(matrix, *asked[name]) for name, matrix in matrices.items()}
 
     def _said(self, histories: Histories) -> dict[str, Floats]:
         """By name, f32[B, movies] of each user."""

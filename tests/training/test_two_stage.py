@@ -68,8 +68,10 @@ def test_lists_are_of_the_club(data: Ratings, model: TwoStage) -> None:
 
 
 def test_each_feature_of_a_person_has_a_weight(model: TwoStage) -> None:
-    assert set(model.weights) == {TOWERS, "heat_30", *model.links}
-    assert {"ease", "nearby"} < set(model.links)
+    of_next = {"ease", "liked", "nearby"}, {"heat_30"}
+    links, live = of_next if model.objective == "next" else ({"company"}, set())
+    assert set(model.links) == links
+    assert set(model.weights) == {TOWERS} | links | live
 
 
 def test_what_was_rated_is_in_no_list(data: Ratings, model: TwoStage) -> None:

@@ -1,7 +1,8 @@
 """A fitted recommender as a directory: its hyperparameters as JSON, what it learnt as arrays.
 
 What a fit sets on a recommender is a NumPy array, a `scipy.sparse.csr_array`, a dict of arrays, or
-another recommender; nothing else, and nothing that would need code to be loaded.
+another recommender; nothing else, and nothing that would need code to be loaded. A recommender that
+keeps what it learnt in another form gives and takes it in this one: `Packs`.
 """
 
 import dataclasses
@@ -9,8 +10,9 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -35,6 +37,19 @@ _DAMAGED: Final = (
     BadZipFile,
     ConfigurationError,
 )
+
+
+@runtime_checkable
+class Packs(Protocol):
+    """A recommender that keeps what it learnt in a form of its own."""
+
+    def packed(self) -> dict[str, Any]:
+        """What it learnt by name, in values that can be saved."""
+        ...
+
+    def unpack(self, values: Mapping[str, Any]) -> None:
+        """Take back what `packed` gave."""
+        ...
 
 
 def save(model: Recommender, directory: Path, movies: list[Movie]) -> None:
@@ -83,7 +98,8 @@ def _write(model: Any, directory: Path, catalogue: str) -> None:
     given = {field.name for field in dataclasses.fields(model)}
     arrays: dict[str, Any] = {}
     parts = []
-    for name, value in vars(model).items():
+    learnt = model.packed() if isinstance(model, Packs) else vars(model)
+    for name, value in learnt.items():
         if name in given:
             continue
         if isinstance(value, np.ndarray):
@@ -112,22 +128,27 @@ def _read(directory: Path, catalogue: str) -> Recommender:
     if description["catalogue"] != catalogue:
         raise ArtifactError(f"{directory} was fitted on another catalogue: fit it again")
     model = create(description["model"], **description["hyperparameters"])
+    learnt: dict[str, Any] = {}
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     with np.load(directory / ARRAYS, allow_pickle=False) as arrays:
         for name, array in arrays.items():
             attribute, _, rest = name.partition("/")
             if not rest:
-                setattr(model, attribute, array)
+                learnt[attribute] = array
                 continue
             kind, _, key = rest.partition("/")
             groups.setdefault((attribute, kind), {})[key] = array
     for (attribute, kind), group in groups.items():
         if kind == "csr":
             data, indices, indptr, shape = (group[part] for part in _CSR)
-            value = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+            shape = tuple(shape.tolist())
+            learnt[attribute] = sparse.csr_array((data, indices, indptr), shape=shape)
         else:
-            value = group
-        setattr(model, attribute, value)
+            learnt[attribute] = group
     for part in description["parts"]:
-        setattr(model, part, _read(directory / part, catalogue))
+        learnt[part] = _read(directory / part, catalogue)
+    if isinstance(model, Packs):
+        model.unpack(learnt)
+    else:
+        vars(model).update(learnt)
     return model
