@@ -24,7 +24,7 @@ from scipy.sparse.linalg import eigsh, svds
 from training.baselines.ease import inverted, item_weights
 from training.dataset import Ratings
 from training.histories import Histories
-from training.ranking import strongest_links
+from training.ranking import among, strongest_links
 from training.recommender import OnProgress
 from training.tower_inputs import Floats, Ints
 
@@ -67,11 +67,7 @@ def company(
     gram[np.diag_indices(len(known))] += np.float32(l2)
     weights = item_weights(inverted(gram))
     _weaken(weights)
-    strongest = strongest_links(weights, links)
-    ends = np.zeros(len(counts) + 1, np.int64)
-    ends[known + 1] = np.diff(strongest.indptr)
-    parts = (strongest.data, known[strongest.indices], np.cumsum(ends))
-    return sparse.csr_array(parts, shape=(len(counts), len(counts)))
+    return among(strongest_links(weights, links), known, len(counts))
 
 
 def directions(weights: sparse.csr_array, dimensions: int) -> Floats:

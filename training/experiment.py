@@ -77,15 +77,21 @@ class Experiment:
         run = parse(RunOptions, flat(self.run) | dict(options), "the run")
         return replace(self, run=run)
 
+    @property
+    def tables(self) -> dict[str, dict[str, Value]]:
+        """What a file of it holds, every key of every table. No key is in two of them."""
+        tables = {part.name: flat(getattr(self, part.name)) for part in fields(self)}
+        for name in ELSEWHERE:
+            del tables["two_stage"][name]
+        return tables
+
     def save(self, path: Path) -> None:
         """To a file with every key, which is replaced at once.
 
         Raises:
             ConfigurationError: `load` would refuse it.
         """
-        tables = {part.name: flat(getattr(self, part.name)) for part in fields(self)}
-        for name in ELSEWHERE:
-            del tables["two_stage"][name]
+        tables = self.tables
         for name, kind in get_type_hints(type(self)).items():
             parse(kind, tables[name], f"{path}: [{name}]")
         write_file(path, lambda file: tomli_w.dump(tables, file))

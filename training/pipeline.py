@@ -47,14 +47,14 @@ class Outcome:
         directory: the artifact.
         epochs: of the measured training, the last ones no better than the best.
         results: by protocol: ``live`` and ``frozen``, see `training.evaluate`.
-        options: how it was run.
+        experiment: what was trained, and how.
         seconds: that all of it took.
     """
 
     directory: Path
     epochs: tuple[Epoch, ...]
     results: Mapping[str, Comparison]
-    options: RunOptions
+    experiment: Experiment
     seconds: float
 
     @property
@@ -142,7 +142,8 @@ def train(
         artifacts, trained.final, both.ranking, ratings, everything, config, figures
     )
     on_progress("exporting", 1, 1)
-    return Outcome(directory, trained.epochs, results, options, time.monotonic() - began)
+    experiment = Experiment(towers=config, two_stage=both, run=options)
+    return Outcome(directory, trained.epochs, results, experiment, time.monotonic() - began)
 
 
 def assist(

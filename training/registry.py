@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from producers.publisher import BulkPublisher
 from stream.contracts.events import MODEL_KEY, ModelEvent, encode, new_event_id
 from training.artifact import Artifact, read_manifest
+from training.flat import Value
 from training.index import collection_name
 from training.signature import write_mlmodel
 from training.tracking import connected, experiment, log_dataset
@@ -50,7 +51,9 @@ class Registry:
         from training.training_plots import draw_epochs, draw_results
 
         manifest = read_manifest(outcome.directory)
-        params = {**manifest.config, **asdict(outcome.options), "best_epoch": outcome.best_epoch}
+        params: dict[str, Value] = {"best_epoch": outcome.best_epoch}
+        for table in outcome.experiment.tables.values():
+            params |= table
         tags = {
             "version": manifest.version,
             "data_hash": manifest.data_hash,

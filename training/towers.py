@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.tower_inputs import PADDING, Floats
-from training.user_towers import USER_TOWERS, TowerConfig
+from training.user_towers import TowerConfig, user_tower
 
 # What cosines are divided by at first; training moves it.
 TEMPERATURE: Final = 0.07
@@ -72,6 +72,9 @@ class TwoTowers(nn.Module):
         config: shape.
         features: f32[n, F] of the n movies, as `tower_inputs.movie_features` makes them.
         rated: bool[n]; the others have no embedding of their own, like movies that come later.
+
+    Raises:
+        ConfigurationError: there are no such towers.
     """
 
     index: Tensor
@@ -81,7 +84,7 @@ class TwoTowers(nn.Module):
         super().__init__()
         movies, columns = features.shape
         self.items = ItemTower(config, movies, columns)
-        self.users = USER_TOWERS[config.user](config)
+        self.users = user_tower(config)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
         index = np.where(rated, np.arange(1, len(rated) + 1), PADDING)
         self.register_buffer("index", torch.from_numpy(np.insert(index, 0, PADDING)))

@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from scipy import sparse
 
 from training import ranker
@@ -22,7 +23,7 @@ from training.live import Counted, live_features
 from training.mmr import diversify, likeness, put_first
 from training.nearby import RECENCY, nearness
 from training.prequential import Questions
-from training.ranking import TOWERS, Links, Ranking, of_candidates, strongest_links
+from training.ranking import TOWERS, Links, Ranking, among, of_candidates, strongest_links
 from training.recommender import WHEN_ASKED, OnProgress
 from training.split import moments
 from training.task import Task
@@ -98,12 +99,12 @@ class TwoStage:
     """
 
     objective: Literal["next", "rest"] = "next"
-    recency: float = 0.85
-    diversity: float = field(default=0.2, metadata=WHEN_ASKED)
-    impressions: int = 3000
-    candidates: int = 300
-    max_epochs: int = 24
-    seed: int = 0
+    recency: Annotated[float, Meta(gt=0, le=1)] = 0.85
+    diversity: Annotated[float, Meta(ge=0, lt=1)] = field(default=0.2, metadata=WHEN_ASKED)
+    impressions: Annotated[int, Meta(ge=1)] = 3000
+    candidates: Annotated[int, Meta(ge=1)] = 300
+    max_epochs: Annotated[int, Meta(ge=1)] = 24
+    seed: Annotated[int, Meta(ge=0)] = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         _, since = moments(train.times, _RANKED, _RANKED)
@@ -244,10 +245,4 @@ def _ease(train: Ratings, liked_from: int) -> sparse.csr_array:
     """f32[movies, movies]: the strongest of EASE's weights."""
     model = Ease(liked_from=liked_from)
     model.fit(train)
-    strongest = strongest_links(model.weights, _LINKS)
-    places = model.rows
-    ends = np.zeros(len(train.movies) + 1, np.int64)
-    ends[places + 1] = np.diff(strongest.indptr)
-    shape = (len(train.movies), len(train.movies))
-    columns = places[strongest.indices]
-    return sparse.csr_array((strongest.data, columns, np.cumsum(ends)), shape=shape)
+    return among(strongest_links(model.weights, _LINKS), model.rows, len(train.movies))

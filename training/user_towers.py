@@ -12,6 +12,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stream.contracts.errors import ConfigurationError
 from training.dropout import Dropout
 from training.tower_inputs import PADDING, USER_FEATURES
 
@@ -162,6 +163,11 @@ class Sequential(UserTower):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__(config.history)
         width, self.heads = config.width, config.heads
+        if width % self.heads:
+            raise ConfigurationError(
+                f"{self.heads} heads cannot share states of width {width}: give a multiple of "
+                f"{self.heads}"
+            )
         self.enter = nn.Linear(config.dimensions, width)
         self.stars = nn.Embedding(_HALF_STARS, width)
         nn.init.normal_(self.stars.weight, std=_STARS_STD)
@@ -219,3 +225,16 @@ USER_TOWERS: Final[dict[Kind, type[Pooled | Sequential | Combined]]] = {
     "sequential": Sequential,
     "combined": Combined,
 }
+
+
+def user_tower(config: TowerConfig) -> UserTower:
+    """The user tower of this shape, not trained yet.
+
+    Raises:
+        ConfigurationError: there is no such kind, or its heads cannot share its width.
+    """
+    if config.user not in USER_TOWERS:
+        raise ConfigurationError(
+            f"no user tower {config.user!r}: there are {', '.join(USER_TOWERS)}"
+        )
+    return USER_TOWERS[config.user](config)

@@ -54,7 +54,7 @@ def tune(
             "single objective, and models that learn in epochs."
         ),
     ] = "median",
-    seed: Annotated[int, typer.Option(help="Of what is tried.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is tried.")] = 0,
     study: Annotated[
         str, typer.Option(help="Its name. [default: of model, data set and objective]")
     ] = "",

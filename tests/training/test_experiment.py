@@ -48,6 +48,9 @@ def test_what_is_left_out_has_its_default(path: Path) -> None:
         ("[two_stage]\nseed = 1", r"\[two_stage\] has no seed: give it in \[run\]"),
         ("[two_stage]\nrecency = 'x'", r"\[two_stage\] recency = 'x' .*`float`, got `str`"),
         ("[run]\nepochs = 1", r"\[run\] has no key epochs: there are compile, .*max_epochs"),
+        ("[two_stage]\nrecency = 0", r"\[two_stage\] recency = 0 .*`float` > 0.0"),
+        ("[two_stage]\ndiversity = 1.0", r"\[two_stage\] diversity = 1.0 .*`float` < 1.0"),
+        ("[two_stage]\nimpressions = 0", r"\[two_stage\] impressions = 0 .*`int` >= 1"),
         ("[towers]\ntowers = 1", r"\[towers\] has no key towers: there are .*dimensions"),
         ("[towers]\nbatch_size = '9'", r"\[towers\] batch_size = '9' .* `int`, got `str`"),
         ("[towers]\nbatch_size = 1.5", r"\[towers\] batch_size = 1.5 .* `int`, got `float`"),
@@ -97,3 +100,5 @@ def test_no_two_values_have_the_same_name() -> None:
         return sum(leaves(x) if isinstance(x, dict) else 1 for x in config.values())
 
     assert len(flat(Config())) == leaves(asdict(Config()))
+    tables = Experiment().tables.values()
+    assert len(set().union(*tables)) == sum(map(len, tables))

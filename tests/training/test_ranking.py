@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 from scipy import sparse
 
 from tests.training.build import ratings
+from training import ranking
 from training.histories import Histories
-from training.ranking import Links
+from training.ranking import Links, strongest_links
 
 
 def test_what_links_say_does_not_grow_with_the_history_if_scaled() -> None:
@@ -16,3 +18,13 @@ def test_what_links_say_does_not_grow_with_the_history_if_scaled() -> None:
     np.testing.assert_allclose(plain[1:], [[5, 6, 0], [0, 0, 0]])
     scaled = Links(matrix, recency=0.5, liked_from=8, scaled=True).scores(standing)
     np.testing.assert_allclose(scaled, plain / np.sqrt([[3], [1], [1]]), rtol=1e-6)
+
+
+def test_the_strongest_links_of_some_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = np.float32([[0, 3, -4, 1], [2, 0, 0, 0], [-1, 5, 0, 6]])
+    expected = [[0, 3, -4, 0], [2, 0, 0, 0], [0, 5, 0, 6]]
+    for rows in (3, 2):
+        monkeypatch.setattr(ranking, "_BLOCK", rows)
+        kept = strongest_links(weights, 2)
+        np.testing.assert_array_equal(kept.toarray(), expected)
+        assert kept.nnz == 5  # what is 0 is no link

@@ -17,15 +17,18 @@ from stream.contracts.events import MODEL_KEY, decode_model
 from stream.contracts.topics import Topics
 from tests.conftest import START_TIMEOUT
 from tests.producers.kafka import records
+from tests.training.build import SMALL
 from training.artifact import Artifact, read_manifest
 from training.dataset import Ratings
 from training.epochs import Epoch
 from training.evaluate import Quality
+from training.experiment import Experiment
 from training.histories import Histories
 from training.options import RunOptions
 from training.pipeline import Comparison, Outcome
 from training.registry import CANDIDATE, MODEL, PLOTS, SERVING, Registry, promote
 from training.tower_inputs import USER_FEATURES
+from training.two_stage import TwoStage
 
 
 @pytest.fixture
@@ -35,7 +38,10 @@ def outcome(artifact_directory: Path) -> Outcome:
     )
     comparison = Comparison(*(Quality(9, 0.1 * n, 0.2 * n, 0.3 * n) for n in (1, 2, 3)))
     results = {"live": comparison, "frozen": comparison}
-    return Outcome(artifact_directory, epochs, results, RunOptions(patience=7), 12.5)
+    experiment = Experiment(
+        towers=SMALL, two_stage=TwoStage(recency=0.5), run=RunOptions(patience=7)
+    )
+    return Outcome(artifact_directory, epochs, results, experiment, 12.5)
 
 
 @pytest.fixture(params=["sqlite", "server"])
@@ -83,6 +89,7 @@ def test_a_run_is_recorded_and_its_model_registered(
     assert run.data.params["learning_rate"] == "0.02"
     assert run.data.params["dimensions"] == "16"
     assert run.data.params["best_epoch"] == "1"
+    assert run.data.params["recency"] == "0.5"
     assert (run.data.params["patience"], run.data.params["precision"]) == ("7", "auto")
     digest = read_manifest(outcome.directory).data_hash
     assert run.data.tags["data_hash"] == digest

@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from stream.contracts.errors import ConfigurationError
 from training.scorer import embed_users, padded_vectors
 from training.tower_inputs import PADDING, USER_FEATURES, TowerInputs
 from training.towers import TwoTowers
@@ -38,6 +41,18 @@ def inputs(*histories: list[tuple[int, float, float]]) -> TowerInputs:
 def embed(towers: TwoTowers, *histories: list[tuple[int, float, float]]) -> np.ndarray:
     vectors = torch.from_numpy(padded_vectors(towers))
     return embed_users(towers, vectors, inputs(*histories)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"user": "both"}, "no user tower 'both': there are pooled, sequential, combined"),
+        ({"user": "combined", "width": 65}, "2 heads cannot share states of width 65"),
+    ],
+)
+def test_towers_that_cannot_be(shape: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        TwoTowers(TowerConfig(**shape), np.zeros((1, FEATURES), np.float32), np.ones(1, bool))
 
 
 def test_vectors_have_length_one(towers: TwoTowers) -> None:

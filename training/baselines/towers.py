@@ -16,7 +16,7 @@ from training.recommender import OnEpoch, OnProgress
 from training.scorer import padded_vectors
 from training.tower_inputs import Floats
 from training.towers import TwoTowers
-from training.user_towers import USER_TOWERS
+from training.user_towers import user_tower
 
 
 @dataclass
@@ -80,8 +80,7 @@ class Towers:
     @torch.inference_mode()
     def embed(self, histories: Histories) -> Floats:
         """f32[B, d], L2-normalised: the users, whose dot products with `vectors` are scores."""
-        shape = self.config.towers
-        users = USER_TOWERS[shape.user](shape).eval()
+        users = user_tower(self.config.towers).eval()
         users.load_state_dict({name: torch.from_numpy(w) for name, w in self.user_tower.items()})
         vectors = torch.from_numpy(self.vectors)
         inputs = histories.tower_inputs(users.length)
