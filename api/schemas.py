@@ -172,9 +172,10 @@ class Freshness(BaseModel):
 class RecommendedMovie(BaseModel):
     """A movie, and where it came from.
 
-    `score` says how likely it is picked beside the likeliest candidate; of `popular` movies it is
-    their ratings in the training data as a share of the most rated movie's. A list that is
-    diversified is not in the order of the scores, nor is one of several sources.
+    `score` says how likely it is picked beside the likeliest candidate. Of `popular` movies it is
+    their ratings in the training data as a share of the most rated movie's; where `degraded` has
+    `ranker_unavailable`, the cosine of user and movie. A list that is diversified is not in the
+    order of the scores, nor is one of several sources.
     """
 
     model_config = answer_config(_ITEM)

@@ -136,6 +136,7 @@ class ServingWatcher:
         self._pause = pause
         self._heats = LiveHeats()
         self._catalogue_version = -1
+        self._moved = False  # whether a look took in what `current` does not show yet
         self._failed: tuple[str, float] = ("", 0.0)  # event id, when to try it again
         self._reachable = True
         self._task: asyncio.Task[None] | None = None
@@ -164,12 +165,13 @@ class ServingWatcher:
             self._catalogue_version, catalogue = changed
             self.current = replace(self.current, catalogue=catalogue)
             metrics.CATALOGUE.set(len(catalogue))
-        moved = changed is not None
+            self._moved = True
         if partitions is not None:
-            moved |= await self._heats.refresh(self._store, partitions)
+            self._moved |= await self._heats.refresh(self._store, partitions)
             self.current = replace(self.current, partitions=partitions)
-        if moved:
+        if self._moved:
             self.current = await self._seen_by(self.current.model)
+            self._moved = False
         event = await self._store.model()
         if event is not None and self._is_new(event):
             await self._serve(event)
@@ -229,7 +231,7 @@ class ServingWatcher:
                     log.info("Redis answers again")
                 self._reachable = True
             except StoreUnavailable as error:
-                if self._reachable:  # once, not twice a second
+                if self._reachable:  # once, not at every look
                     log.warning("serving what is at hand, Redis does not answer: %s", error)
                 self._reachable = False
             except Exception:  # whatever it was, the next look must still happen

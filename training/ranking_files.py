@@ -7,7 +7,7 @@ Links are mapped into memory, so that the processes of one machine share them.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -22,6 +22,8 @@ from training.ranking import TOWERS, Links, Ranking
 RANKING: Final = "ranking.json"
 LINKS: Final = "links"
 
+_Weights: TypeAlias = dict[str, tuple[float, float, float]]  # `training.ranker.Weights` in JSON
+
 _PARTS: Final = {"data": np.float32, "indices": np.int32, "indptr": np.int32}
 
 
@@ -33,8 +35,8 @@ class _ReadAs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: dict[str, _ReadAs]
-    weights: dict[str, list[float]]
-    newcomers: dict[str, list[float]]
+    weights: _Weights
+    newcomers: _Weights
     proposed: dict[str, int]
     trade_off: float
 
@@ -46,8 +48,8 @@ def write_ranking(directory: Path, ranking: Ranking) -> None:
             name: _ReadAs(of.recency, of.liked_from, of.scaled)
             for name, of in ranking.links.items()
         },
-        weights=_lists(ranking.weights),
-        newcomers=_lists(ranking.newcomers),
+        weights=_listed(ranking.weights),
+        newcomers=_listed(ranking.newcomers),
         proposed=dict(ranking.proposed),
         trade_off=ranking.trade_off,
     )
@@ -105,9 +107,9 @@ def _mapped(directory: Path, name: str, part: str) -> npt.NDArray[np.generic]:
     return values
 
 
-def _lists(weights: Weights) -> dict[str, list[float]]:
-    return {name: of.tolist() for name, of in weights.items()}
+def _listed(weights: Weights) -> _Weights:
+    return {name: (float(a), float(b), float(k)) for name, (a, b, k) in weights.items()}
 
 
-def _weights(lists: dict[str, list[float]]) -> Weights:
-    return {name: np.array(of, np.float32) for name, of in lists.items()}
+def _weights(listed: _Weights) -> Weights:
+    return {name: np.array(of, np.float32) for name, of in listed.items()}

@@ -123,13 +123,11 @@ class Served:
 
     def _live(self) -> dict[str, npt.NDArray[np.float32]]:
         """By name, f32[1, movies of the artifact]; what is not in the log nobody has rated."""
-        known = self.rows >= 0
-        found = {}
-        for name, values in live_features(self.live.heats).items():
-            of_artifact = np.full(len(self.artifact.items.movie_ids), values.min(), np.float32)
-            of_artifact[self.rows[known]] = values[known]
-            found[name] = of_artifact[None]
-        return found
+        known, movies = self.rows >= 0, len(self.artifact.items.movie_ids)
+        of_artifact = np.full((len(self.live.heats), movies), -np.inf)
+        of_artifact[:, self.rows[known]] = self.live.heats[:, known]
+        everything = np.concatenate([of_artifact, self.live.heats[:, ~known]], axis=1)
+        return {name: of[None, :movies] for name, of in live_features(everything).items()}
 
     def _embed(self, histories: Histories) -> Floats:
         inputs = histories.tower_inputs(self.artifact.manifest.history)

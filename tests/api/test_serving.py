@@ -9,6 +9,7 @@ import pytest
 
 from api import metrics, serving
 from api.serving import ServedModel, ServingWatcher
+from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
 from tests.api.doubles import MemoryIndex, Store
@@ -24,6 +25,10 @@ def index_of(model: ServedModel) -> MemoryIndex:
 def served(world: World) -> ServedModel:
     assert world.watcher.current.model is not None
     return world.watcher.current.model
+
+
+async def unreachable(*_: object) -> None:
+    raise StoreUnavailable("it is told to fail")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -176,6 +181,25 @@ async def test_trending_leaves_out_movies_without_a_title(world: World) -> None:
     world.store.version += 1
     await world.watcher.refresh()
     assert [movie_id for movie_id, _ in world.watcher.current.trending] == [7]
+
+
+async def test_what_a_failed_look_brought_is_in_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalogue, which is read before the heats."""
+    await world.store.put_movies([catalogue_movie(9_000)])
+    await world.watcher.refresh()
+    await world.rate(1, 9_000)
+    await world.watcher.refresh()
+    assert [movie_id for movie_id, _ in world.watcher.current.trending] == [9_000]
+    del world.store.movie_events[9_000]
+    world.store.version += 1
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "position", unreachable)
+        with pytest.raises(StoreUnavailable):
+            await world.watcher.refresh()
+    await world.watcher.refresh()
+    assert world.watcher.current.trending == ()
 
 
 async def test_a_watcher_that_never_started_stops(empty_world: World) -> None:

@@ -87,6 +87,12 @@ def test_a_part_of_another_type(directory: Path) -> None:
         read_ranking(directory, MOVIES)
 
 
+def test_a_weight_is_missing(directory: Path) -> None:
+    change(directory, newcomers={"heat_30": [1, 0]})
+    with pytest.raises(ArtifactError, match=r"of length 3.*newcomers"):
+        read_ranking(directory, MOVIES)
+
+
 def test_something_else_in_its_place(directory: Path) -> None:
     change(directory, weights={"towers": "heavy"})
     with pytest.raises(ArtifactError, match="Expected `array`, got `str`"):

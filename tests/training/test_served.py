@@ -9,6 +9,7 @@ from api.retrieval import retrieve
 from api.serving import Serving
 from stream.contracts.errors import ArtifactError
 from stream.contracts.keys import Position
+from stream.features import Writes
 from stream.records import UserRecord
 from stream.store import Batch
 from tests.api.test_loading import promotion
@@ -81,23 +82,44 @@ def test_who_rated_nothing_that_the_model_knows_gets_them_too(model: Served) -> 
     assert found == [KNOWN[50], *KNOWN[:20]]
 
 
+async def heats_of(log: Ratings) -> tuple[LiveHeats, Writes]:
+    """What the API keeps of these ratings, and their state."""
+    events = sorted(zip(log.times, range(len(log)), strict=True))
+    writes = folded(
+        rating(
+            int(log.users[at]), log.movies[log.rows[at]].movie_id, log.half_stars[at] / 2, int(time)
+        )
+        for time, at in events
+    )
+    store = MemoryStore()
+    number = await store.new_generation(0)
+    await store.commit(0, None, Position(number, "topic", 1), Batch({}, writes.movies))
+    heats = LiveHeats()
+    await heats.refresh(store, 1)
+    return heats, writes
+
+
+@pytest.mark.parametrize("movie_ids", [[KNOWN[50], NEW], [*KNOWN, NEW], [NEW]])
+async def test_heats_are_those_of_the_api(movie_ids: list[int], model: Served) -> None:
+    """Whatever the log says of the movies that nobody has rated: all of them, or some, or none."""
+    log = Ratings.from_tables(*tables([one for one in HOT if one[1] in movie_ids], movie_ids))
+    model.fit(log)
+    items = model.artifact.items
+    heats, _ = await heats_of(log)
+    expected = heats.movies(items).of_model(len(items.movie_ids))
+    found = model._live()
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-5)
+
+
 @pytest.mark.parametrize("user", [601, 602, 603])
 async def test_lists_are_those_of_the_api(
     user: int, model: Served, models: dict[Trait, Path]
 ) -> None:
     """Of movies that the index, links and heats propose, by one who rated what no one else did."""
     served = model_loader(None, None)(promotion(models["genre"], "genre"))
-    store, events = MemoryStore(), sorted(zip(LOG.times, range(len(LOG)), strict=True))
-    writes = folded(
-        rating(
-            int(LOG.users[at]), LOG.movies[LOG.rows[at]].movie_id, LOG.half_stars[at] / 2, int(time)
-        )
-        for time, at in events
-    )
-    number = await store.new_generation(0)
-    await store.commit(0, None, Position(number, "topic", 1), Batch({}, writes.movies))
-    heats = LiveHeats()
-    await heats.refresh(store, 1)
+    heats, writes = await heats_of(LOG)
     catalogue = {movie: movie_event(movie, "Known") for movie in KNOWN}
     serving = Serving(served, catalogue, heats.movies(served.artifact.items), (), 1)
     found = await retrieve(serving, UserRecord(writes.users[user]), 100)
