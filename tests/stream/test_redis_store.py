@@ -124,6 +124,16 @@ async def test_a_reader_follows_a_switch_of_generations(store: RedisStore, redis
     await reader.close()
 
 
+async def test_nothing_is_left_of_older_generations(store: RedisStore, redis: Redis) -> None:
+    position = await first(store)
+    number = await store.new_generation(0)
+    new = replace(position, generation=number)
+    assert await store.commit(0, position, new, batch_of((1, 1, 4.0))) == new
+    await store.drop_before(0, number)
+    of_generation = [key(0, number) for key in (keys.users, keys.movies, keys.changed)]
+    assert set(await everything(redis)) == {keys.live(0), keys.generations(0), *of_generation}
+
+
 async def test_a_redis_that_is_not_there_is_named_without_its_password() -> None:
     store = RedisStore("redis://:hush@127.0.0.1:1/0", timeout=2.0)
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1") as raised:
