@@ -70,7 +70,7 @@ def train(
     promote: Annotated[bool, typer.Option("--promote", help="Serve the model at once.")] = False,
     track: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
 ) -> None:
-    """Train the two-tower model, compare it with popularity, and build its index.
+    """Train towers, links and ranker, compare them with popularity, and build their index.
 
     Under torchrun, its processes share the training: torchrun --nproc-per-node 2 -m infra train
     """
