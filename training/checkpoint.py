@@ -21,6 +21,7 @@ from training.config import Config
 from training.dataset import Ratings
 from training.durable import write_file
 from training.flat import Value, flat
+from training.options import RunOptions
 
 LAYOUT: Final = 1  # raise it when what is written changes its meaning
 
@@ -39,6 +40,7 @@ class Origin(msgspec.Struct, frozen=True):
         data: SHA-256 of the ratings and movies.
         config: hyperparameters.
         seed: of everything random.
+        precision: of `RunOptions`.
     """
 
     feature_version: int
@@ -46,13 +48,21 @@ class Origin(msgspec.Struct, frozen=True):
     data: str
     config: dict[str, Value]
     seed: int
+    precision: str
 
     @classmethod
-    def of(cls, ratings: Ratings, config: Config, seed: int) -> "Origin":
+    def of(cls, ratings: Ratings, config: Config, options: RunOptions) -> "Origin":
         """Of a run with this code."""
         ids = np.array([movie.movie_id for movie in ratings.movies], "<i8")
         vocabulary = hashlib.sha256(ids.tobytes()).hexdigest()
-        return cls(FEATURE_VERSION, vocabulary, ratings.digest, flat(config), seed)
+        return cls(
+            FEATURE_VERSION,
+            vocabulary,
+            ratings.digest,
+            flat(config),
+            options.seed,
+            options.precision,
+        )
 
     def differences(self, other: "Origin") -> list[str]:
         """In words, what `other` has that this has not."""
@@ -61,6 +71,7 @@ class Origin(msgspec.Struct, frozen=True):
             for name, ours, theirs in (
                 ("the code's feature version", self.feature_version, other.feature_version),
                 ("the seed", self.seed, other.seed),
+                ("the precision", self.precision, other.precision),
             )
             if ours != theirs
         ]

@@ -87,7 +87,7 @@ def train_until_best(
     with torch_threads(options.threads):
         measured = Trainer(ratings, split.train, config, options)
         run = _Run(measured, Trainer(ratings, np.arange(len(ratings)), config, options))
-        origin = Origin.of(ratings, config, options.seed)
+        origin = Origin.of(ratings, config, options)
         if checkpoint is not None and checkpoint.resume:
             run.restore(checkpoint.load(origin, measured.device))
         total = options.max_epochs * measured.steps

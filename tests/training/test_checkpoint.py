@@ -17,7 +17,7 @@ from training.checkpoint import Checkpoint, Origin, State
 from training.config import Config
 from training.dataset import Ratings
 from training.epochs import Trained, train_until_best
-from training.options import RunOptions
+from training.options import Precision, RunOptions
 from training.recommender import OnProgress
 from training.split import split_by_time
 
@@ -35,10 +35,11 @@ def run(
     config: Config = DRAWN,
     epochs: int = EPOCHS,
     seed: int = 0,
+    precision: Precision = "auto",
     on_progress: OnProgress = lambda *_: None,
 ) -> Trained:
     data = ratings(clubs(users=users))
-    options = RunOptions(max_epochs=epochs, patience=epochs, seed=seed)
+    options = RunOptions(max_epochs=epochs, patience=epochs, seed=seed, precision=precision)
     return train_until_best(data, split_by_time(data), config, options, on_progress, checkpoint)
 
 
@@ -127,6 +128,7 @@ def test_without_resume_a_run_begins_anew(whole: tuple[Trained, Path], tmp_path:
     [
         ({"users": 41}, "the ratings are others"),
         ({"seed": 1}, "the seed is 0, not 1"),
+        ({"precision": "float16"}, "the precision is auto, not float16"),
         ({"config": replace(DRAWN, learning_rate=0.5)}, "learning_rate is 0.02, not 0.5"),
         ({"config": replace(DRAWN, towers=replace(DRAWN.towers, hidden=3))}, "hidden is 16, not 3"),
     ],
@@ -180,7 +182,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 
 def test_another_vocabulary_is_named() -> None:
     def origin(data: Ratings) -> Origin:
-        return Origin.of(data, SMALL, 0)
+        return Origin.of(data, SMALL, RunOptions())
 
     events = clubs(users=5)
     ours = origin(ratings(events, range(1, 73)))

@@ -61,7 +61,6 @@ def test_intra_list_diversity_is_the_mean_over_pairs(seed: int) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.filterwarnings("error")
 def test_genre_entropy() -> None:
     values = genre_entropy(LISTS, VECTORS, 3)
     # Halves of both genres; three quarters of the one, since half of a movie is of the other.
@@ -71,6 +70,7 @@ def test_genre_entropy() -> None:
     assert genre_entropy(LISTS, VECTORS, 1)[0] == 0
 
 
+@pytest.mark.filterwarnings("error")
 def test_novelty() -> None:
     values = novelty(LISTS, np.array([0.0, 1.0, 4.0, 6.0]), 3)
     assert values[:3] == pytest.approx([5 / 3, 4 / 2, 6])
