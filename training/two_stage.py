@@ -134,6 +134,9 @@ class TwoStage:
         Args:
             log: ratings, those that were learnt from before `since` and some after it.
             since: ms since the epoch.
+
+        Raises:
+            DatasetError: nobody who had rated something came to like anything after that.
         """
         questions = Questions.of(replace(log, tags=NO_TAGS), since)
         arrivals = Arrivals(self.impressions, self.candidates, self.seed)
@@ -143,7 +146,8 @@ class TwoStage:
             )
             for of in (questions.ages > 0, questions.ages == 0)
         )
-        features = {name: known.features[name] for name in (TOWERS, *self.links, _HEAT)}
+        count = {TOWERS, *self.links, _HEAT}
+        features = {name: values for name, values in known.features.items() if name in count}
         self.weights = ranker.fit(known._replace(features=features))
         self.newcomers = _HOTTEST
         if len(new.picked):

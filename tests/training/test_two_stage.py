@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from stream.contracts.errors import DatasetError
 from tests.training.build import HOUR, clubs, ratings
 from training import two_stage
 from training.baselines.popularity import Popularity
@@ -94,6 +95,19 @@ def test_someone_new_gets_what_newcomers_begin_with(data: Ratings, model: TwoSta
     [row] = np.flatnonzero([movie.movie_id == THEN for movie in data.movies])
     nobody = Histories.raw(data.movies, [[]])
     assert recommend(model, nobody, 1).tolist() == [[row]]
+
+
+def test_nobody_came_back() -> None:
+    """Whoever likes something after the moment had not rated anything before."""
+    past = [(user, movie, 4.0, HOUR * user) for user in range(1, 9) for movie in range(1, 12)]
+    log = ratings(past + [(user, 1, 4.0, HOUR * user) for user in range(20, 24)])
+    known = log.take(np.flatnonzero(log.users < 20))
+    towers = Towers(Config(), 1, 0)
+    towers.fit(known)
+    model = TwoStage()
+    model.learn(known, towers)
+    with pytest.raises(DatasetError, match="nobody picked anything"):
+        model.weigh(log, int(log.times[log.users == 20][0]))
 
 
 def test_a_copy_observes_on_its_own(data: Ratings, model: TwoStage) -> None:
