@@ -108,9 +108,7 @@ def _links(movies: int, chance: np.random.Generator) -> sparse.csr_array:
 def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
     items = world.artifact.items
     rows = chance.choice(len(items.movie_ids), ratings, replace=False)
-    standing = Standing(
-        1, np.zeros(ratings, np.int64), rows, np.full(ratings, 8), np.arange(ratings)
-    )
+    standing = Standing(1, np.zeros(ratings, np.int64), rows, np.full(ratings, 8))
     vector = chance.normal(size=DIMENSIONS).astype(np.float32)
     nearest = np.setdiff1d(np.argpartition(-(items.vectors @ vector), NEAREST)[:NEAREST], rows)
     return Person(standing, vector, nearest.tolist(), "two_tower")

@@ -140,7 +140,6 @@ class Histories:
             lists=rated.lists,
             rows=log.rows[events],
             half_stars=log.half_stars[events],
-            seconds=log.times[events] // SECOND,
         )
 
     def tower_inputs(self, length: int) -> TowerInputs:

@@ -26,14 +26,12 @@ class Standing(NamedTuple):
         lists: i64[e] which of the B users each is of, ascending.
         rows: i64[e] the movie, -1 where the model does not know it.
         half_stars: i64[e] 1..10.
-        seconds: i64[e] when, since the epoch.
     """
 
     users: int
     lists: Ints
     rows: Ints
     half_stars: Ints
-    seconds: Ints
 
     def evidence(self, movies: int, liked_from: int, recency: float) -> sparse.csr_array:
         """f32[B, movies]: recency**steps for each movie of half stars enough, unless negligible.
@@ -66,12 +64,10 @@ def standing_of(
         rows: the model's row of each movie id, -1 where it does not know it.
     """
     movies = np.frombuffer(b"".join([state.movies for state in states]), "<u4")
-    seconds = np.frombuffer(b"".join([state.times for state in states]), "<u4")
     half_stars = np.frombuffer(b"".join([state.half_stars for state in states]), "u1")
     return Standing(
         users=len(states),
         lists=np.repeat(np.arange(len(states)), [len(state) for state in states]),
         rows=rows(movies).astype(np.int64),
         half_stars=half_stars.astype(np.int64),
-        seconds=seconds.astype(np.int64),
     )

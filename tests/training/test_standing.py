@@ -54,7 +54,6 @@ def test_evidence_by_hand() -> None:
         lists=np.array([0, 0, 0, 0, 1]),
         rows=np.array([2, 0, 1, -1, -1]),
         half_stars=np.array([8, 10, 2, 9, 10]),
-        seconds=np.arange(5),
     )
     liked = standing.evidence(3, liked_from=8, recency=0.5)
     np.testing.assert_array_equal(liked.toarray(), [[0.5, 0, 0.25], [0, 0, 0], [0, 0, 0]])
@@ -66,6 +65,6 @@ def test_evidence_by_hand() -> None:
 def test_evidence_that_has_faded_is_left_out() -> None:
     """0.85^56 is 0.00011, 0.85^57 is 0.00009; where nothing fades, everything counts."""
     steps = np.arange(100)
-    standing = Standing(1, 0 * steps, steps, 0 * steps + 8, steps)
+    standing = Standing(1, 0 * steps, steps, 0 * steps + 8)
     assert standing.evidence(100, 1, recency=0.85).indices.min() == 99 - 56
     assert standing.evidence(100, 1, recency=1).nnz == 100
