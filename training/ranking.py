@@ -131,6 +131,15 @@ def strongest_links(weights: Floats, keep: int) -> sparse.csr_array:
     return kept
 
 
+def strongest_of(links: sparse.csr_array, keep: int) -> sparse.csr_array:
+    """The same of links that are sparse already."""
+    rows = np.repeat(np.arange(links.shape[0]), np.diff(links.indptr))
+    order = np.lexsort((-np.abs(links.data), rows))
+    kept = np.sort(order[np.arange(len(rows)) - links.indptr[rows] < keep])
+    ends = np.searchsorted(rows[kept], np.arange(links.shape[0] + 1))
+    return sparse.csr_array((links.data[kept], links.indices[kept], ends), shape=links.shape)
+
+
 def among(links: sparse.csr_array, rows: Ints, movies: int) -> sparse.csr_array:
     """The links between some of the movies as those of all: f32[movies, movies].
 

@@ -23,7 +23,15 @@ from training.live import Counted, live_features
 from training.mmr import diversify, likeness, put_first
 from training.nearby import RECENCY, nearness
 from training.prequential import Questions
-from training.ranking import TOWERS, Links, Ranking, among, of_candidates, strongest_links
+from training.ranking import (
+    TOWERS,
+    Links,
+    Ranking,
+    among,
+    of_candidates,
+    strongest_links,
+    strongest_of,
+)
 from training.recommender import WHEN_ASKED, OnProgress
 from training.split import moments
 from training.task import Task
@@ -215,7 +223,7 @@ class TwoStage:
         if self.objective == "rest":
             return {"company": company(train, _LINKS)}
         ease = {name: _ease(train, since) for name, since in (("ease", 1), ("liked", LIKED))}
-        return ease | {"nearby": nearness(train)}
+        return ease | {"nearby": strongest_of(nearness(train), _LINKS)}
 
     def _links(self, matrices: Mapping[str, sparse.csr_array]) -> dict[str, Links]:
         asked = {

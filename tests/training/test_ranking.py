@@ -5,7 +5,7 @@ from scipy import sparse
 from tests.training.build import ratings
 from training import ranking
 from training.histories import Histories
-from training.ranking import Links, strongest_links
+from training.ranking import Links, strongest_links, strongest_of
 
 
 def test_what_links_say_does_not_grow_with_the_history_if_scaled() -> None:
@@ -28,3 +28,13 @@ def test_the_strongest_links_of_some_rows_at_once(monkeypatch: pytest.MonkeyPatc
         kept = strongest_links(weights, 2)
         np.testing.assert_array_equal(kept.toarray(), expected)
         assert kept.nnz == 5  # what is 0 is no link
+
+
+def test_the_strongest_of_sparse_links_are_those_of_the_same_dense_ones() -> None:
+    """Rows with more links than are kept, with fewer, and with none."""
+    chance = np.random.default_rng(3)
+    dense = chance.normal(size=(30, 30)).astype(np.float32)
+    dense *= chance.random((30, 30)) < np.linspace(0, 1, 30)[:, None]
+    found = strongest_of(sparse.csr_array(dense), 9)
+    np.testing.assert_array_equal(found.toarray(), strongest_links(dense, 9).toarray())
+    assert np.diff(found.indptr).max() == 9

@@ -15,7 +15,7 @@ from training.runs import Result
 from training.tables import Cell, called, interval, markdown
 
 LIST: Final = "two-stage"  # the model whose list is served
-RETRIEVAL: Final = "towers"  # the one whose vectors find candidates
+RETRIEVAL: Final = "towers-rest"  # the one whose vectors find candidates for it
 TEACHER: Final = "ease"  # what retrieval alone is measured by
 LIVE_METRICS: Final = ("hit_rate@10", "ndcg@10")
 EVERYONE: Final = range(sys.maxsize)
@@ -23,7 +23,8 @@ FEW: Final = range(1, 11)  # ratings of someone who is hardly known
 BESIDE_FEW: Final = ("popularity", "item-knn")
 
 INTRODUCTION: Final = f"""\
-What was to be reached. `{LIST}` is the list that is served, `{RETRIEVAL}` its retrieval alone; each
+What was to be reached. `{LIST}` is the list that is served, `{RETRIEVAL}` its retrieval alone where
+a random fifth is asked; each
 of their figures stands beside the highest of all other models, chosen by the very lists that are
 compared, or beside that of the model which is named. Gains are relative and on the same lists."""
 

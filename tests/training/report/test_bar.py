@@ -28,7 +28,7 @@ def ranked(model: str, fresh: int) -> Result:
 AT_RANDOM_RESULTS = [
     offline("popularity", 0.2),
     offline("ease", 0.4),
-    offline("towers", 0.39),
+    offline("towers-rest", 0.39),
     offline("two-stage", 0.45),
 ]
 LIVE_RESULTS = [ranked("popularity", 11), ranked("item-knn", 3), ranked("two-stage", 1)]
@@ -59,7 +59,7 @@ def test_each_row_of_the_bar() -> None:
     assert (first.model, first.value.value, first.base_value.value) == ("two-stage", 0.45, 0.4)
     assert first.difference.relative.value == pytest.approx(0.125)
     retrieval = found["random fifth, retrieval alone", "recall@300", "ease"]
-    assert retrieval.model == "towers"
+    assert retrieval.model == "towers-rest"
     assert retrieval.difference.relative.value == pytest.approx(-0.025)
     # Of place 3, NDCG is 1 / log2(4).
     live = found["prequential, fresh", "ndcg@10", "item-knn"]
