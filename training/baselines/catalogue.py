@@ -93,7 +93,8 @@ MODELS: Final[Mapping[str, Entry]] = {
     ),
 }
 
-# What this project serves, in part or whole, or would for another question. All others are there to be beaten.
+# What this project serves, in part or whole, or would for another question. All others are there to
+# be beaten.
 OURS: Final = ("towers", "towers-rest", "two-stage")
 
 

@@ -88,7 +88,7 @@ def test_what_is_missing_is_said() -> None:
     assert compared({})[1] == [
         "two-stage (random fifth)",
         "a baseline (random fifth)",
-        "towers (random fifth, retrieval alone)",
+        "towers-rest (random fifth, retrieval alone)",
         "ease (random fifth, retrieval alone)",
         "two-stage (prequential, fresh)",
         "a baseline (prequential, fresh)",
@@ -99,7 +99,7 @@ def test_what_is_missing_is_said() -> None:
     rows, missing = compared(measured(AT_RANDOM_RESULTS[1:3], LIVE_RESULTS))
     assert missing == ["two-stage (random fifth)"]
     assert len(rows) == 7
-    assert "; towers (random fifth, retrieval alone); " in "".join(beaten(measured()))
+    assert "; towers-rest (random fifth, retrieval alone); " in "".join(beaten(measured()))
 
 
 def gain(value: float, p_value: float) -> Difference:
@@ -130,7 +130,7 @@ def test_a_table_of_it() -> None:
     assert "| ease | 0.4000<br>" in first
     assert "| +12.5%<br>" in first
     assert first.endswith("| <0.001 | +3% | **reached** |")
-    assert "| recall@300 | towers | 0.3900<br>" in retrieval
+    assert "| recall@300 | towers-rest | 0.3900<br>" in retrieval
     assert retrieval.endswith("| -3% | **reached** |")
 
 
