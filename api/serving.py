@@ -166,24 +166,27 @@ class ServingWatcher:
             self.current = replace(self.current, catalogue=catalogue)
             metrics.CATALOGUE.set(len(catalogue))
             self._moved = True
+        serving = self.current
         if partitions is not None:
             self._moved |= await self._heats.refresh(self._store, partitions)
-            self.current = replace(self.current, partitions=partitions)
+            serving = replace(serving, partitions=partitions)
         if self._moved:
-            self.current = await self._seen_by(self.current.model)
+            serving = await self._seen_by(serving)
             self._moved = False
+        self.current = serving  # who may be asked about, and what is trending, at once
         event = await self._store.model()
         if event is not None and self._is_new(event):
             await self._serve(event)
         metrics.LOOKS.inc()
 
-    async def _seen_by(self, model: ServedModel | None) -> Serving:
-        """What is served with this model, and with the heats as of the last look."""
+    async def _seen_by(self, serving: Serving) -> Serving:
+        """The same with the heats as of the last look, as its model sees them."""
+        model = serving.model
         items = model.artifact.items if model is not None else None
         newcomers = model.artifact.ranking.newcomers if model is not None else HOTTEST
         live = await asyncio.to_thread(self._heats.movies, items)
         hottest = await asyncio.to_thread(trends, live, newcomers, TRENDING)
-        serving = replace(self.current, model=model, live=live)
+        serving = replace(serving, live=live)
         known = tuple(hit for hit in hottest if serving.movie(hit[0]) is not None)
         return replace(serving, trending=known)
 
@@ -211,7 +214,7 @@ class ServingWatcher:
             )
             return
         old = self.current.model
-        self.current = await self._seen_by(model)
+        self.current = await self._seen_by(replace(self.current, model=model))
         metrics.MODEL.clear()
         metrics.MODEL.labels(event.version).set(1)
         log.info("serving model %s with index %s", event.version, event.collection)

@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from api import metrics, serving
+from api.ranking import trends
 from api.serving import ServedModel, ServingWatcher
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
-from tests.api.doubles import MemoryIndex, Store
+from tests.api.doubles import PARTITIONS, MemoryIndex, Store
 
 USER = 42
 
@@ -205,3 +207,23 @@ async def test_what_a_failed_look_brought_is_in_the_next(
 async def test_a_watcher_that_never_started_stops(empty_world: World) -> None:
     with contextlib.closing(empty_world.log):
         await ServingWatcher(empty_world.store, load, 1).stop()
+
+
+async def test_people_may_be_asked_about_once_it_is_known_what_is_trending(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the moment in between, when somebody new would get nothing."""
+    await world.rate(1, 7)
+    watcher = ServingWatcher(world.store, load, 1)
+    before: list[int | None] = []
+
+    def look(*given: Any) -> list[tuple[int, float]]:
+        before.append(watcher.current.partitions)
+        return trends(*given)
+
+    monkeypatch.setattr("api.serving.trends", look)
+    await watcher.refresh()
+    assert before[0] is None
+    assert watcher.current.partitions == PARTITIONS
+    assert watcher.current.trending
+    await watcher.stop()

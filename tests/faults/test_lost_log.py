@@ -22,7 +22,7 @@ def test_a_broker_that_lost_its_log(system: System) -> None:
     position = rated.json()["positions"][str(user)]
     assert position.endswith(":0")
     system.assert_applied({user: 1})
-    assert system.recommend_after(user, position)["strategy"] == "cold_start"
+    assert system.recommend_after(user, position)["strategy"] == "two_tower"
     old = topics(before)
     eventually(lambda: topics(system.positions()), old.isdisjoint)
     system.freshet("verify")
