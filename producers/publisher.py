@@ -267,7 +267,10 @@ class BulkPublisher:
     def _give_up(self, reason: KafkaError) -> None:
         acknowledged = self.acknowledged
         self._producer.purge()
-        self._producer.flush(POLL)
+        with suppress(
+            KafkaException
+        ):  # of the gap that the purge leaves; the reason is raised below
+            self._producer.flush(POLL)
         raise self._connection.failure(
             f"publishing {self._published - acknowledged:,} of {self._published:,} messages",
             reason,
