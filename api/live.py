@@ -14,7 +14,7 @@ from stream.contracts.keys import Position
 from stream.features import HEATS
 from stream.records import MovieHeats
 from stream.store import StateStore
-from training.live import Heats, live_features
+from training.live import Heats, live_features, model_first
 from training.tower_inputs import Floats
 
 _ROOM: Final = 1_024  # movies at first; doubled where there are more
@@ -88,11 +88,8 @@ class LiveHeats:
         ids, heats = self._ids[:count], self._heats[:, :count]
         if items is not None:
             rows = items.rows(ids)
-            others = rows < 0
-            of_model: Heats = np.full((len(HEATS), len(items.movie_ids)), -np.inf)
-            of_model[:, rows[~others]] = heats[:, ~others]
-            ids = np.concatenate([items.movie_ids, ids[others]])
-            heats = np.concatenate([of_model, heats[:, others]], axis=1)
+            heats = model_first(heats, rows, len(items.movie_ids))
+            ids = np.concatenate([items.movie_ids, ids[rows < 0]])
         return LiveMovies(ids.copy(), heats.max(axis=0) > -np.inf, live_features(heats))
 
     def _start(self, partitions: int) -> None:

@@ -49,12 +49,12 @@ class Tower(nn.Module):
         return functional.normalize(self.layers(inputs), dim=-1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ClassicConfig:
     """Hyperparameters.
 
     Attributes:
-        loss: of `classic_losses`.
+        loss: ``mse`` of stars, ``bpr`` of liked movies before unrated ones, or ``combined``.
         dimensions: of embeddings and vectors.
         negatives: movies that the user has not rated, for each that they liked.
         liked_from: half stars from which a rating counts as liked.

@@ -2,11 +2,9 @@
 
 import hashlib
 import logging
-import os
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,8 @@ from stream.features import FEATURE_VERSION
 from training.artifact import CATALOGUE, INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.config import Config
 from training.dataset import Ratings
+from training.durable import sync
+from training.flat import flat
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
 from training.ranking import Ranking
@@ -89,20 +89,13 @@ def write_artifact(
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         (partial / MANIFEST).write_bytes(encoded)
         for path in (*files, partial / MANIFEST, partial):
-            _sync(path)
+            sync(path)
         partial.rename(parent / version)
-        _sync(parent)
+        sync(parent)
     except BaseException:
         shutil.rmtree(partial)
         raise
     return parent / version
-
-
-def flat(config: Config) -> dict[str, float | int | str]:
-    """The hyperparameters in one level, as manifests and MLflow want them."""
-    values = asdict(config)
-    shape: dict[str, float | int | str] = values.pop("towers")
-    return shape | values
 
 
 def _indexed_movies(ratings: Ratings, events: Ints) -> list[IndexedMovie]:
@@ -184,12 +177,3 @@ def _to_onnx(
             )
     finally:
         logger.setLevel(level)
-
-
-def _sync(path: Path) -> None:
-    """Return once the file or directory is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

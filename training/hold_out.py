@@ -5,7 +5,6 @@ whenever that was. Where lists are asked for what comes next, impressions go by 
 `training.impressions`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.dataset import Ratings
-from training.impressions import Said
+from training.impressions import Said, added_up
 from training.ranker import Impressions
 from training.ranking import of_candidates
 from training.recommender import NOTHING, top, without_rated
@@ -64,7 +63,7 @@ class Lists:
             lists = which[one : one + _BATCH]
             histories = held.asked[lists]
             found = said(histories)
-            shown = top(without_rated(_order(found), histories), self.candidates)
+            shown = top(without_rated(added_up(found), histories), self.candidates)
             right = _right(held, lists)[np.arange(len(lists))[:, None], shown] & (shown != NOTHING)
             first = np.argsort(~right, axis=1, kind="stable")
             shown, right = np.take_along_axis(shown, first, axis=1), right.sum(axis=1)
@@ -87,13 +86,3 @@ def _right(held: Task, lists: Ints) -> npt.NDArray[np.bool_]:
     right = np.zeros((len(lists), len(held.train.movies)), np.bool_)
     right[asked[asked >= 0], held.held.rows[asked >= 0]] = True
     return right
-
-
-def _order(features: Mapping[str, Floats]) -> Floats:
-    """f32[B, movies]"""
-    added = []
-    for values in features.values():
-        deviations = values.std(axis=1, keepdims=True)
-        added.append(values / np.where(deviations > 0, deviations, 1))
-    order: Floats = np.sum(np.broadcast_arrays(*added), axis=0)
-    return order

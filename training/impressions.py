@@ -62,7 +62,7 @@ class Arrivals:
                 told = observed[at]
                 found = {name: values[one] for name, values in of_people.items()}
                 found |= live_features(counted.heats)
-                order = _order(found) + allowed[one]
+                order = added_up(found) + allowed[one]
                 shown, drawn_for = candidates(order, rows[at], self.candidates, chance)
                 features.append({name: values[shown] for name, values in found.items()})
                 stand_for.append(drawn_for)
@@ -100,7 +100,15 @@ def candidates(
     return np.pad(found, missing), np.pad(weights, missing).astype(np.float32)
 
 
-def _order(features: Mapping[str, Floats]) -> Floats:
-    """f32[movies]: the plain sum of features, each divided by its deviation."""
-    order: Floats = np.sum([x / (x.std() or 1) for x in features.values()], axis=0)
+def added_up(features: Mapping[str, Floats]) -> Floats:
+    """f32[.., movies]: the plain sum of features, each divided by its deviation among the movies.
+
+    Args:
+        features: by name, f32[.., movies]; 1 and B lists may stand beside each other.
+    """
+    scaled = []
+    for values in features.values():
+        deviations = values.std(axis=-1, keepdims=True)
+        scaled.append(values / np.where(deviations > 0, deviations, 1))
+    order: Floats = np.sum(np.broadcast_arrays(*scaled), axis=0)
     return order

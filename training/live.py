@@ -76,6 +76,20 @@ class Counted:
         return given
 
 
+def model_first(heats: Heats, rows: Ints, movies: int) -> Heats:
+    """f64[len(HEATS), movies + others]: those of a model's movies by row, then of all others.
+
+    Args:
+        heats: f64[len(HEATS), n] of n movies.
+        rows: i64[n] of the model, -1 where it lacks the movie.
+        movies: how many the model knows.
+    """
+    others = rows < 0
+    of_model: Heats = np.full((len(heats), movies), -np.inf)
+    of_model[:, rows[~others]] = heats[:, ~others]
+    return np.concatenate([of_model, heats[:, others]], axis=1)
+
+
 def live_features(heats: Heats) -> Mapping[str, Floats]:
     """By name, f32[movies]: log2(share + 0.01), of the hottest movie's decayed count.
 

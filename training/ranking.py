@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from training.mmr import diversify, put_first
 from training.ranker import Weights, utilities
 from training.standing import Standing
 from training.tower_inputs import Floats, Ints
@@ -92,6 +93,30 @@ class Ranking:
             features: by name, f32[B, C] of C movies for each user.
         """
         return utilities(self.weights, features)
+
+    def lists(
+        self,
+        utilities: Floats,
+        candidates: Ints,
+        rated: npt.NDArray[np.bool_],
+        likeness: Floats,
+        longest: int,
+    ) -> Floats:
+        """f32[B, movies]: scores that put the candidates in the order of a diversified list.
+
+        Args:
+            utilities: f32[B, C] of the candidates.
+            candidates: i64[B, C] rows of movies.
+            rated: bool[B, movies], what no list has; it keeps its utility.
+            likeness: see `training.mmr`.
+            longest: how many places are diversified; the rest go by utility.
+        """
+        scores = np.full(rated.shape, -np.inf, np.float32)
+        np.put_along_axis(scores, candidates, utilities, axis=1)
+        shown = np.where(np.take_along_axis(rated, candidates, axis=1), -np.inf, utilities)
+        order = diversify(shown, candidates, likeness, longest, self.trade_off)
+        put_first(scores, np.where(order < 0, order, np.take_along_axis(candidates, order, axis=1)))
+        return scores
 
     def of_newcomers(self, features: Mapping[str, Floats]) -> Floats:
         """f32[B, C]: the utilities for people without a rating.

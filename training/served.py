@@ -15,8 +15,7 @@ import numpy.typing as npt
 from training.artifact import Artifact
 from training.dataset import Ratings
 from training.histories import Histories
-from training.live import Counted, live_features
-from training.mmr import diversify, put_first
+from training.live import Counted, live_features, model_first
 from training.ranking import TOWERS, of_candidates
 from training.recommender import OnProgress
 from training.standing import Standing
@@ -111,22 +110,16 @@ class Served:
         chosen = ranking.candidates(features, rated)
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
         utilities = ranking.utilities(of_chosen)
-        utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
         for row, amount in more.items():
             utilities[chosen == self.rows[row]] += amount
-        scores = np.full(rated.shape, -np.inf, np.float32)
-        np.put_along_axis(scores, chosen, utilities, axis=1)
-        alike = self.artifact.likeness
-        order = diversify(utilities, chosen, alike, self.longest, ranking.trade_off)
-        put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
+        scores = ranking.lists(utilities, chosen, rated, self.artifact.likeness, self.longest)
+        scores[rated] = -np.inf
         return scores
 
     def _live(self) -> dict[str, npt.NDArray[np.float32]]:
         """By name, f32[1, movies of the artifact]; what is not in the log nobody has rated."""
-        known, movies = self.rows >= 0, len(self.artifact.items.movie_ids)
-        of_artifact = np.full((len(self.live.heats), movies), -np.inf)
-        of_artifact[:, self.rows[known]] = self.live.heats[:, known]
-        everything = np.concatenate([of_artifact, self.live.heats[:, ~known]], axis=1)
+        movies = len(self.artifact.items.movie_ids)
+        everything = model_first(self.live.heats, self.rows, movies)
         return {name: of[None, :movies] for name, of in live_features(everything).items()}
 
     def _embed(self, histories: Histories) -> Floats:

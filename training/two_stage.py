@@ -20,7 +20,7 @@ from training.histories import Histories
 from training.hold_out import Lists, hold_out
 from training.impressions import Arrivals
 from training.live import Counted, live_features
-from training.mmr import diversify, likeness, put_first
+from training.mmr import likeness
 from training.nearby import RECENCY, nearness
 from training.prequential import Questions
 from training.ranking import (
@@ -177,12 +177,8 @@ class TwoStage:
         rated = _rated(histories)
         chosen = ranking.candidates(features, rated)
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
-        scores = np.full((len(histories), len(histories.log.movies)), -np.inf, np.float32)
         utilities = ranking.utilities(of_chosen)
-        np.put_along_axis(scores, chosen, utilities, axis=1)
-        utilities[np.take_along_axis(rated, chosen, axis=1)] = -np.inf
-        order = diversify(utilities, chosen, self.likeness, _DIVERSIFIED, self.diversity)
-        put_first(scores, np.where(order < 0, order, np.take_along_axis(chosen, order, axis=1)))
+        scores = ranking.lists(utilities, chosen, rated, self.likeness, _DIVERSIFIED)
         scores[histories.lengths == 0] = ranking.of_newcomers(live)
         return scores
 

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from training.classic import ClassicConfig, ClassicTrainer, Tower
-from training.classic_losses import Loss, predicted_stars
-from training.dataset import LIKED, Ratings
+from training.classic_losses import predicted_stars
+from training.dataset import Ratings
 from training.epochs import torch_threads
 from training.histories import Histories
 from training.recommender import OnProgress
 from training.tower_inputs import USER_FEATURES, Floats, Ints
 
 
-@dataclass
-class ClassicTowers:
+@dataclass(kw_only=True)
+class ClassicTowers(ClassicConfig):
     """Scores a movie by the stars that the classic towers predict: a cosine, as 0.5 to 5 stars.
 
     A user is an id and features, so two people are told apart only if both were in the fit:
@@ -24,39 +24,21 @@ class ClassicTowers:
     how high, how different, how often, but not of which movies. Epochs are no hyperparameter: the
     fit ends when the loss on ratings held out gets no better.
 
+    Its hyperparameters are those of `ClassicConfig`.
+
     Attributes:
-        loss: ``mse`` of stars, ``bpr`` of liked movies before unrated ones, or ``combined``.
-        dimensions: of embeddings and vectors.
-        negatives: unrated movies for each liked one.
-        liked_from: half stars from which a rating counts as liked.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
         max_epochs: at most.
         patience: epochs without a better one, after which to stop.
         seed: of everything random; the same seed gives the same model on the same machine.
     """
 
-    loss: Loss = "combined"
-    dimensions: int = 32
-    negatives: int = 4
-    liked_from: int = LIKED
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.3
     max_epochs: int = 40
     patience: int = 3
     seed: int = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
-        config = ClassicConfig(
-            loss=self.loss,
-            dimensions=self.dimensions,
-            negatives=self.negatives,
-            liked_from=self.liked_from,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
         with torch_threads(1):  # the steps are small, and threads would change the sums
-            trainer = ClassicTrainer(train, config, self.seed)
+            trainer = ClassicTrainer(train, self, self.seed)
             best, least = 0, np.inf
             for epoch in range(1, self.max_epochs + 1):
                 on_progress(epoch - 1, self.max_epochs)
