@@ -60,6 +60,7 @@ def ensure_topics(
             replication,
             config={**_KEPT, "max.message.bytes": str(MAX_DEAD_LETTER_BYTES)},
         ),
+        NewTopic(topics.refreshes, 1, replication, config=_KEPT),
         NewTopic(topics.movies, 1, replication, config=_COMPACTED),
         NewTopic(topics.models, 1, replication, config=_COMPACTED),
     ]

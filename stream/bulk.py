@@ -47,6 +47,9 @@ class PartitionFold:
                     self.events += len(events)
                     self._progress(len(chunk))
             self.state.users |= changed.users
+            for user, state in changed.users.items():
+                if not state.events:
+                    del self.state.users[user]
             self.state.movies |= changed.movies
             self.next_offset = end
         return changed, letters

@@ -5,7 +5,7 @@
 --       2 the position after it
 --       3 its generation where it is another one than before, else 0
 --       4 its next offset
---       5 users, each as: id u64, size u32, record
+--       5 users, each as: id u64, size u32, record; an empty one is erased
 --       6 movies, likewise
 --
 -- Entries come in one string, since a client takes longer to send many small arguments than Redis
@@ -26,12 +26,16 @@ if tonumber(redis.call('GET', KEYS[2]) or 0) < tonumber(ARGV[3]) then
 end
 
 -- 3. Take everything apart and check what could make a write fail, since nothing is rolled back.
-local users, movies, changed = {}, {}, {}
+local users, erased, movies, changed = {}, {}, {}, {}
 local at, id, size = 1, nil, nil
 while at <= #ARGV[5] do
   id, size, at = struct.unpack('<I8I4', ARGV[5], at)
-  users[#users + 1] = id
-  users[#users + 1] = string.sub(ARGV[5], at, at + size - 1)
+  if size == 0 then
+    erased[#erased + 1] = id
+  else
+    users[#users + 1] = id
+    users[#users + 1] = string.sub(ARGV[5], at, at + size - 1)
+  end
   at = at + size
 end
 if at ~= #ARGV[5] + 1 then
@@ -66,6 +70,7 @@ local function write(command, key, values)
   end
 end
 write('HSET', KEYS[3], users)
+write('HDEL', KEYS[3], erased)
 write('HSET', KEYS[4], movies)
 write('ZADD', KEYS[5], changed)
 

@@ -2,7 +2,8 @@
 
 Live agents, bulk rebuild, training and tests all call it, so training and serving cannot skew.
 Events apply in the order of the log. What a person thinks of a movie is their latest rating of it:
-a second rating replaces the first, in their history and in the movie's counts.
+a second rating replaces the first, in their history and in the movie's counts. Who is forgotten is
+as if new; what the movies were rated in all stays, for it says nothing of anyone.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stream.contracts.events import RatingEvent
+from stream.contracts.events import ForgetEvent, RatingEvent, UserEvent
 
 FEATURE_VERSION: Final = 2  # raise it when the fold or a derived feature changes meaning
 
@@ -182,7 +183,7 @@ class Writes:
 def fold(
     users: Mapping[int, UserState],
     movies: Mapping[int, MovieState],
-    events: Iterable[tuple[int, RatingEvent]],
+    events: Iterable[tuple[int, UserEvent]],
 ) -> Writes:
     """Apply events in log order.
 
@@ -192,7 +193,8 @@ def fold(
         events: (offset, event) in the order of the log, all of one partition.
 
     Returns:
-        New state for every user and movie touched. The arguments are left as they were.
+        New state for every user and movie touched; that of someone forgotten has no events. The
+        arguments are left as they were.
     """
     writes = Writes()
     fold_into(writes, users, movies, events)
@@ -203,11 +205,14 @@ def fold_into(
     writes: Writes,
     users: Mapping[int, UserState],
     movies: Mapping[int, MovieState],
-    events: Iterable[tuple[int, RatingEvent]],
+    events: Iterable[tuple[int, UserEvent]],
 ) -> None:
     """`fold` onto `writes`, which holds what earlier batches wrote and takes precedence."""
     new_users, new_movies = writes.users, writes.movies
     for offset, event in events:
+        if isinstance(event, ForgetEvent):
+            new_users[event.user_id] = UserState()
+            continue
         user = new_users.get(event.user_id)
         if user is None:
             before = users.get(event.user_id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import InvalidEvent, TopicRecreated
-from stream.contracts.events import RatingEvent, decode_rating
+from stream.contracts.events import RatingEvent, UserEvent, decode_user_event
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState, fold
@@ -26,7 +26,7 @@ class Outcome:
     """What one call did.
 
     Attributes:
-        applied: rating events folded and committed, those that filled a gap included.
+        applied: events folded and committed, those that filled a gap included.
         duplicates: records delivered that had been applied before.
         dead: records buried, by reason.
         unknown_movies: applied events whose movie the catalogue does not know.
@@ -42,13 +42,13 @@ class Outcome:
 
 def decode(
     topic: str, partition: int, partitions: int, records: Sequence[LogRecord]
-) -> tuple[list[tuple[int, RatingEvent]], list[DeadLetter]]:
+) -> tuple[list[tuple[int, UserEvent]], list[DeadLetter]]:
     """The valid events of a partition with their offsets, in order, and the other records."""
-    events: list[tuple[int, RatingEvent]] = []
+    events: list[tuple[int, UserEvent]] = []
     letters: list[DeadLetter] = []
     for record in records:
         try:
-            event = decode_rating(record.value, record.key, record.timestamp)
+            event = decode_user_event(record.value, record.key, record.timestamp)
             home = partition_of(event.user_id, partitions)
             if home != partition:
                 raise InvalidEvent("misrouted", f"user {event.user_id} belongs to partition {home}")
@@ -232,11 +232,9 @@ class Processor:
         # 1.
         events, letters = decode(self._topic, partition, self._partitions, records)
         # 2.
+        rated = [event.movie_id for _, event in events if isinstance(event, RatingEvent)]
         at, users, movies = await self._store.load(
-            partition,
-            start.generation,
-            {event.user_id for _, event in events},
-            {event.movie_id for _, event in events},
+            partition, start.generation, {event.user_id for _, event in events}, set(rated)
         )
         self._remember(partition, at, stored)
         # 3.
@@ -256,7 +254,7 @@ class Processor:
         known = self._known_movies()
         outcome.applied += len(events)
         outcome.dead.update(letter.reason for letter in letters)
-        outcome.unknown_movies += sum(event.movie_id not in known for _, event in events)
+        outcome.unknown_movies += sum(movie not in known for movie in rated)
         outcome.produced_times = [event.produced_time for _, event in events]
         return new
 

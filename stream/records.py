@@ -1,7 +1,8 @@
 """How state is packed into Redis values: fixed layouts, little-endian, one string a user.
 
 A user record is a header, then movies u32[n], times u32[n], half_stars u8[n], then the cold-start
-vector as f16[d] where there is one. 154 ratings and 128 dimensions take about 1.7 KB.
+vector as f16[d] where there is one; it is empty where there are no events. 154 ratings and 128
+dimensions take about 1.7 KB.
 """
 
 import struct
@@ -61,6 +62,8 @@ class MovieHeats(NamedTuple):
 
 def pack_user(record: UserRecord) -> bytes:
     state = record.state
+    if not state.events:
+        return b""
     tag, vector = _NO_TAG, b""
     if record.cold_start is not None:
         tag, vector = record.cold_start.tag, record.cold_start.vector.tobytes()

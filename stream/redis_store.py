@@ -103,11 +103,13 @@ class RedisStore:
 
     async def write(self, partition: int, generation: int, batch: Batch) -> None:
         for users in _chunks(batch.users):
+            packed = {user: pack_user(record) for user, record in users.items()}
+            kept = {user: value for user, value in packed.items() if value}
             async with self._bounded():
-                await self._redis.hset(
-                    keys.users(partition, generation),
-                    mapping={user: pack_user(record) for user, record in users.items()},
-                )
+                if kept:
+                    await self._redis.hset(keys.users(partition, generation), mapping=kept)
+                if erased := packed.keys() - kept.keys():
+                    await self._redis.hdel(keys.users(partition, generation), *erased)
         for movies in _chunks(batch.movies):
             async with self._bounded():
                 await self._redis.hset(

@@ -12,7 +12,10 @@ from stream.records import MovieHeats, UserRecord
 
 @dataclass(slots=True)
 class Batch:
-    """What one commit writes: whole new records, so that applying it needs no read."""
+    """What one commit writes: whole new records, so that applying it needs no read.
+
+    Users without events are erased.
+    """
 
     users: Mapping[int, UserRecord] = field(default_factory=dict)
     movies: Mapping[int, MovieState] = field(default_factory=dict)

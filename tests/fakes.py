@@ -68,9 +68,12 @@ class MemoryStore:
         return new
 
     async def write(self, partition: int, generation: int, batch: Batch) -> None:
-        self.user_values.setdefault((partition, generation), {}).update(
-            {user: pack_user(record) for user, record in batch.users.items()}
-        )
+        values = self.user_values.setdefault((partition, generation), {})
+        for user, record in batch.users.items():
+            if value := pack_user(record):
+                values[user] = value
+            else:
+                values.pop(user, None)
         self.movie_values.setdefault((partition, generation), {}).update(
             {movie: pack_movie(state) for movie, state in batch.movies.items()}
         )

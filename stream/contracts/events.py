@@ -5,6 +5,7 @@ handed to the broker (`produced_time`) and where it came from (`source`). Times 
 milliseconds since the Unix epoch. `freshet events schema` writes `docs/events/*.json` from here.
 """
 
+from contextlib import suppress
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ from stream.contracts.errors import InvalidEvent
 
 SCHEMA_VERSION: Final = 1
 
-# Larger than any valid event by far; a value over this is refused before it is parsed.
-MAX_EVENT_BYTES: Final = 4096
+# Larger than any valid event by far, which a model's position in 512 partitions makes the largest;
+# a value over this is refused before it is parsed.
+MAX_EVENT_BYTES: Final = 16_384
 
 # 1990-01-01T00:00:00Z in ms: MovieLens began in 1995, so an earlier time is a unit mix-up.
 EARLIEST_EVENT_TIME: Final = 631_152_000_000
@@ -51,6 +53,20 @@ class RatingEvent(
     source: Source
 
 
+class ForgetEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="forget"):
+    """A person wants to be forgotten: what they did before counts as if it had never been.
+
+    Topic `ratings`, key = the user id in decimal ASCII, so that it comes after all of that.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: EventId
+    user_id: UserId
+    event_time: Millis
+    produced_time: Millis
+    source: Literal["api"] = "api"
+
+
 class MovieEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="movie"):
     """A movie entered the catalogue or changed. Topic `movies` (compacted), key = the movie id."""
 
@@ -69,7 +85,8 @@ class ModelEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     """A model version is to be served. Topic `models` (compacted), key = ``serving``.
 
     `artifact` is the directory that holds the version's towers and embedded index, `collection`
-    the Qdrant collection that belongs to it.
+    the Qdrant collection that belongs to it. `position` is the next offset of each partition of
+    `ratings` that its training had seen, in order; none where it was trained on files.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -77,12 +94,33 @@ class ModelEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     artifact: str
     collection: str
+    position: tuple[int, ...] = ()
     event_time: Millis
     produced_time: Millis
     source: Literal["training"] = "training"
 
 
-Event: TypeAlias = RatingEvent | MovieEvent | ModelEvent
+class RefreshEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refresh"):
+    """A refresh decided about a model. Topic `refreshes`, key = the challenger's version.
+
+    `champion` is the version that was served, None before the first. `reasons` are sentences, and
+    `figures` what they rest on, such as ``champion_ndcg@10``.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: EventId
+    champion: str | None
+    challenger: str
+    promoted: bool
+    reasons: tuple[str, ...]
+    figures: dict[str, float]
+    event_time: Millis
+    produced_time: Millis
+    source: Literal["training"] = "training"
+
+
+UserEvent: TypeAlias = RatingEvent | ForgetEvent
+Event: TypeAlias = UserEvent | MovieEvent | ModelEvent | RefreshEvent
 
 MODEL_KEY: Final = b"serving"
 
@@ -90,6 +128,7 @@ T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _ratings = msgspec.json.Decoder(RatingEvent)
+_forgets = msgspec.json.Decoder(ForgetEvent)
 _movies = msgspec.json.Decoder(MovieEvent)
 _models = msgspec.json.Decoder(ModelEvent)
 
@@ -103,8 +142,15 @@ def new_event_id() -> str:
     return uuid4().hex
 
 
-def decode_rating(value: bytes | None, key: bytes | None, record_time: int) -> RatingEvent:
-    """Parse and validate one record of the `ratings` topic.
+class _Kind(msgspec.Struct):
+    type: str = "rating"
+
+
+_kinds = msgspec.json.Decoder(_Kind)
+
+
+def decode_user_event(value: bytes | None, key: bytes | None, record_time: int) -> UserEvent:
+    """Parse and validate one record of the `ratings` topic; without a type it is a rating.
 
     Args:
         value: the record's value.
@@ -114,7 +160,13 @@ def decode_rating(value: bytes | None, key: bytes | None, record_time: int) -> R
     Raises:
         InvalidEvent: with the reason the dead letters and metrics use.
     """
-    event = _decode(_ratings, value)
+    event: UserEvent
+    try:
+        event = _decode(_ratings, value)
+    except InvalidEvent:
+        if not _is_forget(value):
+            raise
+        event = _decode(_forgets, value)
     if key != b"%d" % event.user_id:
         raise InvalidEvent("key_mismatch", f"key {key!r} is not user id {event.user_id}")
     if event.event_time > record_time + MAX_AHEAD:
@@ -138,8 +190,14 @@ def json_schemas() -> dict[str, dict[str, object]]:
     """A JSON Schema for each event type, by tag, for producers in other languages."""
     return {
         str(event.__struct_config__.tag): msgspec.json.schema(event)
-        for event in (RatingEvent, MovieEvent, ModelEvent)
+        for event in (RatingEvent, ForgetEvent, MovieEvent, ModelEvent, RefreshEvent)
     }
+
+
+def _is_forget(value: bytes | None) -> bool:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return _kinds.decode(value or b"").type == str(ForgetEvent.__struct_config__.tag)
+    return False
 
 
 # How msgspec words a failed constraint, and our reason for it, by the field's path in the message.

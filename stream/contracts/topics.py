@@ -34,6 +34,10 @@ class Topics:
         return f"{self.prefix}models"
 
     @property
+    def refreshes(self) -> str:
+        return f"{self.prefix}refreshes"
+
+    @property
     def group(self) -> str:
         """The consumer group of the stream workers."""
         return f"{self.prefix}freshet"

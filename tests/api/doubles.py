@@ -10,7 +10,7 @@ from api.ranking import HOTTEST
 from producers.publisher import Delivered, Message
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import BrokerUnavailable, IndexUnavailable, StoreUnavailable
-from stream.contracts.events import RatingEvent, decode_rating
+from stream.contracts.events import RatingEvent, decode_user_event
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState, fold
@@ -146,7 +146,7 @@ class Log:
             raise BrokerUnavailable("the broker is told to fail")
         delivered = []
         for message in messages:
-            event = decode_rating(message.value, message.key, 2**42)
+            event = decode_user_event(message.value, message.key, 2**42)
             partition = partition_of(event.user_id, PARTITIONS)
             delivered.append(Delivered(message.topic, partition, self._ends[partition]))
             self._pending.append((partition, self._ends[partition], event))

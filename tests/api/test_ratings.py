@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from api.schemas import MAX_BATCH, Rating
 from stream.contracts.errors import InvalidEvent
-from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, decode_rating
+from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, decode_user_event
 from stream.contracts.topics import partition_of
 from tests.api.conftest import World
 from tests.api.doubles import PARTITIONS
@@ -120,7 +120,7 @@ def test_the_api_accepts_exactly_what_the_topic_accepts(
         f'"rating":{rating!r},"event_time":{event_time}}}'
     ).encode()
     try:
-        decode_rating(value, b"%d" % user_id, EARLIEST_EVENT_TIME + 10)
+        decode_user_event(value, b"%d" % user_id, EARLIEST_EVENT_TIME + 10)
         on_the_topic = True
     except InvalidEvent:
         on_the_topic = False

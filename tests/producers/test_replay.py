@@ -19,7 +19,7 @@ from producers.publisher import BulkPublisher
 from producers.replay import Status, publish_movies, replay, run_id, select
 from producers.tables import MOVIES, RATINGS
 from stream.contracts.errors import BrokerUnavailable, ConfigurationError
-from stream.contracts.events import RatingEvent, decode_movie, decode_rating, encode
+from stream.contracts.events import RatingEvent, decode_movie, decode_user_event, encode
 from stream.contracts.topics import Topics, partition_of
 from tests.producers.kafka import records
 
@@ -58,7 +58,7 @@ def in_the_log(config: dict[str, str], topics: Topics) -> list[list[RatingEvent]
     """The replayed events of each partition, each of them valid."""
     found = []
     for partition in records(config, topics.ratings, PARTITIONS):
-        events = [decode_rating(r.value(), r.key(), r.timestamp()[1]) for r in partition]
+        events = [decode_user_event(r.value(), r.key(), r.timestamp()[1]) for r in partition]
         found.append([event for event in events if event.source == "replay"])
     return found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from stream.contracts.events import RatingEvent, encode
+from stream.contracts.events import ForgetEvent, RatingEvent, UserEvent, encode
 from stream.features import Writes, fold
 from stream.log import Record
 
@@ -23,11 +23,17 @@ def rating(user: int, movie: int, stars: float, time: int = START) -> RatingEven
     )
 
 
-def record(offset: int, event: RatingEvent) -> Record:
+def forget(user: int, time: int = START) -> ForgetEvent:
+    return ForgetEvent(
+        event_id=f"{user}-{time}", user_id=user, event_time=time, produced_time=time + 60_000
+    )
+
+
+def record(offset: int, event: UserEvent) -> Record:
     """The event as the log holds it, well-formed."""
     return Record(offset, event.produced_time, b"%d" % event.user_id, encode(event))
 
 
-def folded(events: Iterable[RatingEvent]) -> Writes:
+def folded(events: Iterable[UserEvent]) -> Writes:
     """One fold over nothing, offsets from 0."""
     return fold({}, {}, enumerate(events))

@@ -19,12 +19,13 @@ from stream.contracts.events import (
     MAX_EVENT_BYTES,
     MAX_ID,
     MAX_MOVIE_ID,
+    ForgetEvent,
     ModelEvent,
     MovieEvent,
     RatingEvent,
     decode_model,
     decode_movie,
-    decode_rating,
+    decode_user_event,
     encode,
     json_schemas,
     new_event_id,
@@ -75,7 +76,7 @@ models = st.builds(
 def test_a_rating_comes_back(event: RatingEvent) -> None:
     value = encode(event)
     assert len(value) <= MAX_EVENT_BYTES
-    assert decode_rating(value, b"%d" % event.user_id, event.event_time) == event
+    assert decode_user_event(value, b"%d" % event.user_id, event.event_time) == event
     assert json.loads(value)["type"] == "rating"
 
 
@@ -86,6 +87,40 @@ def test_a_movie_comes_back(event: MovieEvent) -> None:
 
 @given(models)
 def test_a_model_comes_back(event: ModelEvent) -> None:
+    assert decode_model(encode(event)) == event
+
+
+@given(
+    st.builds(
+        ForgetEvent,
+        event_id=ids,
+        user_id=st.integers(1, MAX_ID),
+        event_time=times,
+        produced_time=times,
+    )
+)
+def test_a_wish_to_be_forgotten_comes_back(event: ForgetEvent) -> None:
+    value = encode(event)
+    assert decode_user_event(value, b"%d" % event.user_id, event.event_time) == event
+    with pytest.raises(InvalidEvent, match="key_mismatch"):
+        decode_user_event(value, b"%d" % (event.user_id + 1), event.event_time)
+
+
+def test_a_wish_to_be_forgotten_needs_an_id() -> None:
+    with pytest.raises(InvalidEvent, match=r"invalid_field: .*user_id"):
+        decode_user_event(changed(type="forget", user_id=0), b"0", START)
+
+
+def test_a_model_of_as_many_partitions_as_there_may_be_is_no_large_event() -> None:
+    event = ModelEvent(
+        event_id="e" * 64,
+        version="v" * 64,
+        artifact="/" + "a" * 1_000,
+        collection="movies-" + "v" * 64,
+        position=(10**13,) * 512,
+        event_time=START,
+        produced_time=START,
+    )
     assert decode_model(encode(event)) == event
 
 
@@ -138,7 +173,7 @@ def changed(**fields: Any) -> bytes:
 )
 def test_why_a_rating_is_refused(value: bytes | None, reason: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
-        decode_rating(value, b"42", START)
+        decode_user_event(value, b"42", START)
     assert raised.value.reason == reason
     assert raised.value.detail
     assert str(raised.value) == f"{reason}: {raised.value.detail}"
@@ -147,27 +182,27 @@ def test_why_a_rating_is_refused(value: bytes | None, reason: str) -> None:
 @pytest.mark.parametrize("key", [None, b"", b"042", b" 42", b"42.0"])
 def test_the_key_is_the_user_id_in_decimal_and_nothing_else(key: bytes | None) -> None:
     with pytest.raises(InvalidEvent, match="key_mismatch"):
-        decode_rating(changed(), key, START)
+        decode_user_event(changed(), key, START)
 
 
 def test_a_rating_up_to_a_day_ahead_of_its_record_is_valid() -> None:
-    event = decode_rating(changed(event_time=START + MAX_AHEAD), b"42", START)
+    event = decode_user_event(changed(event_time=START + MAX_AHEAD), b"42", START)
     assert event.event_time == START + MAX_AHEAD
 
 
 def test_fields_that_nobody_knows_are_ignored() -> None:
     """So that a producer may be newer than its consumers within a schema version."""
-    assert decode_rating(changed(mood="good"), b"42", START) == rating(42, 7, 3.5)
+    assert decode_user_event(changed(mood="good"), b"42", START) == rating(42, 7, 3.5)
 
 
 @pytest.mark.parametrize("left_out", ["type", "schema_version"])
 def test_what_the_topic_implies_may_be_left_out(left_out: str) -> None:
-    assert decode_rating(changed(**{left_out: None}), b"42", START) == rating(42, 7, 3.5)
+    assert decode_user_event(changed(**{left_out: None}), b"42", START) == rating(42, 7, 3.5)
 
 
 @given(st.binary(max_size=300))
 def test_whatever_bytes_come_only_invalid_event_is_raised(value: bytes) -> None:
-    for decode in (lambda: decode_rating(value, b"1", START), lambda: decode_movie(value)):
+    for decode in (lambda: decode_user_event(value, b"1", START), lambda: decode_movie(value)):
         with pytest.raises(InvalidEvent):
             decode()
 
@@ -184,7 +219,7 @@ def test_event_ids_differ() -> None:
 
 def test_there_is_a_schema_for_every_event() -> None:
     schemas = json_schemas()
-    assert schemas.keys() == {"rating", "movie", "model"}
+    assert schemas.keys() == {"rating", "forget", "movie", "model", "refresh"}
     assert json.dumps(schemas)
 
 

@@ -20,7 +20,7 @@ from stream.features import (
     merge,
 )
 from stream.user_features import UserFeatures, user_features
-from tests.stream.build import DAY, START, folded, rating
+from tests.stream.build import DAY, START, folded, forget, rating
 
 ALICE, BOB = 1, 2
 HALF_LIFE = int(HEAT_HALF_LIFE) * DAY  # ms
@@ -178,6 +178,20 @@ def test_any_split_into_batches_gives_the_same(events: list[RatingEvent], cuts: 
         users, movies = {**users, **writes.users}, {**movies, **writes.movies}
     assert users == whole.users
     assert movies == whole.movies
+
+
+@given(ratings, ratings)
+def test_who_is_forgotten_is_as_if_new(before: list[RatingEvent], after: list[RatingEvent]) -> None:
+    log = [*before, forget(ALICE), *after]
+    own = [(at, event) for at, event in enumerate(log) if event.user_id == ALICE]
+    later = [(at, event) for at, event in own if at > len(before)]
+    state = folded(log).users[ALICE]
+    assert state == fold({}, {}, later).users.get(ALICE, UserState())
+
+
+@given(ratings)
+def test_what_movies_were_rated_stays_when_someone_is_forgotten(events: list[RatingEvent]) -> None:
+    assert folded([*events, forget(ALICE)]).movies == folded(events).movies
 
 
 @given(ratings)

@@ -20,7 +20,7 @@ from stream.records import (
 from tests.stream.build import folded, rating
 
 movies = st.integers(1, MAX_MOVIE_ID)
-lists = st.lists(st.tuples(movies, st.integers(1, 10)), max_size=30)
+lists = st.lists(st.tuples(movies, st.integers(1, 10)), min_size=1, max_size=30)
 
 
 @given(lists, st.none() | st.integers(1, 128))
@@ -54,7 +54,7 @@ def test_what_comes_back_can_be_folded_on() -> None:
 
 
 def test_a_record_of_another_layout_says_what_to_do() -> None:
-    packed = pack_user(UserRecord(UserState()))
+    packed = pack_user(UserRecord(folded([rating(1, 7, 4.0)]).users[1]))
     with pytest.raises(StoreUnavailable, match="freshet rebuild"):
         unpack_user(bytes([packed[0] + 1]) + packed[1:])
 

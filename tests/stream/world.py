@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import StoreUnavailable
-from stream.contracts.events import RatingEvent
+from stream.contracts.events import RatingEvent, UserEvent
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import MovieState, UserState, Writes, fold
@@ -17,7 +17,7 @@ from stream.log import DeadLetter, Record
 from stream.processor import Processor
 from stream.store import Batch, StateStore
 from tests.fakes import MemoryDeadLetters, MemoryLog, MemoryStore
-from tests.stream.build import DAY, START, rating, record
+from tests.stream.build import DAY, START, forget, rating, record
 
 TOPIC = "ratings"
 PARTITIONS = 2
@@ -31,7 +31,7 @@ class Entry:
     """One record of the log, and what ought to become of it: an event, or a reason."""
 
     record: Record
-    event: RatingEvent | None
+    event: UserEvent | None
     reason: str | None = None
 
 
@@ -67,15 +67,23 @@ REASONS = ("malformed_json", "empty", "key_mismatch", "time_ahead", "rating_rang
 
 @st.composite
 def logs(draw: st.DrawFn, most: int = 20) -> list[Entry]:
-    """Few users and movies, so that ratings replace one another; holes in the offsets."""
+    """Few users and movies, so that ratings replace one another; some are forgotten; holes in the
+    offsets."""
     entries = []
     offset = 0
     for _ in range(draw(st.integers(1, most))):
+        user = draw(st.sampled_from(HERE))
+        time = START + draw(st.integers(0, 90)) * DAY
+        if draw(st.integers(0, 7)) == 0:
+            gone = forget(user, time)
+            entries.append(Entry(record(offset, gone), gone))
+            offset += 1
+            continue
         event = rating(
-            draw(st.sampled_from(HERE)),
+            user,
             draw(st.integers(1, 4)),
             draw(st.integers(1, 10)) / 2,
-            START + draw(st.integers(0, 90)) * DAY,
+            time,
         )
         wrong = draw(st.none() | st.none() | st.none() | st.sampled_from(REASONS))
         entries.append(entry(offset, event, wrong))
@@ -192,7 +200,9 @@ def processor(
 
 def straight_fold(entries: Iterable[Entry]) -> Writes:
     """The state that every history of deliveries has to end in."""
-    return fold({}, {}, [(e.record.offset, e.event) for e in entries if e.event])
+    whole = fold({}, {}, [(e.record.offset, e.event) for e in entries if e.event])
+    whole.users = {user: state for user, state in whole.users.items() if state.events}
+    return whole
 
 
 async def live_state(store: StateStore, partition: int = PARTITION) -> Writes:

@@ -121,6 +121,19 @@ class StateStoreSuite:
         assert users == {1: after.users[1].state, 2: before.users[2].state}
         assert await store.movies(3, first.generation) == {**before.movies, **after.movies}
 
+    async def test_users_without_events_are_erased(self, store: StateStore) -> None:
+        first = await self.first(store, batch_of((1, 1, 4.0), (2, 2, 2.5)))
+        gone = Batch({1: UserRecord(UserState()), 9: UserRecord(UserState())})
+        second = replace(first, next_offset=12)
+        assert await store.commit(3, first, second, gone) == second
+        assert await store.read_user(3, 1) == (second, None)
+        assert (await users_of(store, 3, first.generation)).keys() == {2}
+
+        aside = await store.new_generation(3)
+        await store.write(3, aside, batch_of((1, 1, 4.0), (2, 2, 2.5)))
+        await store.write(3, aside, gone)
+        assert (await users_of(store, 3, aside)).keys() == {2}
+
     async def test_a_commit_of_nothing_moves_the_position(self, store: StateStore) -> None:
         first = await self.first(store, Batch())
         second = Position(first.generation, "topic", 11)
