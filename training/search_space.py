@@ -111,6 +111,7 @@ SPACES: Final[Mapping[str, Space]] = {
     },
     "two-stage": {
         "objective": Choice(("next", "rest")),
+        "rich": Choice((False, True)),
         "recency": _RECENCY,
         "impressions": IntDistribution(1000, 10_000, log=True),
         "candidates": IntDistribution(100, 1000, log=True),

@@ -49,12 +49,18 @@ _LINKS: Final = 300  # of a movie at most: what is further down adds next to not
 _PROPOSED: Final = {TOWERS: 200, "heat_30": 50, "new_30": 50}
 _PROPOSED_BY_LINKS: Final = 100
 
-# The live feature that counts beside what is known of a person. The heat of a year learns the
-# weights of the few people of a small data set by heart; newcomers' heats say nothing more here.
-_HEAT: Final = "heat_30"
+# The live features that count beside what is known of a person, by objective; newcomers' heats say
+# nothing more. Rich ones are worth it where there are many people to learn their weights from, and
+# are learnt by heart where there are few.
+_HEATS: Final = {"next": ("heat_30",), "rest": ()}
+_RICH_HEATS: Final = {"next": ("heat_30", "heat_365"), "rest": ("heat_30",)}
+
+# What a rating counts of the one after it where lasting taste is asked for: hundreds of ratings
+# count, and a longer history takes no longer.
+_LASTING: Final = 0.98
 
 # Weights for people without a rating where the impressions have none of them.
-_HOTTEST: Final = {_HEAT: np.array([1, 0, 0], np.float32)}
+_HOTTEST: Final = {"heat_30": np.array([1, 0, 0], np.float32)}
 
 # What is saved of a fitted model as it is, and in front of the names of its links.
 _SAVED: Final = ("towers", "likeness", "weights", "newcomers")
@@ -89,7 +95,9 @@ class TwoStage:
     - where what comes next is asked: ``ease``, EASE's evidence of all that was rated; ``liked``, of
       what was liked; ``nearby``, what is rated within a few events of the history's movies;
       ``heat_30``, how much the movie is rated, see `training.live`;
-    - where the rest is asked: ``company``, see `training.company`.
+    - where the rest is asked: ``company``, see `training.company`;
+    - where it is rich, also ``lasting``, EASE's evidence of a whole history, and ``heat_365`` where
+      what comes next is asked, ``nearby`` and ``heat_30`` where the rest is.
 
     For someone without a rating all live features count, and no other.
 
@@ -98,6 +106,7 @@ class TwoStage:
             ratings, each asked for with the state from right before it, and recent ratings count
             more. Or ``rest``, what else is rated, whenever that is: from a random fifth of
             everybody's, and all ratings count alike. The towers learn the same.
+        rich: whether there are the features that many people are needed for.
         recency: of EASE where what comes next is asked, see there.
         diversity: trade-off of `training.mmr`.
         impressions: lists to learn the weights from, at most.
@@ -107,6 +116,7 @@ class TwoStage:
     """
 
     objective: Literal["next", "rest"] = "next"
+    rich: bool = False
     recency: Annotated[float, Meta(gt=0, le=1)] = 0.85
     diversity: Annotated[float, Meta(ge=0, lt=1)] = field(default=0.2, metadata=WHEN_ASKED)
     impressions: Annotated[int, Meta(ge=1)] = 3000
@@ -154,7 +164,7 @@ class TwoStage:
             )
             for of in (questions.ages > 0, questions.ages == 0)
         )
-        count = {TOWERS, *self.links, _HEAT}
+        count = {TOWERS, *self.links, *self.heats}
         features = {name: values for name, values in known.features.items() if name in count}
         self.weights = ranker.fit(known._replace(features=features))
         self.newcomers = _HOTTEST
@@ -164,7 +174,8 @@ class TwoStage:
 
     def _weigh_rest(self, held: Task) -> None:
         lists = Lists(self.impressions, self.candidates, self.seed)
-        self.weights = ranker.fit(lists.impressions(held, self._said))
+        live = {name: values for name, values in self._live().items() if name in self.heats}
+        self.weights = ranker.fit(lists.impressions(held, lambda of: self._said(of) | live))
         self.newcomers = _HOTTEST
 
     def observe(self, events: Ratings) -> None:
@@ -181,6 +192,11 @@ class TwoStage:
         scores = ranking.lists(utilities, chosen, rated, self.likeness, _DIVERSIFIED)
         scores[histories.lengths == 0] = ranking.of_newcomers(live)
         return scores
+
+    @property
+    def heats(self) -> tuple[str, ...]:
+        """The live features that count for people who have rated something."""
+        return (_RICH_HEATS if self.rich else _HEATS)[self.objective]
 
     @property
     def ranking(self) -> Ranking:
@@ -216,17 +232,24 @@ class TwoStage:
 
     def _matrices(self, train: Ratings) -> dict[str, sparse.csr_array]:
         """By feature, f32[movies, movies] that are learnt for the objective."""
-        if self.objective == "rest":
-            return {"company": company(train, _LINKS)}
-        ease = {name: _ease(train, since) for name, since in (("ease", 1), ("liked", LIKED))}
-        return ease | {"nearby": strongest_of(nearness(train), _LINKS)}
+        found = {}
+        if self.objective == "next":
+            found["ease"], found["liked"] = _ease(train, 1), _ease(train, LIKED)
+            if self.rich:
+                found["lasting"] = found["ease"]
+        else:
+            found["company"] = company(train, _LINKS)
+        if self.objective == "next" or self.rich:
+            found["nearby"] = strongest_of(nearness(train), _LINKS)
+        return found
 
     def _links(self, matrices: Mapping[str, sparse.csr_array]) -> dict[str, Links]:
         asked = {
             "company": (1.0, 1, True),
             "ease": (self.recency, 1, False),
+            "lasting": (_LASTING, 1, False),
             "liked": (self.recency, LIKED, False),
-            "nearby": (RECENCY, 1, False),
+            "nearby": (RECENCY if self.objective == "next" else 1.0, 1, self.objective == "rest"),
         }  # recency, liked_from, scaled
         return {name: Links(matrix, *asked[name]) for name, matrix in matrices.items()}
 

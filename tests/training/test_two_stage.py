@@ -46,11 +46,20 @@ def data() -> Ratings:
     return ratings(events + shown)
 
 
-@pytest.fixture(scope="module", params=["next", "rest"])
+FEATURES = {
+    ("next", False): ({"ease", "liked", "nearby"}, {"heat_30"}),
+    ("next", True): ({"ease", "lasting", "liked", "nearby"}, {"heat_30", "heat_365"}),
+    ("rest", False): ({"company"}, set()),
+    ("rest", True): ({"company", "nearby"}, {"heat_30"}),
+}  # links and heats by objective, and whether it is rich
+
+
+@pytest.fixture(scope="module", params=FEATURES, ids=str)
 def model(data: Ratings, request: pytest.FixtureRequest) -> Iterator[TwoStage]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(two_stage, "Towers", Towers)
-        model = TwoStage(request.param, diversity=0.0, impressions=300, candidates=40)
+        objective, rich = request.param
+        model = TwoStage(objective, rich, diversity=0.0, impressions=300, candidates=40)
         model.fit(data)
         yield model
 
@@ -69,8 +78,7 @@ def test_lists_are_of_the_club(data: Ratings, model: TwoStage) -> None:
 
 
 def test_each_feature_of_a_person_has_a_weight(model: TwoStage) -> None:
-    of_next = {"ease", "liked", "nearby"}, {"heat_30"}
-    links, live = of_next if model.objective == "next" else ({"company"}, set())
+    links, live = FEATURES[model.objective, model.rich]
     assert set(model.links) == links
     assert set(model.weights) == {TOWERS} | links | live
 

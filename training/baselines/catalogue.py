@@ -87,7 +87,9 @@ MODELS: Final[Mapping[str, Entry]] = {
     ),
     "towers": Entry("training.baselines.towers:Towers"),
     "towers-rest": Entry("training.baselines.towers:RestTowers"),
-    "two-stage": Entry("training.two_stage:TwoStage", space={"objective": ("next", "rest")}),
+    "two-stage": Entry(
+        "training.two_stage:TwoStage", space={"objective": ("next", "rest"), "rich": (False, True)}
+    ),
     "towers-classic": Entry(
         "training.baselines.classic:ClassicTowers", space={"loss": ("mse", "bpr", "combined")}
     ),
