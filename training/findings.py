@@ -37,8 +37,8 @@ def write(study: Study, directory: Path) -> list[Path]:
     """The front as a file each, `<study>.toml`, or with the trial's number if there are several.
 
     Of the towers, and of two stages that are asked what comes next, it is an experiment that
-    `freshet train --config` reads. Everything else is of the lab alone: its file has one table, of
-    the model's name, with all hyperparameters.
+    `freshet train --config` reads. Everything else is of the lab alone: its file is called
+    `<study>.lab.toml` and has one table, of the model's name, with all hyperparameters.
 
     Returns:
         The files, in the order of the front.
@@ -46,9 +46,10 @@ def write(study: Study, directory: Path) -> list[Path]:
     front, paths = study.front, []
     for trial in front:
         number = f"-{trial.number}" if len(front) > 1 else ""
-        path = directory / f"{study.name}{number}.toml"
         found = study.hyperparameters(trial)
-        if served(study.plan.model, found):
+        trains = served(study.plan.model, found)
+        path = directory / f"{study.name}{number}{'' if trains else '.lab'}.toml"
+        if trains:
             experiment(study.plan.model, found, path).save(path)
         else:
             write_file(path, partial(tomli_w.dump, {study.plan.model: found}))

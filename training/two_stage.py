@@ -59,7 +59,9 @@ _RICH_HEATS: Final = {"next": ("heat_30", "heat_365"), "rest": ("heat_30",)}
 # count, and a longer history takes no longer.
 _LASTING: Final = 0.98
 
-# Weights for people without a rating where the impressions have none of them.
+# Impressions of people without a rating that their weights are learnt from at least, lest a few are
+# learnt by heart, and what their weights are where there are fewer.
+_FEW: Final = 10
 _HOTTEST: Final = {"heat_30": np.array([1, 0, 0], np.float32)}
 
 # What is saved of a fitted model as it is, and in front of the names of its links.
@@ -168,7 +170,7 @@ class TwoStage:
         features = {name: values for name, values in known.features.items() if name in count}
         self.weights = ranker.fit(known._replace(features=features))
         self.newcomers = _HOTTEST
-        if len(new.picked):
+        if len(new.picked) >= _FEW:
             live = {name: new.features[name] for name in self._live()}
             self.newcomers = ranker.fit(new._replace(features=live))
 

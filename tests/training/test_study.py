@@ -122,7 +122,7 @@ def test_the_defaults_stand_below_what_is_better(tmp_path: Path) -> None:
 def test_the_front_is_written_as_a_file_each(tmp_path: Path) -> None:
     study = both(tmp_path)
     paths = write(study, tmp_path / "out")
-    assert [path.name for path in paths] == ["s-3.toml", "s-0.toml", "s-5.toml", "s-2.toml"]
+    assert [path.name for path in paths] == [f"s-{number}.lab.toml" for number in (3, 0, 5, 2)]
     assert paths[1].read_text() == f"[{MODEL}]\nhalf_life = 30.0\nliked_from = 1\n"
 
 
@@ -255,4 +255,5 @@ def test_what_is_found_of_what_is_served_is_an_experiment(
 
 def test_what_is_not_served_is_a_table_of_the_lab(tmp_path: Path) -> None:
     study, path = best_of_two(tmp_path, "two-stage", objective="rest")
+    assert path.name == f"{study.name}.lab.toml"
     assert tomllib.loads(path.read_text()) == {"two-stage": study.hyperparameters(study.front[0])}
