@@ -25,7 +25,7 @@ def test_a_study_is_tracked_and_goes_on(data: Path, home: Path) -> None:
     output = invoke(*words, "--trials", "2")
     assert "The best trial of s" in output
     assert "prequential" in output
-    assert (home / "out" / "s.toml").read_text().startswith(f"[{MODEL}]\nhalf_life = ")
+    assert (home / "out" / "s.lab.toml").read_text().startswith(f"[{MODEL}]\nhalf_life = ")
 
     uri = f"sqlite:///{home.absolute() / 'mlflow.db'}"
     assert f"tracked in {uri}" in output.replace("\n", "")
