@@ -34,6 +34,7 @@ UserId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 MovieId = Annotated[int, msgspec.Meta(ge=1, le=MAX_MOVIE_ID)]
 Stars = Annotated[float, msgspec.Meta(ge=0.5, le=5.0, multiple_of=0.5)]
 Millis = Annotated[int, msgspec.Meta(ge=EARLIEST_EVENT_TIME, le=4_294_967_295_000)]
+ModelVersion = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Source: TypeAlias = Literal["replay", "api", "onboarding"]
 
 
@@ -86,15 +87,17 @@ class ModelEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
     `artifact` is the directory that holds the version's towers and embedded index, `collection`
     the Qdrant collection that belongs to it. `position` is the next offset of each partition of
-    `ratings` that its training had seen, in order; none where it was trained on files.
+    `ratings` that its training had seen, in order; none where it was trained on files. `previous`
+    are the versions served before it, latest first: what a rollback goes back to.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     event_id: EventId
-    version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    version: ModelVersion
     artifact: str
     collection: str
     position: tuple[int, ...] = ()
+    previous: tuple[ModelVersion, ...] = ()
     event_time: Millis
     produced_time: Millis
     source: Literal["training"] = "training"

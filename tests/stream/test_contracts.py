@@ -118,6 +118,7 @@ def test_a_model_of_as_many_partitions_as_there_may_be_is_no_large_event() -> No
         artifact="/" + "a" * 1_000,
         collection="movies-" + "v" * 64,
         position=(10**13,) * 512,
+        previous=("v" * 64,) * 3,
         event_time=START,
         produced_time=START,
     )
