@@ -94,6 +94,7 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
         history=HISTORY,
         genres=GENRES,
         data_hash="planted",
+        until=1_767_225_600_000,  # as created
         config={},
         metrics={},
         files={

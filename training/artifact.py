@@ -10,11 +10,13 @@ Torch-free: this is what serving opens. `training.export` writes it.
     item_tower.onnx     index, features -> vector
     index/              the embedded index of the same vectors (`training.index_edge`)
     ranking.json, links/    what orders the movies (`training.ranking_files`)
+    weights.npz         what the next training may begin from (`training.warm_start`)
 """
 
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from operator import ge
 from pathlib import Path
 from typing import Final
 
@@ -38,11 +40,28 @@ from training.tower_inputs import (
     movie_features,
 )
 
-LAYOUT: Final = 3  # raise it when the files or the towers' inputs change
+LAYOUT: Final = 4  # raise it when the files or the towers' inputs change
 USER_TOWER: Final = "user_tower.onnx"
 ITEM_TOWER: Final = "item_tower.onnx"
 CATALOGUE: Final = "catalogue.json"
 INDEX: Final = "index"
+
+
+class LogPosition(msgspec.Struct, frozen=True):
+    """How far a reader of `ratings` has got.
+
+    Attributes:
+        topic_id: the identity of the topic.
+        offsets: the next offset of each partition, in order.
+    """
+
+    topic_id: str
+    offsets: tuple[int, ...]
+
+    def covers(self, other: "LogPosition") -> bool:
+        """Whether all that is before the other is before this one."""
+        same = self.topic_id == other.topic_id and len(self.offsets) == len(other.offsets)
+        return same and all(map(ge, self.offsets, other.offsets))
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +76,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         history: latest ratings that the user tower reads.
         genres: the genres that the item tower has a column for, in order.
         data_hash: SHA-256 of the ratings and movies it was trained on.
+        until: ms since the epoch, the event time of the latest rating among them.
+        position: what of the log they are; None where they came from files.
         config: hyperparameters.
         metrics: measured on held-out data with a model trained on the data before that.
         files: SHA-256 by path, of every other file in the directory.
@@ -70,6 +91,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     history: int
     genres: tuple[str, ...]
     data_hash: str
+    until: int
+    position: LogPosition | None = None
     config: dict[str, float | int | str]
     metrics: dict[str, float]
     files: dict[str, str]

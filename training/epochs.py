@@ -27,6 +27,7 @@ from training.recommender import OnProgress
 from training.scorer import TowerScorer
 from training.towers import TwoTowers
 from training.trainer import Trainer
+from training.warm_start import Start
 
 # Told after an epoch: its number, from 1, and towers.
 OnEpoch: TypeAlias = Callable[[int, TwoTowers], None]
@@ -66,6 +67,7 @@ def train_until_best(
     on_progress: OnProgress = lambda *_: None,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
+    start: Start | None = None,
 ) -> Trained:
     """Train until the measured towers get no better on the validation part.
 
@@ -78,6 +80,7 @@ def train_until_best(
         checkpoint: where to keep how far it has got.
         on_epoch: told the number of each epoch, and the final towers as they would be were it the
             last. What it raises ends the training.
+        start: what both begin from; None: from nothing.
 
     Raises:
         ConfigurationError: there is no such objective, or no such device.
@@ -85,8 +88,12 @@ def train_until_best(
         ArtifactError: there is nothing to resume from.
     """
     with torch_threads(options.threads):
-        measured = Trainer(ratings, split.train, config, options)
-        run = _Run(measured, Trainer(ratings, np.arange(len(ratings)), config, options))
+        begins = (start.measured, start.final) if start else (None, None)
+        measured, final = (
+            Trainer(ratings, events, config, options, begin)
+            for events, begin in zip((split.train, np.arange(len(ratings))), begins, strict=True)
+        )
+        run = _Run(measured, final, options.side_by_side and distributed.count() == 1)
         origin = Origin.of(ratings, config, options)
         if checkpoint is not None and checkpoint.resume:
             run.restore(checkpoint.load(origin, measured.device))
@@ -115,6 +122,7 @@ class _Run:
 
     measured: Trainer
     final: Trainer
+    side_by_side: bool
     epochs: list[Epoch] = field(default_factory=list)
     weights: list[dict[str, Tensor]] = field(default_factory=list)
 
@@ -127,7 +135,7 @@ class _Run:
         """Train both for an epoch. Returns the loss of the measured one."""
         # Torch lets go of the GIL. Processes share their steps in the same order everywhere, so
         # one model is trained after the other there.
-        with ThreadPoolExecutor(2 if distributed.count() == 1 else 1) as pool:
+        with ThreadPoolExecutor(2 if self.side_by_side else 1) as pool:
             loss = pool.submit(self.measured.epoch, on_progress)
             pool.submit(self.final.epoch).result()
             return loss.result()

@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from stream.coldstart import MANIFEST, VECTORS, VOCABULARY
 from stream.features import FEATURE_VERSION
-from training.artifact import CATALOGUE, INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
+from training.artifact import (
+    CATALOGUE,
+    INDEX,
+    ITEM_TOWER,
+    LAYOUT,
+    USER_TOWER,
+    LogPosition,
+    Manifest,
+    sha256,
+)
 from training.config import Config
 from training.dataset import Ratings
 from training.durable import sync
@@ -29,6 +38,7 @@ from training.scorer import padded_vectors
 from training.tower_inputs import USER_FEATURES, Floats, Ints
 from training.towers import TwoTowers
 from training.user_towers import UserTower
+from training.warm_start import Start, write_start
 
 OPSET: Final = 20
 
@@ -41,6 +51,8 @@ def write_artifact(
     events: Ints,
     config: Config,
     metrics: Mapping[str, float],
+    start: Start | None = None,
+    position: LogPosition | None = None,
 ) -> Path:
     """Write a whole model artifact, its index included, or nothing.
 
@@ -52,6 +64,8 @@ def write_artifact(
         events: i64[], which of them.
         config: hyperparameters.
         metrics: for the manifest.
+        start: what the next training may begin from.
+        position: what of the log the ratings are.
 
     Returns:
         The new directory in `parent`, whose name is the model version.
@@ -72,6 +86,8 @@ def write_artifact(
         build_edge_index(partial / INDEX, movies, vectors[1:])
         export_towers(partial, towers, vectors)
         write_ranking(partial, ranking)
+        if start is not None:
+            write_start(partial, start)
         files = sorted(path for path in partial.rglob("*") if path.is_file())
         manifest = Manifest(
             layout=LAYOUT,
@@ -82,6 +98,8 @@ def write_artifact(
             history=config.towers.history,
             genres=ratings.genres,
             data_hash=ratings.digest,
+            until=int(ratings.times[events].max()),
+            position=position,
             config=flat(config),
             metrics=dict(metrics),
             files={path.relative_to(partial).as_posix(): sha256(path) for path in files},

@@ -24,6 +24,7 @@ class RunOptions:
             and float32 elsewhere.
         compile: let `torch.compile` make a program of each tower before the first step. On a CPU
             an epoch takes as long with it as without.
+        side_by_side: train both models at once, else in turns, on one core of a CPU.
     """
 
     max_epochs: Annotated[int, Meta(ge=1)] = 12
@@ -33,3 +34,4 @@ class RunOptions:
     device: Device = "auto"
     precision: Precision = "auto"
     compile: bool = False
+    side_by_side: bool = True

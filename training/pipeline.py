@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from stream.contracts.errors import ArtifactError
+from training.artifact import LogPosition
 from training.baselines.popularity import Popularity
 from training.checkpoint import Checkpoint
 from training.config import Config
@@ -21,6 +23,7 @@ from training.options import RunOptions
 from training.scorer import TowerScorer
 from training.split import split_by_time
 from training.two_stage import TwoStage
+from training.warm_start import Start, TowerWeights, read_start
 
 Stage: TypeAlias = Literal["training", "ranking", "evaluating", "exporting"]
 
@@ -49,6 +52,7 @@ class Outcome:
         results: by protocol: ``live`` and ``frozen``, see `training.evaluate`.
         experiment: what was trained, and how.
         seconds: that all of it took.
+        cold: why it did not begin from the champion; None where it did, or there was none.
     """
 
     directory: Path
@@ -56,6 +60,7 @@ class Outcome:
     results: Mapping[str, Comparison]
     experiment: Experiment
     seconds: float
+    cold: str | None = None
 
     @property
     def best_epoch(self) -> int:
@@ -77,6 +82,8 @@ def train(
     options: RunOptions | None = None,
     checkpoint: Checkpoint | None = None,
     on_progress: OnProgress = lambda *_: None,
+    champion: Path | None = None,
+    position: LogPosition | None = None,
 ) -> Outcome:
     """Train a model, measure it, and write it to a new directory in `artifacts`.
 
@@ -94,6 +101,9 @@ def train(
         options: how to run.
         checkpoint: where to keep how far the training has got.
         on_progress: told how far it has got.
+        champion: an artifact whose weights to begin from. One that does not fit is left alone, and
+            the outcome says why.
+        position: what of the log the ratings are; None where they come from files.
 
     Raises:
         ConfigurationError: there is no such objective, or no such device.
@@ -106,6 +116,7 @@ def train(
     options = options or RunOptions()
     ratings = Ratings.from_tables(ratings_table, movies_table)
     split = split_by_time(ratings)
+    start, cold = _start(champion, config, split.validation_from)
 
     trained = train_until_best(
         ratings,
@@ -114,6 +125,7 @@ def train(
         options,
         lambda done, of: on_progress("training", done, of),
         checkpoint,
+        start=start,
     )
 
     on_progress("ranking", 0, 1)
@@ -138,12 +150,38 @@ def train(
     on_progress("exporting", 0, 1)
     both.learn(ratings, TowerScorer(trained.final))
     everything, figures = np.arange(len(ratings)), flat_metrics(results)
+    handed_on = Start(
+        TowerWeights.of(trained.measured, ratings),
+        TowerWeights.of(trained.final, ratings),
+        split.validation_from,
+    )
     directory = write_artifact(
-        artifacts, trained.final, both.ranking, ratings, everything, config, figures
+        artifacts,
+        trained.final,
+        both.ranking,
+        ratings,
+        everything,
+        config,
+        figures,
+        handed_on,
+        position,
     )
     on_progress("exporting", 1, 1)
     experiment = Experiment(towers=config, two_stage=both, run=options)
-    return Outcome(directory, trained.epochs, results, experiment, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Outcome(directory, trained.epochs, results, experiment, seconds, cold)
+
+
+def _start(
+    champion: Path | None, config: Config, judged_from: int
+) -> tuple[Start | None, str | None]:
+    """What to begin from, or why not from the champion."""
+    if champion is None:
+        return None, None
+    try:
+        return read_start(champion, config, judged_from), None
+    except ArtifactError as error:
+        return None, str(error)
 
 
 def assist(

@@ -23,6 +23,9 @@ PADDING: Final = 0
 USER_FEATURES: Final = 5
 DAY_SECONDS: Final = DAY / SECOND
 
+# Columns of `movie_features` after those of the genres.
+MOVIE_COLUMNS: Final = 5
+
 _MIDDLE_YEAR: Final = 1990
 _YEARS: Final = 20.0  # brings a century of films to about -4..2
 _LOG_COUNT: Final = 10.0  # log1p of the most rated movie of 25M ratings is 11
@@ -128,7 +131,7 @@ def movie_features(
     ratings: npt.ArrayLike = 0,
     liked: npt.ArrayLike = 0,
 ) -> Floats:
-    """f32[n, len(genres) + 5]: genre multi-hot, year and popularity as the item tower reads them.
+    """f32[n, len(genres) + MOVIE_COLUMNS]: genres, year and popularity, for the item tower.
 
     Args:
         movies: n movies.
@@ -137,7 +140,7 @@ def movie_features(
         liked: [n] how many of them say that it was liked.
     """
     column = {genre: index for index, genre in enumerate(genres)}
-    features = np.zeros((len(movies), len(genres) + 5), np.float32)
+    features = np.zeros((len(movies), len(genres) + MOVIE_COLUMNS), np.float32)
     for row, movie in zip(features, movies, strict=True):
         for genre in movie.genres:
             if genre in column:

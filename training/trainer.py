@@ -24,6 +24,7 @@ from training.recommender import OnProgress
 from training.schedule import schedule
 from training.tower_inputs import Ints, movie_features
 from training.towers import TwoTowers
+from training.warm_start import TowerWeights
 
 # Batches in an epoch at least: a small data set is cut finer, or it would end before it began.
 MIN_STEPS: Final = 32
@@ -43,6 +44,7 @@ class Trainer:
         events: i64[] to learn from; popularity is counted in them alone.
         config: hyperparameters.
         options: how to run. The same seed gives the same towers on the same machine.
+        begin: weights to go on from; None: the beginning that the hyperparameters say.
 
     Attributes:
         steps: of an epoch.
@@ -54,7 +56,12 @@ class Trainer:
     """
 
     def __init__(
-        self, ratings: Ratings, events: Ints, config: Config, options: RunOptions | None = None
+        self,
+        ratings: Ratings,
+        events: Ints,
+        config: Config,
+        options: RunOptions | None = None,
+        begin: TowerWeights | None = None,
     ) -> None:
         options = options or RunOptions()
         torch.manual_seed(options.seed)
@@ -69,7 +76,7 @@ class Trainer:
                 f"{distributed.count()} processes: start fewer"
             )
         self._arithmetic = Arithmetic.of(options.device, options.precision)
-        self._towers = _towers(ratings, events, config).to(self._arithmetic.device)
+        self._towers = _towers(ratings, events, config, begin).to(self._arithmetic.device)
         averaging = get_ema_multi_avg_fn(config.averaging)  # type: ignore[no-untyped-call]
         self._average = AveragedModel(self._towers, multi_avg_fn=averaging).eval()
         self._loss = _shared(_Loss(self._objective, self._towers), options.compile)
@@ -177,11 +184,15 @@ def _shared(loss: _Loss, compiled: bool) -> nn.Module:
         return DistributedDataParallel(loss, broadcast_buffers=False)
 
 
-def _towers(ratings: Ratings, events: Ints, config: Config) -> TwoTowers:
+def _towers(
+    ratings: Ratings, events: Ints, config: Config, begin: TowerWeights | None
+) -> TwoTowers:
     counts, liked = ratings.counts(events)
     features = movie_features(ratings.movies, ratings.genres, counts, liked)
     towers = TwoTowers(config.towers, features, counts > 0)
-    if config.initial == "company":
+    if begin is not None:
+        begin.begin(towers, ratings)
+    elif config.initial == "company":
         links = company(ratings.take(events), _LINKS)
         towers.begin_with(directions(links, config.towers.dimensions))
     return towers

@@ -7,6 +7,7 @@ import pytest
 from stream.contracts.errors import DatasetError
 from tests.training.build import DAY, SMALL, clubs, tables
 from training import epochs, pipeline
+from training.artifact import LogPosition
 from training.config import Config
 from training.dataset import Ratings
 from training.options import RunOptions
@@ -16,6 +17,7 @@ from training.split import split_by_time
 from training.tower_inputs import Ints
 from training.towers import TwoTowers
 from training.trainer import Trainer
+from training.warm_start import Start, TowerWeights
 
 
 @pytest.fixture
@@ -31,9 +33,11 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         events: Ints,
         config: Config,
         metrics: Mapping[str, float],
+        start: Start,
+        position: LogPosition | None,
     ) -> Path:
         seen.update(towers=towers, ratings=ratings, events=events, config=config, metrics=metrics)
-        seen["ranking"] = ranking
+        seen.update(ranking=ranking, start=start, position=position)
         return parent / "a-version"
 
     monkeypatch.setattr(pipeline, "write_artifact", keep)
@@ -66,10 +70,15 @@ def test_the_measured_model_knows_the_training_part_and_the_exported_one_everyth
 
     class Watched(Trainer):
         def __init__(
-            self, ratings: Ratings, events: Ints, config: Config, options: RunOptions
+            self,
+            ratings: Ratings,
+            events: Ints,
+            config: Config,
+            options: RunOptions,
+            begin: TowerWeights | None,
         ) -> None:
             learned_from.append(events)
-            super().__init__(ratings, events, config, options)
+            super().__init__(ratings, events, config, options, begin)
 
     monkeypatch.setattr(epochs, "Trainer", Watched)
     events = [*clubs(users=120), (1, 99, 5.0, 1_100 * DAY)]  # a movie that is new at the end
