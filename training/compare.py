@@ -86,7 +86,13 @@ def mean(values: Values, users: Ints, seed: int = 0) -> Mean:
     return Mean(_ratio(totals, counts, seed), int(known.sum()), len(counts))
 
 
-def difference(model: Values, baseline: Values, users: Ints, seed: int = 0) -> Difference:
+def difference(
+    model: Values,
+    baseline: Values,
+    users: Ints,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Difference:
     """How much better a model is than a baseline on the same lists.
 
     Args:
@@ -94,12 +100,13 @@ def difference(model: Values, baseline: Values, users: Ints, seed: int = 0) -> D
         baseline: f64[n] the baseline's, none of them below 0.
         users: i64[n] whose list each is.
         seed: the same one gives the same intervals.
+        confidence: of the intervals, half of the rest beyond each end.
     """
     known = ~(np.isnan(model) | np.isnan(baseline))
     counts, better, base = _by_user(users[known], (model - baseline)[known], baseline[known])
     return Difference(
-        _ratio(better, counts, seed),
-        _ratio(better, base, seed),
+        _ratio(better, counts, seed, confidence),
+        _ratio(better, base, seed, confidence),
         _p_value(better, counts),
         int(known.sum()),
         len(counts),
@@ -116,7 +123,9 @@ def _sums(groups: Ints, values: Values) -> Values:
     return np.asarray(np.bincount(groups, values), np.float64)
 
 
-def _ratio(numerators: Values, denominators: Values, seed: int) -> Interval:
+def _ratio(
+    numerators: Values, denominators: Values, seed: int, confidence: float = CONFIDENCE
+) -> Interval:
     whole = denominators.sum()
     if whole <= 0:
         return Interval(np.nan, np.nan, np.nan)
@@ -138,7 +147,7 @@ def _ratio(numerators: Values, denominators: Values, seed: int) -> Interval:
         lambda above, below, axis: above.sum(axis) / below.sum(axis),
         paired=True,
         vectorized=True,
-        confidence_level=CONFIDENCE,
+        confidence_level=confidence,
         n_resamples=RESAMPLES,
         batch=_BATCH,
         method="BCa",

@@ -45,8 +45,19 @@ def parse(kind: type[T], values: Mapping[str, Any], where: str) -> T:
             inner = {key: values[key] for key in _names(hint) if key in values}
             given[name] = parse(hint, _default(kind, name) | inner, where)
         elif name in values:
-            given[name] = _value(values[name], hint, f"{where} {name} = {values[name]!r}")
+            given[name] = checked(values[name], hint, f"{where} {name} = {values[name]!r}")
     return kind(**given)
+
+
+def checked(value: object, hint: Any, where: str) -> object:
+    """The value as this type, whose `msgspec.Meta` it fulfils. Raises ConfigurationError."""
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        allowed = ""
+        if get_origin(hint) is Literal:
+            allowed = f": there are {', '.join(map(repr, get_args(hint)))}"
+        raise ConfigurationError(f"{where} is wrong: {error}{allowed}") from error
 
 
 def _default(kind: Any, name: str) -> dict[str, Value]:
@@ -63,13 +74,3 @@ def _names(kind: Any) -> list[str]:
     for name, hint in get_type_hints(kind).items():
         names += _names(hint) if is_dataclass(hint) else [name]
     return names
-
-
-def _value(value: object, hint: Any, where: str) -> object:
-    try:
-        return msgspec.convert(value, hint)
-    except msgspec.ValidationError as error:
-        allowed = ""
-        if get_origin(hint) is Literal:
-            allowed = f": there are {', '.join(map(repr, get_args(hint)))}"
-        raise ConfigurationError(f"{where} is wrong: {error}{allowed}") from error

@@ -190,14 +190,14 @@ def parse(name: str) -> tuple[str, int]:
     return kind, int(k)
 
 
-def ranking_of_one(ranks: Ints, ks: Sequence[int]) -> dict[str, Values]:
+def ranking_of_one(ranks: Ints | Values, ks: Sequence[int]) -> dict[str, Values]:
     """`ranking` where exactly one movie is relevant for each list, by the rank that it has there.
 
     All follow from the rank r, and are 0 where r > k: recall and hit rate are 1, precision 1 / k,
     NDCG (graded or not) 1 / log2(r + 1), MAP and MRR 1 / r.
 
     Args:
-        ranks: i64[n], from 1, as `training.recommender.ranks` gives them.
+        ranks: i64[n] or f64[n], from 1, as `training.recommender.ranks` gives them.
         ks: where to cut.
     """
     once = np.ones(len(ranks))

@@ -1,0 +1,271 @@
+"""The gate: may a challenger take the champion's place? Their marks and a policy decide, alone.
+
+`training.challenge` does the measuring. Here is no clock, no file and no chance but
+that of a bootstrap with a fixed seed, so that a decision can be made again from what it rests on.
+
+A challenger is promoted if all of this holds:
+
+1. Nothing is NaN, of neither model. A champion that gives NaN is nothing to be compared with.
+2. There are enough lists, of enough people.
+3. It is better, by at least the minimum gain, with the policy's confidence.
+4. No guard rail is torn: coverage, popularity bias, latency, cold-start quality.
+
+The first model has no champion. Without a model people are shown what is popular, so popularity is
+its rival, and 1 to 4 hold as they are, but for latency: a list that is the same for all costs
+nothing to make.
+
+What the confidence means. It is that of one gate: of challengers that are exactly as good as the
+minimum gain asks for, one in twenty passes at 0.95, and of worse ones fewer. Guard rails have no
+part of it, as they can only refuse. It is not the confidence of a sequence: whoever sends twenty
+such challengers against one champion sees one pass, on average, and if the same events judge them
+all, the one that suits these events. Three things keep that harmless. A minimum gain of 0 lets pass
+by luck what is as good, hardly what is worse: what is worse by the distance from an estimate to its
+low end passes once in two thousand. Luck is not inherited, since
+the next exam is on later events, where the lucky one is the champion and has to hold its own. And
+each exam should be on events that judged no challenger before; a refresh that waits for so many new
+events has them. Where promotions themselves are dear, raise the confidence: 1 - (1 - c) / n for n
+gates against one champion (Bonferroni) keeps c for all of them together.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Final, NamedTuple, get_type_hints
+
+import numpy as np
+from msgspec import Meta
+
+from training import compare
+from training.compare import Interval
+from training.flat import checked
+from training.marks import Challenge
+from training.metrics import Values, parse, ranking_of_one
+from training.tower_inputs import Ints
+
+# Ratings below which somebody is new: as many as the onboarding asks for at least.
+FEW: Final = 5
+
+SLOW: Final = (
+    95  # percentile: a 99th of 2,000 lists is twenty of them, and what else the machine did
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePolicy:
+    """What a challenger must show. Raises ConfigurationError for what no policy can ask.
+
+    Attributes:
+        metric: what better means, of lists where one movie is right. NDCG rather than hit rate: it
+            sees a movie move within the list, and so needs fewer lists to tell two models apart.
+        min_gain: by how much of the champion's mean the challenger's must be above it. 0: what is
+            better at all, with confidence, is worth a switch that nobody notices. Negative: what
+            may be lost, where a fresher model is worth it.
+        confidence: that the gain is there; see the module.
+        min_lists: fewer show nothing: with 1,000, NDCG@10 of 0.1 is known to a tenth of itself.
+        min_users: people that they are of. They are what the bootstrap draws; below some thirty
+            its intervals are too narrow.
+        max_coverage_loss: share of the champion's coverage that may be lost.
+        max_gini_rise: by how much the Gini coefficient of recommendations may rise.
+        max_slowdown: how many times as long a list may take as the champion's, at the 95th
+            percentile of lists made in turns. What two runs of one model differ by is far below.
+        max_cold_loss: share of the champion's mean that may be lost among people with fewer than
+            `FEW` ratings. More is refused where it is a loss with the policy's confidence.
+        min_cold_lists: fewer judge nobody: a site where no one is new still renews its models.
+    """
+
+    metric: str = "ndcg@10"
+    min_gain: Annotated[float, Meta(gt=-1, le=1)] = 0.0
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    min_lists: Annotated[int, Meta(ge=1)] = 1_000
+    min_users: Annotated[int, Meta(ge=2)] = 30
+    max_coverage_loss: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    max_gini_rise: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    max_slowdown: Annotated[float, Meta(ge=1)] = 1.5
+    max_cold_loss: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    min_cold_lists: Annotated[int, Meta(ge=1)] = 100
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            checked(value, hint, f"the gate's {name} = {value!r}")
+        parse(self.metric)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided about a challenger.
+
+    Attributes:
+        champion: the version that it was held against; None for the first.
+        challenger: its version.
+        promoted: whether it may be served.
+        reasons: sentences.
+        figures: what they rest on, such as ``champion_ndcg@10``; all of them finite.
+    """
+
+    champion: str | None
+    challenger: str
+    promoted: bool
+    reasons: tuple[str, ...]
+    figures: dict[str, float]
+
+
+class _Ruling(NamedTuple):
+    """What one rule has to say: its figures, an objection if it has one, or else a remark."""
+
+    figures: dict[str, float]
+    objection: str = ""
+    remark: str = ""
+
+
+def decide(challenge: Challenge, policy: GatePolicy) -> Decision:
+    """Whether the challenger may be served; see the module."""
+    rulings = [_whole(challenge), _enough(challenge, policy)]
+    if not any(ruling.objection for ruling in rulings):
+        rulings += [rule(challenge, policy) for rule in _RULES]
+    objections = tuple(ruling.objection for ruling in rulings if ruling.objection)
+    remarks = tuple(ruling.remark for ruling in rulings if ruling.remark)
+    figures = {name: value for ruling in rulings for name, value in ruling.figures.items()}
+    return Decision(
+        champion=challenge.rival.version,
+        challenger=challenge.challenger.name,
+        promoted=not objections,
+        reasons=objections or remarks,
+        figures={name: float(x) for name, x in figures.items() if math.isfinite(x)},
+    )
+
+
+def _whole(challenge: Challenge) -> _Ruling:
+    """Nothing is NaN."""
+    wrong = [
+        f"{marks.name} gave NaN {np.count_nonzero(np.isnan(values))} times in {what}"
+        for marks in (challenge.challenger, challenge.rival)
+        for what, values in marks.figures.items()
+        if np.isnan(values).any()
+    ]
+    return _Ruling({}, f"{'; '.join(wrong)}: nothing can be said of such a model" if wrong else "")
+
+
+def _enough(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    """There are enough lists, of enough people."""
+    lists, users = len(challenge.users), len(np.unique(challenge.users))
+    objection = ""
+    if lists < policy.min_lists or users < policy.min_users:
+        objection = (
+            f"{lists:,} lists of {users:,} people are too few to judge by: at least "
+            f"{policy.min_lists:,} of {policy.min_users:,} are needed; wait for more ratings"
+        )
+    return _Ruling({"lists": lists, "users": users}, objection)
+
+
+def _gain(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    """It is better, by at least the minimum gain, with the policy's confidence.
+
+    The lead is the mean of (challenger - (1 + minimum gain) * rival), which needs no division: a
+    champion that is never right can be replaced too.
+    """
+    rival, challenger = _values(challenge, policy)
+    lead = _lead(challenger, rival * (1 + policy.min_gain), challenge.users, policy)
+    base, mean = float(rival.mean()), float(challenger.mean())
+    figures = {
+        f"{challenge.role}_{policy.metric}": base,
+        f"challenger_{policy.metric}": mean,
+        "gain": mean / base - 1 if base else math.nan,
+        "lead": lead.value,
+        "lead_low": lead.low,
+        "confidence": policy.confidence,
+    }
+    more = f" and {policy.min_gain:.1%} of it" if policy.min_gain else ""
+    said = (
+        f"{policy.metric} is {mean:.4f} beside {base:.4f} of {challenge.rival.name}: it leads that"
+        f"{more} by {lead.value:+.4f}, by {lead.low:+.4f} at least with confidence "
+        f"{policy.confidence:g}"
+    )
+    if lead.low > 0:
+        return _Ruling(figures, remark=said)
+    if lead.value > 0:
+        needed = len(challenge.users) * ((lead.value - lead.low) / lead.value) ** 2
+        said += f"; such a lead would show on some {needed:,.0f} lists"
+    return _Ruling(figures, said)
+
+
+def _coverage(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    rival, challenger = challenge.rival.coverage, challenge.challenger.coverage
+    least = rival * (1 - policy.max_coverage_loss)
+    objection = ""
+    if challenger < least:
+        objection = (
+            f"its lists cover {challenger:.2%} of the catalogue beside {rival:.2%}: at least "
+            f"{least:.2%} is asked for"
+        )
+    return _Ruling(
+        {f"{challenge.role}_coverage": rival, "challenger_coverage": challenger}, objection
+    )
+
+
+def _popularity_bias(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    rival, challenger = challenge.rival.gini, challenge.challenger.gini
+    most = rival + policy.max_gini_rise
+    objection = ""
+    if challenger > most:
+        objection = (
+            f"its lists crowd on fewer movies: a Gini coefficient of {challenger:.4f} beside "
+            f"{rival:.4f}, where at most {most:.4f} is allowed"
+        )
+    return _Ruling({f"{challenge.role}_gini": rival, "challenger_gini": challenger}, objection)
+
+
+def _latency(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    rival, challenger = (
+        float(np.percentile(marks.seconds, SLOW)) * 1_000
+        for marks in (challenge.rival, challenge.challenger)
+    )
+    objection = ""
+    if challenge.rival.version is not None and challenger > rival * policy.max_slowdown:
+        objection = (
+            f"its lists take {challenger:.2f} ms beside {rival:.2f} ms (p{SLOW}, made in turns): "
+            f"at most {policy.max_slowdown:g} times as long is allowed"
+        )
+    figures = {f"{challenge.role}_p{SLOW}_ms": rival, f"challenger_p{SLOW}_ms": challenger}
+    return _Ruling(figures, objection)
+
+
+def _cold_start(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    """Among people with few ratings no loss that is both large and shown."""
+    few = challenge.ages < FEW
+    lists, whose = int(few.sum()), f"people with fewer than {FEW} ratings"
+    if lists < policy.min_cold_lists:
+        remark = f"{lists:,} lists of {whose} judge nobody: {policy.min_cold_lists:,} are needed"
+        return _Ruling({"cold_lists": lists}, remark=remark)
+    rival, challenger = (values[few] for values in _values(challenge, policy))
+    lead = _lead(challenger, rival, challenge.users[few], policy)
+    base, mean = float(rival.mean()), float(challenger.mean())
+    figures = {
+        "cold_lists": lists,
+        f"{challenge.role}_cold_{policy.metric}": base,
+        f"challenger_cold_{policy.metric}": mean,
+    }
+    objection = ""
+    if mean < base * (1 - policy.max_cold_loss) and not lead.high >= 0:
+        objection = (
+            f"for {whose} {policy.metric} is {mean:.4f} beside {base:.4f} on {lists:,} lists: a "
+            f"loss of {policy.max_cold_loss:.0%} at most is allowed"
+        )
+    return _Ruling(figures, objection)
+
+
+_RULES: Final = (_gain, _coverage, _popularity_bias, _latency, _cold_start)
+
+
+def _values(challenge: Challenge, policy: GatePolicy) -> tuple[Values, Values]:
+    """f64[n] of the metric, of the rival and of the challenger."""
+    cut = [parse(policy.metric)[1]]
+    rival, challenger = (
+        ranking_of_one(marks.ranks, cut)[policy.metric]
+        for marks in (challenge.rival, challenge.challenger)
+    )
+    return rival, challenger
+
+
+def _lead(model: Values, other: Values, users: Ints, policy: GatePolicy) -> Interval:
+    """Between ends that are each passed with the chance that the policy's confidence leaves."""
+    return compare.difference(model, other, users, confidence=2 * policy.confidence - 1).absolute
