@@ -10,7 +10,9 @@ FreshetError
 └── Unavailable             a service did not answer in time; trying again may help
     ├── BrokerUnavailable
     ├── StoreUnavailable
-    └── IndexUnavailable
+    ├── IndexUnavailable
+    ├── ArchiveUnavailable
+    └── Busy                another process does this already
 
 Each message says what was wrong, where, and what to do about it.
 """
@@ -67,4 +69,12 @@ class StoreUnavailable(Unavailable):
 
 
 class IndexUnavailable(Unavailable):
+    pass
+
+
+class ArchiveUnavailable(Unavailable):
+    pass
+
+
+class Busy(Unavailable):
     pass

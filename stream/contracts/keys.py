@@ -73,6 +73,11 @@ def idempotency(digest: str) -> bytes:
     return b"idempotency:%s" % digest.encode()
 
 
+def lease(name: str) -> bytes:
+    """String: the token of who holds the lease; it ends by itself."""
+    return b"lease:%s" % name.encode()
+
+
 def version_tag(version: str) -> bytes:
     """Eight bytes that stand for a model version in a packed record."""
     return hashlib.blake2b(version.encode(), digest_size=8).digest()
