@@ -44,6 +44,23 @@ class Settings(BaseSettings):
 
     mlflow_tracking_uri: str | None = Field(None, description="unset: SQLite under `home`")
 
+    model_retention_days: float = Field(
+        7.0, ge=0, description="that models are kept which are not served and not gone back to"
+    )
+
+    archive_url: str | None = Field(
+        None, description="of the Parquet archive of the log; unset: `archive` under `home`"
+    )
+    archive_retention_days: int | None = Field(
+        None, ge=1, description="that the archive keeps; unset: for ever"
+    )
+    archive_flush_seconds: float = Field(
+        30.0, gt=0, description="after which what has come is written to the archive"
+    )
+    archive_flush_rows: int = Field(
+        400_000, ge=1, description="that wait to be written at most: some 60 MB"
+    )
+
     data_dir: Path | None = Field(None, description="where data sets are looked for first")
 
     api_host: str = "127.0.0.1"
@@ -51,8 +68,13 @@ class Settings(BaseSettings):
     api_look_seconds: float = Field(
         1.0, gt=0, description="between two looks at what is to be served, and how hot movies are"
     )
+    api_keep_seconds: float = Field(
+        600.0, ge=0, description="that the API keeps the model before, to go back to at once"
+    )
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
+
+    archive_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
     @field_validator("kafka_sasl_password", "qdrant_api_key")
     @classmethod
@@ -114,6 +136,11 @@ class Settings(BaseSettings):
     def artifacts(self) -> Path:
         """Where model artifacts and their embedded indexes are written."""
         return self.home / "artifacts"
+
+    @property
+    def archive(self) -> str:
+        """The URL or path of the archive of the log."""
+        return self.archive_url or str(self.home / "archive")
 
     @property
     def checkpoints(self) -> Path:
