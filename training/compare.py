@@ -73,26 +73,21 @@ class Difference(NamedTuple):
     users: int
 
 
-def mean(values: Values, users: Ints, seed: int = 0) -> Mean:
+def mean(values: Values, users: Ints, seed: int = 0, confidence: float = CONFIDENCE) -> Mean:
     """The mean over lists, with its interval.
 
     Args:
         values: f64[n] of the lists; NaN is left out.
         users: i64[n] whose list each is.
         seed: the same one gives the same interval.
+        confidence: of the interval; half of the rest lies beyond each end.
     """
     known = ~np.isnan(values)
     counts, totals = _by_user(users[known], values[known])
-    return Mean(_ratio(totals, counts, seed), int(known.sum()), len(counts))
+    return Mean(_ratio(totals, counts, seed, confidence), int(known.sum()), len(counts))
 
 
-def difference(
-    model: Values,
-    baseline: Values,
-    users: Ints,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-) -> Difference:
+def difference(model: Values, baseline: Values, users: Ints, seed: int = 0) -> Difference:
     """How much better a model is than a baseline on the same lists.
 
     Args:
@@ -100,13 +95,12 @@ def difference(
         baseline: f64[n] the baseline's, none of them below 0.
         users: i64[n] whose list each is.
         seed: the same one gives the same intervals.
-        confidence: of the intervals, half of the rest beyond each end.
     """
     known = ~(np.isnan(model) | np.isnan(baseline))
     counts, better, base = _by_user(users[known], (model - baseline)[known], baseline[known])
     return Difference(
-        _ratio(better, counts, seed, confidence),
-        _ratio(better, base, seed, confidence),
+        _ratio(better, counts, seed),
+        _ratio(better, base, seed),
         _p_value(better, counts),
         int(known.sum()),
         len(counts),

@@ -267,5 +267,5 @@ def _values(challenge: Challenge, policy: GatePolicy) -> tuple[Values, Values]:
 
 
 def _lead(model: Values, other: Values, users: Ints, policy: GatePolicy) -> Interval:
-    """Between ends that are each passed with the chance that the policy's confidence leaves."""
-    return compare.difference(model, other, users, confidence=2 * policy.confidence - 1).absolute
+    """Mean of the difference. Beyond each end lies what the policy's confidence leaves."""
+    return compare.mean(model - other, users, confidence=2 * policy.confidence - 1).interval
