@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from producers.tables import MOVIES, RATINGS
 from stream.contracts.errors import DatasetError
 from stream.contracts.events import MovieEvent
-from training.artifact import LogPosition
+from training.artifact import LogPosition, Manifest
 from training.tower_inputs import Ints
 
 # Events to examine models on at most: as many lists as tell hit rates of 0.2 that differ by 0.01.
@@ -38,7 +38,7 @@ ASKED_SHARE: Final = 0.5
 
 
 class Archived(Protocol):
-    """What is read of `stream.archive.Archive`, see there."""
+    """What is asked of `stream.archive.Archive`, see there."""
 
     def span(self, topic_id: str, partition: int) -> tuple[int, int]: ...
 
@@ -66,6 +66,18 @@ class Snapshot:
     position: LogPosition
     end: LogPosition
     nameless: int
+
+    def asks_what_is_new_to(self, manifest: Manifest) -> bool:
+        """Whether a model has seen nothing of what is asked.
+
+        Its position says so; that of a model of files, or of another topic, says nothing, so all
+        that it knows must have happened before the first that is asked.
+        """
+        known = manifest.position
+        if known is not None and known.topic_id == self.position.topic_id:
+            return self.position.covers(known)
+        first = pc.min(self.asked["timestamp"]).as_py()
+        return first is None or manifest.until < first
 
 
 def archived(archive: Archived, topic_id: str, partitions: int) -> LogPosition:
@@ -130,8 +142,7 @@ def take_snapshot(
 
 def _log(archive: Archived, topic_id: str, partition: int, end: int) -> pa.Table:
     """The rows of a partition before an offset, in order."""
-    begin, _ = archive.span(topic_id, partition)
-    batches = archive.batches(topic_id, partition, begin, end)
+    batches = archive.batches(topic_id, partition, 0, end)
     columns = [pa.Table.from_batches([batch.select(_READ.names)]).cast(_READ) for batch in batches]
     return pa.concat_tables([_READ.empty_table(), *columns])
 

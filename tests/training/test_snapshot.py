@@ -43,7 +43,8 @@ class MemoryArchive:
     def batches(
         self, topic_id: str, partition: int, start: int, end: int
     ) -> Iterator[pa.RecordBatch]:
-        assert self.span(topic_id, partition)[0] <= start <= end
+        assert topic_id == "topic"
+        assert start <= end <= self.span(topic_id, partition)[1]
         for row in self._rows[partition]:  # a batch each: what is made of several must fit together
             if start <= row.offset < end:
                 yield pa.record_batch(

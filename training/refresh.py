@@ -1,0 +1,261 @@
+"""Renews the model that is served from what really happened, and has it served if it is better.
+
+What each step does to the world is `training.live_steps`'; here is their order, and what a run
+makes of what an earlier one left behind. Whatever fails, and wherever a run is killed, the champion
+goes on serving: the one step that changes that is a message that names a whole model, checked and
+in its place.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from stream.contracts.errors import ArchiveUnavailable, ArtifactError, Busy
+from stream.contracts.events import ModelEvent, RefreshEvent, new_event_id
+from training.artifact import LogPosition, Manifest
+from training.gate import Decision, GatePolicy, decide
+from training.refresh_steps import Lease, Steps
+from training.refresh_work import Intent, Work
+from training.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshPolicy:
+    """When to renew the model, and what it must show.
+
+    Attributes:
+        min_events: new events below which there is nothing to do.
+        cold: train from nothing, so that the new model owes nothing to people who were forgotten
+            since the champion's first ancestor.
+        gate: what the challenger must show.
+    """
+
+    min_events: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    cold: bool = False
+    gate: GatePolicy = field(default_factory=GatePolicy)
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        new: events that are archived and were neither learnt nor asked before.
+        behind: events of the log that are not archived yet.
+        decision: None where there was too little that is new.
+        remarks: sentences: what was left alone, and why; what should have followed and did not.
+        seconds: that each step took, in order.
+    """
+
+    new: int = 0
+    behind: int = 0
+    decision: Decision | None = None
+    remarks: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note how long it takes."""
+        logger.info("refresh: %s", step)
+        began = time.monotonic()
+        yield
+        self.seconds[step] = time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """Renews the model that is served.
+
+    Args:
+        steps: what is done to the world.
+        work: what it keeps on disk.
+        policy: when to do it, and what the challenger must show.
+    """
+
+    steps: Steps
+    work: Work
+    policy: RefreshPolicy
+
+    def run(self, lease: Lease) -> Report:
+        """Do it once, if there is enough that is new.
+
+        1. Finish or undo what a run that was cut short left behind.
+        2. Look whether enough has happened since.
+        3. Read the archive up to where it has got; the newest events are kept for the exam.
+        4. Train a challenger, in the working directory.
+        5. Examine champion and challenger on the newest events, and decide.
+        6. Record the challenger with the decision.
+        7. Unless it is refused: build its index, and look what that finds.
+        8. Write down what is about to happen, and put the artifact where models are served from.
+        9. Have it served, while the lease is held and what it was held against is still served.
+        10. Tell what was decided, note how far the exam went, and drop old models.
+
+        Args:
+            lease: held. Where it is lost, nothing is promoted.
+
+        Raises:
+            Busy: the lease was lost, or somebody promoted a model or rolled back meanwhile.
+            ArchiveUnavailable: the archive does not get on.
+            FreshetError: a step failed. What was served before is served.
+        """
+        report = Report()
+        # 1.
+        with report.timed("clean up"), self.work.told():
+            self.work.open()
+            served = self.steps.served()
+            self._clean_up(served, report)
+        # 2.
+        end = self.steps.archived()
+        champion, manifest = self._champion(served, report)
+        since = self._since(manifest)
+        if not self._is_due(end, since, report):
+            return report
+        # 3.
+        with report.timed("snapshot"):
+            snapshot = self.steps.snapshot(end, since)
+        if snapshot.nameless:
+            report.remarks.append(
+                f"{snapshot.nameless:,} ratings of movies that the catalogue does not know were "
+                "left out"
+            )
+        # 4.
+        lease.check()
+        heir = self._heir(champion, manifest, snapshot, report)
+        with report.timed("train"), self.work.told():
+            outcome = self.steps.train(snapshot, heir, self.work.directory)
+        if outcome.cold:
+            report.remarks.append(f"it began from nothing: {outcome.cold}")
+        # 5.
+        lease.check()
+        with report.timed("examine"):
+            challenge = self.steps.examine(champion, outcome.directory, snapshot)
+            decision = report.decision = decide(challenge, self.policy.gate)
+        # 6.
+        with report.timed("record"):
+            self.steps.record(outcome, decision)
+        intent = Intent(_event(decision), snapshot.end)
+        if decision.promoted:
+            # 7.
+            lease.check()
+            with report.timed("index"):
+                self.steps.build_index(outcome.directory)
+            with report.timed("promote"), self.work.told():
+                # 8.
+                self.work.intend(intent)
+                # 9.
+                lease.check()
+                self._check_unchanged(served)
+                report.remarks += self.steps.promote(outcome.version)
+        # 10.
+        with report.timed("conclude"), self.work.told():
+            self._conclude(intent)
+            self._drop_models()
+            self.steps.prune()
+        return report
+
+    def _check_unchanged(self, before: ModelEvent | None) -> None:
+        """Nobody is to have their rollback undone by what was measured before it."""
+        served = self.steps.served()
+        if served != before:
+            raise Busy(
+                f"{served.version if served else 'nothing'} is served instead of "
+                f"{before.version if before else 'nothing'} since the refresh began: the next one "
+                "is held against that"
+            )
+
+    def _clean_up(self, served: ModelEvent | None, report: Report) -> None:
+        """What a run that was cut short began is finished if it was promoted, else undone."""
+        intent = self.work.intent()
+        if intent is not None:
+            version = intent.event.challenger
+            if served is not None and version in (served.version, *served.previous):
+                report.remarks.append(f"finished the promotion of {version}, which was cut short")
+                if version == served.version:
+                    report.remarks += self.steps.promote(version)
+                self._conclude(intent)
+            else:
+                report.remarks.append(f"undid the promotion of {version}, which was cut short")
+                self.work.undo(intent)
+        self._drop_models()
+
+    def _conclude(self, intent: Intent) -> None:
+        self.steps.announce(intent.event)
+        self.work.conclude(intent)
+
+    def _drop_models(self) -> None:
+        """Those in the working directory, first what they have elsewhere."""
+        for version in self.work.versions():
+            self.steps.drop_index(version)
+        self.work.clear()
+
+    def _champion(
+        self, served: ModelEvent | None, report: Report
+    ) -> tuple[Path | None, Manifest | None]:
+        """What is served, if this code can serve it."""
+        if served is None:
+            return None, None
+        try:
+            return Path(served.artifact), self.steps.manifest(Path(served.artifact))
+        except ArtifactError as error:
+            report.remarks.append(f"the champion is held to be none: {error}")
+            return None, None
+
+    def _since(self, manifest: Manifest | None) -> LogPosition | None:
+        """What is neither to be asked nor new: what the champion knows, and what was asked."""
+        examined = self.work.examined()
+        known = manifest.position if manifest is not None else None
+        if known is None or (examined is not None and examined.covers(known)):
+            return examined
+        return known
+
+    def _is_due(self, end: LogPosition, since: LogPosition | None, report: Report) -> bool:
+        known = sum(since.offsets) if since is not None and end.covers(since) else 0
+        report.new = sum(end.offsets) - known
+        report.behind = self.steps.behind(end)
+        least = self.policy.min_events
+        if report.new < least <= report.new + report.behind:
+            raise ArchiveUnavailable(
+                f"the archive is {report.behind:,} events behind the log, and of {least:,} that a "
+                f"refresh waits for it has {report.new:,}: is `freshet archive` running?"
+            )
+        return report.new >= least
+
+    def _heir(
+        self,
+        champion: Path | None,
+        manifest: Manifest | None,
+        snapshot: Snapshot,
+        report: Report,
+    ) -> Path | None:
+        """The champion, if the challenger may begin from it."""
+        if manifest is None or self.policy.cold:
+            return None
+        if not snapshot.asks_what_is_new_to(manifest):
+            report.remarks.append(
+                f"it began from nothing: the champion, {manifest.version}, has learnt some of what "
+                "is asked in the exam"
+            )
+            return None
+        return champion
+
+
+def _event(decision: Decision) -> RefreshEvent:
+    now = int(time.time() * 1000)
+    return RefreshEvent(
+        event_id=new_event_id(),
+        champion=decision.champion,
+        challenger=decision.challenger,
+        promoted=decision.promoted,
+        reasons=decision.reasons,
+        figures=decision.figures,
+        event_time=now,
+        produced_time=now,
+    )
