@@ -44,8 +44,13 @@ class PartitionLog(Protocol):
     ) -> AsyncGenerator[Sequence[LogRecord], None]:
         """Records with start <= offset < end, in order, in chunks.
 
-        Starts at the first offset the log still has where `start` is older than that.
+        Raises EventsMissing where the log no longer has `start`: what is left would make another
+        state.
         """
+        ...
+
+    async def begin(self, partition: int) -> int:
+        """The first offset that the topic still has; its end where it has none."""
         ...
 
     async def end(self, partition: int) -> int:

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from producers import admin
 from producers.connection import Connection
+from stream.contracts.errors import EventsMissing
 from stream.log import Record
 
 # Records a chunk: what one commit writes when a gap is filled, a few MB at most.
@@ -45,7 +46,8 @@ class KafkaLog:
     async def read(
         self, partition: int, start: int, end: int
     ) -> AsyncGenerator[Sequence[Record], None]:
-        """Raises BrokerUnavailable where the log does not reach `end`."""
+        """Raises BrokerUnavailable where the log does not reach `end`, and EventsMissing where it
+        no longer has `start`, or drops what comes next during the read."""
         async with self._reader(partition) as reader:
             await reader.seek(start)
             while reader.position < end:
@@ -55,12 +57,17 @@ class KafkaLog:
                 if records:
                     yield records
 
+    async def begin(self, partition: int) -> int:
+        """Raises BrokerUnavailable."""
+        async with self._reader(partition) as reader:
+            return (await reader.watermarks())[0]
+
     async def end(self, partition: int) -> int:
         """Raises BrokerUnavailable."""
         async with self._reader(partition) as reader:
             # Tansu 0.6 says that the log ends where its last batch begins, or shortly after: read
             # on from there until a fetch finds nothing more.
-            await reader.seek(await reader.watermark())
+            await reader.seek((await reader.watermarks())[1])
             while not reader.at_end:
                 await reader.next(CHUNK)
             return reader.position
@@ -92,7 +99,7 @@ class _Reader:
                 group_id="freshet-reader",  # required, and never joined
                 enable_auto_commit=False,
                 enable_partition_eof=True,
-                auto_offset_reset="earliest",
+                auto_offset_reset="error",  # rather than read on elsewhere
                 fetch_wait_max_ms=FETCH_WAIT,
             )
         )
@@ -108,13 +115,14 @@ class _Reader:
             self._consumer.assign, [TopicPartition(self._topic, self._partition, offset)]
         )
 
-    async def watermark(self) -> int:
-        _, high = await self._call(
+    async def watermarks(self) -> tuple[int, int]:
+        """The first offset that there is, and the one after the last."""
+        low, high = await self._call(
             self._consumer.get_watermark_offsets,
             TopicPartition(self._topic, self._partition),
             timeout=self._timeout,
         )
-        return int(high)
+        return int(low), int(high)
 
     async def next(self, limit: int) -> list[Record]:
         """At least one record, at most `limit`; none where this finds the end of the log."""
@@ -140,6 +148,11 @@ class _Reader:
                 self.position = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.position = offset
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                raise EventsMissing(
+                    f"topic {self._topic} no longer has offset {self.position} of partition "
+                    f"{self._partition}: `freshet rebuild` takes it from the archive"
+                )
             else:
                 raise self._connection.failure(self._what, error)
             self.at_end = error is not None

@@ -124,11 +124,11 @@ async def rebuild_catalogue(store: StateStore, movies: PartitionLog, models: Par
     Returns how many invalid records were left out. Raises BrokerUnavailable or StoreUnavailable.
     """
     invalid = 0
-    async for records in movies.read(0, 0, await movies.end(0)):
+    async for records in movies.read(0, await movies.begin(0), await movies.end(0)):
         events, left_out = _valid(decode_movie, records)
         await store.put_movies(events)
         invalid += left_out
-    async for records in models.read(0, 0, await models.end(0)):
+    async for records in models.read(0, await models.begin(0), await models.end(0)):
         promotions, left_out = _valid(decode_model, records)
         for promotion in promotions[-1:]:
             await store.put_model(promotion)

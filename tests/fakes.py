@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 from stream.contracts import events
-from stream.contracts.errors import BrokerUnavailable
+from stream.contracts.errors import BrokerUnavailable, EventsMissing
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
@@ -169,9 +169,15 @@ class MemoryLog:
     def recreate(self, topic_id: str) -> None:
         self._topic_id = topic_id
         self._records: dict[int, list[Record]] = {}
+        self._begins: dict[int, int] = {}
 
     def append(self, partition: int, *records: Record) -> None:
         self._records.setdefault(partition, []).extend(records)
+
+    def drop_before(self, partition: int, offset: int) -> None:
+        """As a topic's retention does."""
+        kept = [record for record in self.records(partition) if record.offset >= offset]
+        self._records[partition], self._begins[partition] = kept, offset
 
     def records(self, partition: int) -> list[Record]:
         return self._records.get(partition, [])
@@ -184,13 +190,18 @@ class MemoryLog:
     ) -> AsyncGenerator[Sequence[LogRecord], None]:
         if end > await self.end(partition):
             raise BrokerUnavailable(f"the log of partition {partition} does not reach {end}")
+        if start < end and start < await self.begin(partition):
+            raise EventsMissing(f"the log of partition {partition} no longer has {start}")
         wanted = [record for record in self.records(partition) if start <= record.offset < end]
         for at in range(0, len(wanted), self.chunk):
             yield wanted[at : at + self.chunk]
 
+    async def begin(self, partition: int) -> int:
+        return self._begins.get(partition, 0)
+
     async def end(self, partition: int) -> int:
         records = self.records(partition)
-        return records[-1].offset + 1 if records else 0
+        return records[-1].offset + 1 if records else await self.begin(partition)
 
 
 class MemoryDeadLetters:

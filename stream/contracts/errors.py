@@ -5,6 +5,7 @@ FreshetError
 ├── DatasetError            a data set is missing, damaged or too dirty to use
 ├── InvalidEvent            a message breaks its contract; `reason` says how, in one word
 ├── TopicRecreated          the log is not the one that it was: start again from its beginning
+├── EventsMissing           the log has dropped events that are needed, and no archive has them
 ├── ArtifactError           a model artifact is missing, half written or does not fit this code
 ├── Stalled                 a worker has something to do and does not get on: restart it
 └── Unavailable             a service did not answer in time; trying again may help
@@ -45,6 +46,10 @@ class InvalidEvent(FreshetError):  # noqa: N818 - it describes the event, as the
 
 
 class TopicRecreated(FreshetError):  # noqa: N818 - it says what happened
+    pass
+
+
+class EventsMissing(FreshetError):  # noqa: N818 - a state of the log
     pass
 
 

@@ -7,13 +7,14 @@ import pytest
 
 from stream.contracts.errors import BrokerUnavailable
 from stream.log import LogRecord, PartitionLog, Record
+from tests.stream.build import START, rating, record
 
 Append: TypeAlias = Callable[[int, Sequence[Record]], Awaitable[None]]
 
-# More than one chunk of either.
+# Valid ratings, for an archive has no others; more than one chunk of any log.
 RECORDS = [
-    Record(offset, 1_000_000_000_000 + offset, b"%d" % offset, b"value %d" % offset)
-    for offset in range(2_500)
+    record(at, rating(at % 97 + 1, at % 13 + 1, at % 10 / 2 + 0.5, START + at))
+    for at in range(2_500)
 ]
 
 
@@ -24,8 +25,8 @@ async def read(log: PartitionLog, partition: int, start: int, end: int) -> list[
 class PartitionLogSuite:
     """Subclasses give fixtures `log`, of a new topic of two partitions, and `append`."""
 
-    async def test_an_empty_partition_ends_at_0(self, log: PartitionLog) -> None:
-        assert await log.end(0) == 0
+    async def test_an_empty_partition_begins_and_ends_at_0(self, log: PartitionLog) -> None:
+        assert await log.begin(0) == await log.end(0) == 0
         assert await read(log, 0, 0, 0) == []
 
     async def test_records_come_back_as_they_were(self, log: PartitionLog, append: Append) -> None:
