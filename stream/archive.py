@@ -8,7 +8,7 @@ atomic step. Small files do not come to be: rows are added to the last file unti
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from stream.archive_files import SCHEMA, ArchiveFile, ArchiveFiles, Part
 from stream.archive_storage import Storage, storage_at
-from stream.contracts.errors import DatasetError
+from stream.contracts.errors import Busy, DatasetError
 
 DATA_SET: Final = "ratings"  # the directory that readers are given
 
@@ -73,8 +73,8 @@ class Archive:
     def append(self, topic_id: str, partition: int, begin: int, end: int, table: pa.Table) -> None:
         """Archive the offsets [begin, end): `table` has the rows of `SCHEMA` that are of them.
 
-        The first that is archived of a partition may begin anywhere. Raises DatasetError where
-        `begin` is not the span's end: somebody else wrote.
+        The first that is archived of a partition may begin anywhere. Raises Busy where `begin` is
+        not the span's end: another archiver wrote.
 
         1. See what is there, with other writers kept out.
         2. Choose the date: the day of the newest record, but not before that of the file before,
@@ -87,7 +87,7 @@ class Archive:
         with self._files.exclusive():
             files = self._files.look().get(Part(topic_id, partition), [])
             if files and files[-1].next != begin:
-                raise DatasetError(
+                raise Busy(
                     f"{self.where}: partition {partition} is archived up to offset "
                     f"{files[-1].next}, so offsets from {begin} on cannot follow: another archiver "
                     "wrote; begin anew from what is there"
@@ -135,13 +135,13 @@ class Archive:
                         erased += len(table) - len(kept)
         return erased
 
-    def drop_before(self, oldest: date) -> int:
-        """Delete the files of the days before `oldest`; how many there were.
+    def retain(self, days: int) -> int:
+        """Keep this many days before today, and delete the files of those before; how many.
 
         What is left of a partition has no gap. Where nothing is, an empty file stays in place of
         the last one: without it nobody would know how far the archive had got.
         """
-        dropped = 0
+        oldest, dropped = self._today() - timedelta(days), 0
         with self._files.exclusive():
             for files in list(self._files.look().values()):
                 old = [file for file in files if file.date < oldest]
