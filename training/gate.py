@@ -15,16 +15,15 @@ its rival, and 1 to 4 hold as they are, but for latency: a list that is the same
 nothing to make.
 
 What the confidence means. It is that of one gate: of challengers that are exactly as good as the
-minimum gain asks for, one in twenty passes at 0.95, and of worse ones fewer. Guard rails have no
-part of it, as they can only refuse. It is not the confidence of a sequence: whoever sends twenty
-such challengers against one champion sees one pass, on average, and if the same events judge them
-all, the one that suits these events. Three things keep that harmless. A minimum gain of 0 lets pass
-by luck what is as good, hardly what is worse: what is worse by the distance from an estimate to its
-low end passes once in two thousand. Luck is not inherited, since
-the next exam is on later events, where the lucky one is the champion and has to hold its own. And
-each exam should be on events that judged no challenger before; a refresh that waits for so many new
-events has them. Where promotions themselves are dear, raise the confidence: 1 - (1 - c) / n for n
-gates against one champion (Bonferroni) keeps c for all of them together.
+minimum gain asks for, one in twenty passes at 0.95, and fewer of worse ones. Guard rails have no
+part in it, as they can only refuse. It is not the confidence of a sequence: whoever sends twenty
+such challengers against one champion sees one pass, on average; and where the same events judge them
+all, the one that suits these events. Three things keep that harmless. At a minimum gain of 0 luck
+lets pass what is as good, hardly what is worse: what is worse by the distance from an estimate to
+its low end passes once in two thousand. Luck is not inherited: the lucky one is the champion of the
+next exam, which is on later events. And an exam should ask about events that judged no challenger
+before, as `training.snapshot` sees to. Where promotions themselves are dear, raise the confidence:
+1 - (1 - c) / n for n gates against one champion (Bonferroni) keeps c for all of them together.
 """
 
 import math
@@ -44,9 +43,8 @@ from training.tower_inputs import Ints
 # Ratings below which somebody is new: as many as the onboarding asks for at least.
 FEW: Final = 5
 
-SLOW: Final = (
-    95  # percentile: a 99th of 2,000 lists is twenty of them, and what else the machine did
-)
+# Percentile of how long lists take. The 99th of a thousand is ten lists, and what else ran then.
+SLOW: Final = 95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
