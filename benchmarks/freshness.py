@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.report import Report, main
 from infra.commands.data import load_dataset
-from infra.commands.model import promote_model
+from infra.commands.models import promote_model
 from infra.freshness import Round, beside_others, percentiles, rate_and_ask
 from infra.local import ANY_PORTS, FRESHET, LocalStack
 from infra.newcomer import Newcomer

@@ -5,11 +5,23 @@ import sys
 import typer
 from rich.console import Console
 
-from infra.commands import data, demo, evaluate, model, serve, stack, state, stream, tune
+from infra.commands import (
+    archive,
+    data,
+    demo,
+    evaluate,
+    models,
+    serve,
+    stack,
+    state,
+    stream,
+    train,
+    tune,
+)
 from stream.contracts.errors import FreshetError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (stack, demo, data, stream, state, model, evaluate, tune, serve):
+for group in (stack, demo, data, stream, archive, state, train, models, evaluate, tune, serve):
     app.add_typer(group.app)
 
 

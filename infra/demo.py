@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from infra.commands.data import load_dataset
-from infra.commands.model import print_outcome, promote_model, training_progress
+from infra.commands.models import promote_model
+from infra.commands.train import print_outcome, training_progress
 from infra.freshness import beside_others
 from infra.local import FRESHET, LocalStack
 from infra.newcomer import Newcomer, print_freshness

@@ -26,8 +26,8 @@ from stream.contracts.topics import Topics
 from training.artifact import Artifact
 from training.dataset import Ratings
 from training.prequential import Questions
+from training.promotion import announce
 from training.recommender import OnProgress
-from training.registry import promote
 from training.tower_inputs import Ints
 
 # s until something that was published is in an answer: a worker's first assignment may take 25.
@@ -81,7 +81,7 @@ class Production:
         publish_movies(movies, self._kafka, self._topics)
         replay(_table(self._log, past), self._kafka, self._topics)
         self._published = len(past)
-        version = promote(Artifact.load(artifact), self._kafka, self._topics.models).version
+        version = announce(Artifact.load(artifact), self._kafka, self._topics.models).version
         self._wait("the catalogue", lambda: self._metric(CATALOGUE) == movies.num_rows)
         self._wait(f"model {version}", lambda: self._model() == version)
         self._wait_applied()

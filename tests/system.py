@@ -32,7 +32,7 @@ from stream.records import UserRecord
 from stream.redis_store import RedisStore
 from tests.planted_model import CATALOGUE, Movie, Trait
 from training.artifact import Artifact
-from training.registry import promote
+from training.promotion import announce
 
 PARTITIONS: Final = 4
 WORKERS: Final = ("worker-1", "worker-2")
@@ -178,7 +178,7 @@ class System:
     def promote(self, trait: Trait) -> str:
         """Have the model that groups movies by `trait` served; its version."""
         artifact = Artifact.load(self.models[trait])
-        return promote(artifact, self.kafka, self.topics.models).version
+        return announce(artifact, self.kafka, self.topics.models).version
 
     def populate(self) -> None:
         """A catalogue, something trending, and the model of genres; returns once all is served."""

@@ -163,11 +163,14 @@ def build_server_index(
 
 
 def holds(client: QdrantClient, collection: str, movies: int) -> bool:
-    """Whether the server has this collection with all its movies. Raises IndexUnavailable."""
+    """Whether the server has this collection with all its movies, and maybe later ones.
+
+    Raises IndexUnavailable.
+    """
     with _server_errors(f"looking for collection {collection} failed"):
         return (
             client.collection_exists(collection)
-            and client.count(collection, exact=True).count == movies
+            and client.count(collection, exact=True).count >= movies
         )
 
 
@@ -186,6 +189,19 @@ def switch_alias(client: QdrantClient, collection: str) -> None:
                 ),
             ]
         )
+
+
+def drop_collection(client: QdrantClient, collection: str) -> None:
+    """Delete a collection; nothing happens where there is none of that name.
+
+    Raises:
+        ArtifactError: it has the alias, so others use it.
+        IndexUnavailable: the server does not answer.
+    """
+    with _server_errors(f"dropping collection {collection} failed"):
+        if _aliased(client) == collection:
+            raise ArtifactError(f"collection {collection} is in use: promote another version first")
+        client.delete_collection(collection)
 
 
 def _aliased(client: QdrantClient) -> str | None:

@@ -1,4 +1,7 @@
-"""Where models are known: MLflow remembers trainings, the `models` topic says what to serve."""
+"""Training runs and model versions in MLflow.
+
+It remembers; what is served is said by the `models` topic alone (`training.promotion`).
+"""
 
 import time
 from collections.abc import Mapping
@@ -7,11 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from producers.publisher import BulkPublisher
-from stream.contracts.events import MODEL_KEY, ModelEvent, encode, new_event_id
-from training.artifact import Artifact, read_manifest
+from training.artifact import read_manifest
 from training.flat import Value
-from training.index import collection_name
 from training.signature import write_mlmodel
 from training.tracking import connected, experiment, log_dataset
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # it imports torch, which promoting does not need
     from training.pipeline import Outcome
 
 MODEL: Final = "freshet-two-tower"  # its name in MLflow: experiment and registered model
-CANDIDATE: Final = "candidate"  # alias of the model version trained last
+CHAMPION: Final = "champion"  # alias of the model version promoted last
+CHALLENGER: Final = "challenger"  # alias of the one trained last, until it is the champion
 FILES: Final = "model"  # a run's artifacts: all of `training.artifact`, and how MLflow may run it
 PLOTS: Final = "plots"  # a run's pictures
-SERVING: Final = "serving"  # alias of the one promoted last
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Registry:
     def record(self, outcome: "Outcome", dataset: str) -> None:
         """Record a run with its figures, pictures and files, and register its model.
 
-        The model is the candidate then, and has a signature: that of its user tower.
+        The model is the challenger then, and has a signature: that of its user tower.
 
         Args:
             outcome: of the training.
@@ -83,17 +83,35 @@ class Registry:
             version = client.create_model_version(
                 MODEL, f"{run.artifact_uri}/{FILES}", run.run_id, tags
             )
-            client.set_registered_model_alias(MODEL, CANDIDATE, version.version)
+            client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
 
-    def mark_serving(self, version: str) -> bool:
-        """Give the alias to a model version; False where MLflow does not know it."""
+    def mark_champion(self, version: str) -> bool:
+        """Make a model version the champion; False where MLflow does not know it."""
         with connected(self.tracking_uri) as client:
             found = client.search_model_versions(
                 f"name = '{MODEL}' and tags.version = '{version}'", max_results=1
             )
-            if found:
-                client.set_registered_model_alias(MODEL, SERVING, found[0].version)
-            return bool(found)
+            if not found:
+                return False
+            number = str(found[0].version)
+            client.set_registered_model_alias(MODEL, CHAMPION, number)
+            if _aliases(client).get(CHALLENGER) == number:
+                client.delete_registered_model_alias(MODEL, CHALLENGER)
+            return True
+
+    def marked(self) -> dict[str, str]:
+        """The version of each alias, such as `CHAMPION`."""
+        with connected(self.tracking_uri) as client:
+            return {
+                alias: client.get_model_version(MODEL, number).tags["version"]
+                for alias, number in _aliases(client).items()
+            }
+
+
+def _aliases(client: Any) -> dict[str, str]:
+    """MLflow's number of the version that each alias names."""
+    found = client.search_registered_models(f"name = '{MODEL}'")
+    return {alias: str(number) for of in found for alias, number in of.aliases.items()}
 
 
 def _metrics(outcome: "Outcome", figures: Mapping[str, float]) -> list[Any]:
@@ -113,28 +131,3 @@ def _metrics(outcome: "Outcome", figures: Mapping[str, float]) -> list[Any]:
         }
         metrics += [Metric(name, value, now, epoch.number) for name, value in of_epoch.items()]
     return metrics
-
-
-def promote(artifact: Artifact, kafka: Mapping[str, str], topic: str) -> ModelEvent:
-    """Tell everyone to serve this model; returns once the broker has it.
-
-    Args:
-        artifact: at a path that the API and the workers see too.
-        kafka: `Settings.librdkafka()`.
-        topic: `Topics.models`.
-
-    Raises:
-        BrokerUnavailable: the promotion was not acknowledged.
-    """
-    now = int(time.time() * 1000)
-    event = ModelEvent(
-        event_id=new_event_id(),
-        version=artifact.manifest.version,
-        artifact=str(artifact.directory.absolute()),
-        collection=collection_name(artifact.manifest.version),
-        event_time=now,
-        produced_time=now,
-    )
-    with BulkPublisher(kafka) as publisher:
-        publisher.publish(topic, MODEL_KEY, encode(event))
-    return event

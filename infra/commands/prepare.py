@@ -32,7 +32,7 @@ def prepare(
     The same files and options are prepared once; a second run finds what the first wrote.
     """
     from infra.commands.data import find_source
-    from infra.commands.model import training_progress
+    from infra.commands.train import training_progress
     from infra.settings import load_settings
     from training.prepare import Options
     from training.prepare import prepare as run

@@ -125,7 +125,7 @@ def _against_production(
     markdown_file: Path | None,
 ) -> None:
     """Print and write how many ranks agree. Raises FreshetError where some do not."""
-    from infra.commands.model import training_progress
+    from infra.commands.train import training_progress
     from infra.served import through_production
     from stream.contracts.errors import FreshetError
     from training.tables import markdown

@@ -10,13 +10,8 @@ import pytest
 
 from infra.services import free_port
 from infra.supervisor import Service, Supervisor
-from producers.admin import ensure_topics
-from producers.publisher import BulkPublisher
-from stream.contracts.errors import BrokerUnavailable, Unavailable
-from stream.contracts.events import MODEL_KEY, decode_model
-from stream.contracts.topics import Topics
+from stream.contracts.errors import Unavailable
 from tests.conftest import START_TIMEOUT
-from tests.producers.kafka import records
 from tests.training.build import SMALL
 from training.artifact import Artifact, read_manifest
 from training.dataset import Ratings
@@ -26,7 +21,7 @@ from training.experiment import Experiment
 from training.histories import Histories
 from training.options import RunOptions
 from training.pipeline import Comparison, Outcome
-from training.registry import CANDIDATE, MODEL, PLOTS, SERVING, Registry, promote
+from training.registry import CHALLENGER, CHAMPION, MODEL, PLOTS, Registry
 from training.tower_inputs import USER_FEATURES
 from training.two_stage import TwoStage
 
@@ -82,7 +77,7 @@ def test_a_run_is_recorded_and_its_model_registered(
     registry.record(outcome, "planted")
 
     client = MlflowClient(uri, uri)
-    version = client.get_model_version_by_alias(MODEL, CANDIDATE)
+    version = client.get_model_version_by_alias(MODEL, CHALLENGER)
     assert version.tags["version"] == outcome.version
     run = client.get_run(str(version.run_id))
     assert run.info.status == "FINISHED"
@@ -113,9 +108,11 @@ def test_a_run_is_recorded_and_its_model_registered(
     assert sorted(path.name for path in pictures.iterdir()) == ["epochs.png", "results.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures.iterdir())
 
-    assert registry.mark_serving(outcome.version)
-    assert client.get_model_version_by_alias(MODEL, SERVING).version == version.version
-    assert not registry.mark_serving("another")
+    assert registry.marked() == {CHALLENGER: outcome.version}
+    assert registry.mark_champion(outcome.version)
+    assert registry.marked() == {CHAMPION: outcome.version}
+    assert not registry.mark_champion("another")
+    assert registry.marked() == {CHAMPION: outcome.version}
 
 
 def test_the_model_that_is_registered_runs_and_has_a_signature(
@@ -129,7 +126,7 @@ def test_the_model_that_is_registered_runs_and_has_a_signature(
     registry = Registry(uri)
     registry.record(outcome, "planted")
     client = MlflowClient(uri, uri)
-    version = client.get_model_version_by_alias(MODEL, CANDIDATE)
+    version = client.get_model_version_by_alias(MODEL, CHALLENGER)
     assert (tmp_path / "mlruns").is_dir()
     stored = client.get_model_version_download_uri(MODEL, version.version).removeprefix("file://")
     assert read_manifest(Path(stored)).version == outcome.version
@@ -153,7 +150,7 @@ def test_the_model_that_is_registered_runs_and_has_a_signature(
         model.predict({**inputs._asdict(), "features": inputs.features[:, :2]})
 
     registry.record(outcome, "planted")
-    assert int(client.get_model_version_by_alias(MODEL, CANDIDATE).version) == 2
+    assert int(client.get_model_version_by_alias(MODEL, CHALLENGER).version) == 2
 
 
 def test_mlflow_does_not_answer(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,29 +159,4 @@ def test_mlflow_does_not_answer(outcome: Outcome, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Unavailable, match=r"MLflow at http://127\.0\.0\.1:1 failed"):
         registry.record(outcome, "planted")
     with pytest.raises(Unavailable):
-        registry.mark_serving(outcome.version)
-
-
-def test_a_promotion_names_everything_that_is_served(
-    artifact: Artifact, broker: str, topics: Topics
-) -> None:
-    kafka = {"bootstrap.servers": broker}
-    ensure_topics(kafka, topics, 1, 1)
-    promoted = promote(artifact, kafka, topics.models)
-    [[message]] = records(kafka, topics.models, 1)
-    assert message.key() == MODEL_KEY
-    event = decode_model(message.value())
-    assert event == promoted
-    assert event.version == artifact.manifest.version
-    assert Artifact.load(Path(event.artifact)).items.version == event.version
-    assert Path(event.artifact).is_absolute()
-    assert event.collection == f"movies-{event.version}"
-
-
-def test_a_promotion_that_the_broker_does_not_get(
-    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    impatient = partial(BulkPublisher, patience=0.5)
-    monkeypatch.setattr("training.registry.BulkPublisher", impatient)
-    with pytest.raises(BrokerUnavailable):
-        promote(artifact, {"bootstrap.servers": "127.0.0.1:1"}, "models")
+        registry.mark_champion(outcome.version)

@@ -1,7 +1,7 @@
-"""Commands: training and promotion."""
+"""Commands: training."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,15 +18,11 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
     from producers.datasets import Dataset
-    from training.artifact import Artifact
     from training.checkpoint import Checkpoint
     from training.experiment import Experiment
     from training.pipeline import Outcome
 
 app = typer.Typer()
-
-# s for a call to a Qdrant server while an index is uploaded to it.
-QDRANT_TIMEOUT = 60
 
 # Of the help: options that an experiment has too.
 RUN: Final = "Instead of what the experiment says"
@@ -120,6 +116,7 @@ def _lead(
     """Train, and say what came of it."""
     from rich.console import Console
 
+    from infra.commands.models import promote_model
     from training.pipeline import train as run
     from training.registry import Registry
 
@@ -144,16 +141,6 @@ def _lead(
         promote_model(settings, outcome.version, console)
     else:
         console.print(f"Serve it with `freshet promote {outcome.version}`.", highlight=False)
-
-
-@app.command()
-def promote(version: Annotated[str, typer.Argument(help="As `freshet train` named it.")]) -> None:
-    """Serve a trained model from now on."""
-    from rich.console import Console
-
-    from infra.settings import load_settings
-
-    promote_model(load_settings(), version, Console())
 
 
 def print_outcome(outcome: "Outcome", console: "Console") -> None:
@@ -191,44 +178,3 @@ def training_progress() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[stage], completed=done)
 
         yield show
-
-
-def promote_model(settings: "Settings", version: str, console: "Console") -> None:
-    """Serve a version from now on, where it is sure that it can be. Raises FreshetError."""
-    from producers.admin import ensure_topics
-    from stream.contracts.topics import Topics
-    from training.artifact import Artifact
-    from training.registry import Registry
-    from training.registry import promote as publish
-
-    kafka, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
-    artifact = Artifact.load(settings.artifacts / version)
-    ensure_topics(kafka, topics, settings.kafka_partitions, settings.kafka_replication)
-    with _qdrant_serving(settings, artifact):
-        publish(artifact, kafka, topics.models)
-    console.print(f"model [b]{version}[/] is promoted", highlight=False)
-    if not Registry(settings.tracking_uri).mark_serving(version):
-        console.print(
-            f"[yellow]{settings.tracking_uri} does not know it:[/] it was trained with --no-track",
-            highlight=False,
-        )
-
-
-@contextmanager
-def _qdrant_serving(settings: "Settings", artifact: "Artifact") -> Iterator[None]:
-    """On a Qdrant server, the model's collection is there before and has the alias afterwards."""
-    if settings.qdrant_url is None:
-        yield
-        return
-    from training.index import collection_name
-    from training.index_server import build_server_index, connect, holds, switch_alias
-
-    key = settings.qdrant_api_key
-    collection, movies = collection_name(artifact.manifest.version), artifact.movies()
-    with closing(
-        connect(settings.qdrant_url, key.get_secret_value() if key else None, QDRANT_TIMEOUT)
-    ) as client:
-        if not holds(client, collection, len(movies)):
-            build_server_index(client, collection, movies, artifact.items.vectors)
-        yield
-        switch_alias(client, collection)
