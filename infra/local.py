@@ -48,15 +48,16 @@ class Ports:
     broker: int = 9092
     redis: int = 6379
     workers: int = 8101
+    archiver: int = 8100
 
 
-ANY_PORTS: Final = Ports(0, 0, 0)
+ANY_PORTS: Final = Ports(0, 0, 0, 0)
 
 FRESHET: Final = (sys.executable, "-m", "infra")  # the command of this very installation
 
 
 class LocalStack:
-    """Broker, Redis, topics, stream workers and API, running between `with` and its end.
+    """Broker, Redis, topics, workers, archiver and API, running between `with` and its end.
 
     Everything that it started ends with this process, however this process ends. While it runs,
     `<home>/stack.env` tells other commands where everything is.
@@ -112,6 +113,11 @@ class LocalStack:
         self._exit.close()
 
     @property
+    def _needs(self) -> tuple[str, ...]:
+        """Without whose memory a reader's is worthless."""
+        return ("broker",) if self._volatile else ()
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment variables that give a subprocess these settings."""
         return self.settings.environment()
@@ -122,7 +128,7 @@ class LocalStack:
         return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{self.settings.api_port}"
 
     def process(self, name: str) -> Child:
-        """One of `broker`, `redis`, `worker-1`, ..., `api`: its process id, log and `kill()`."""
+        """`broker`, `redis`, `api`, `worker-1`, ... or `archiver`: its log, its `kill()`."""
         return self._supervisor.child(name)
 
     def wait_ready(self, *names: str, timeout: float = START_TIMEOUT) -> None:
@@ -172,7 +178,6 @@ class LocalStack:
     def _start_clients(self) -> None:
         host = self.settings.api_host
         self._resolve(api_port=self._port("the API", self.settings.api_port, host))
-        needs = ("broker",) if self._volatile else ()
         started = [
             Service(
                 name="api",
@@ -180,24 +185,30 @@ class LocalStack:
                 address=self.api_url,
                 ready=lambda: services.api_ready(self.api_url),
                 env=self.env,
-                needs=needs,
+                needs=self._needs,
             )
         ]
         first = self.settings.worker_metrics_port or self._ports.workers
         for i in range(self._workers):
             port = self._port(f"worker {i + 1}", first and first + i)
-            url = f"http://{LOOPBACK}:{port}"
-            started.append(
-                Service(
-                    name=f"worker-{i + 1}",
-                    command=[*FRESHET, "worker"],
-                    address=f"{url}/metrics",
-                    ready=partial(services.http_ready, f"{url}/readyz"),
-                    env={**self.env, "FRESHET_WORKER_METRICS_PORT": str(port)},
-                    needs=needs,
-                )
-            )
+            started.append(self._reader(f"worker-{i + 1}", "worker", port))
+        port = self._port(
+            "the archiver", self.settings.archive_metrics_port or self._ports.archiver
+        )
+        started.append(self._reader("archiver", "archive", port))
         self._start(started)
+
+    def _reader(self, name: str, command: str, port: int) -> Service:
+        """A process that reads the log, and its metrics and readiness at `port`."""
+        url = f"http://{LOOPBACK}:{port}"
+        return Service(
+            name=name,
+            command=[*FRESHET, command],
+            address=f"{url}/metrics",
+            ready=partial(services.http_ready, f"{url}/readyz"),
+            env={**self.env, f"FRESHET_{command.upper()}_METRICS_PORT": str(port)},
+            needs=self._needs,
+        )
 
     def _start(self, started: list[Service]) -> None:
         if started:

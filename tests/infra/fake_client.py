@@ -1,4 +1,4 @@
-"""Stands in for the API and the workers: answers where their settings say."""
+"""Stands in for the API, the workers and the archiver: answers where their settings say."""
 
 import os
 import sys
@@ -14,5 +14,9 @@ class Answer(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port = {"api": "FRESHET_API_PORT", "worker": "FRESHET_WORKER_METRICS_PORT"}[sys.argv[1]]
+    port = {
+        "api": "FRESHET_API_PORT",
+        "worker": "FRESHET_WORKER_METRICS_PORT",
+        "archive": "FRESHET_ARCHIVE_METRICS_PORT",
+    }[sys.argv[1]]
     HTTPServer(("127.0.0.1", int(os.environ[port])), Answer).serve_forever()

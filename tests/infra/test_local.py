@@ -48,7 +48,7 @@ def stack(settings: Settings, sayings: Sayings) -> Iterator[LocalStack]:
         yield running
 
 
-NAMES = ("broker", "redis", "api", "worker-1", "worker-2")
+NAMES = ("broker", "redis", "api", "worker-1", "worker-2", "archiver")
 
 
 def test_everything_runs_and_ends(settings: Settings, home: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_broker_that_lost_the_log_takes_its_clients_with_it(stack: LocalStack)
     kafka = stack.settings.librdkafka()
     before = topic_id(kafka, "ratings")
     stack.process("broker").kill()
-    eventually(lambda: all(stack.process(n).restarts == 1 for n in ("api", "worker-1", "worker-2")))
+    eventually(lambda: all(stack.process(n).restarts == 1 for n in NAMES[2:]))
     stack.wait_ready(*NAMES)
     assert topic_id(kafka, "ratings") != before
     assert partition_count(kafka, "ratings") == 3
