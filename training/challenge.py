@@ -1,8 +1,8 @@
 """The exam of a challenger: it and the champion are asked about the newest events, side by side.
 
 Test, then learn (`training.prequential`), with fresh state: both are asked for a movie that
-somebody liked right before they rated it, then both are told. They are `training.served.Served`: what is
-examined is what would be served, less the index, which `training.index_check` looks at.
+somebody liked right before they rated it, then both are told. They are `training.served.Served`:
+what is examined is what would be served, less the index, which `training.index_check` looks at.
 
 Asked are events that came after all that the challenger has learnt, in the order of the log; they
 are asked in the order of time. A rating that arrives late is something that it did not know, too.
@@ -29,6 +29,7 @@ from training.marks import Challenge, Marks
 from training.prequential import Questions, at_their_time
 from training.recommender import NOTHING, OnProgress, Recommender, ranks, top, without_rated
 from training.served import Served
+from training.tower_inputs import Ints
 from training.tuning import OPENMP_THREADS
 
 Clock: TypeAlias = Callable[[], float]  # seconds
@@ -45,14 +46,7 @@ def questions_after(log: Ratings, learnt: Ratings, limit: int = MAX_LISTS) -> Qu
     Raises:
         DatasetError: there are none.
     """
-    names = {"user": log.users, "row": log.rows, "time": log.times}
-    known = {"user": learnt.users, "row": learnt.rows, "time": learnt.times}
-    news = (
-        pl.DataFrame(names)
-        .with_row_index("event")
-        .join(pl.DataFrame(known), on=list(known), how="anti")
-    )
-    new = news["event"].to_numpy().astype(np.int64)
+    new = events_after(log, learnt)
     if len(new):
         questions = Questions.of(log, int(log.times[new].min()))
         asked = questions.events[np.isin(questions.events, new)]
@@ -62,6 +56,23 @@ def questions_after(log: Ratings, learnt: Ratings, limit: int = MAX_LISTS) -> Qu
         f"nothing to ask a challenger: of {len(new)} ratings after what it has learnt none is a "
         f"first one of {LIKED / 2:g} stars or more; wait for more, or let it learn fewer"
     )
+
+
+def events_after(log: Ratings, learnt: Ratings) -> Ints:
+    """i64[], ascending: the events of a log that are not among those that were learnt.
+
+    Args:
+        log: all ratings, those that were learnt among them.
+        learnt: of the same catalogue.
+    """
+    names = {"user": log.users, "row": log.rows, "time": log.times}
+    known = {"user": learnt.users, "row": learnt.rows, "time": learnt.times}
+    news = (
+        pl.DataFrame(names)
+        .with_row_index("event")
+        .join(pl.DataFrame(known), on=list(known), how="anti")
+    )
+    return np.sort(news["event"].to_numpy().astype(np.int64))
 
 
 def hold(

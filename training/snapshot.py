@@ -108,14 +108,14 @@ def take_snapshot(
         DatasetError: there are no ratings of movies that the catalogue knows.
         FreshetError: the archive cannot be read.
     """
-    logs = [_log(archive, end.topic_id, partition, of) for partition, of in enumerate(end.offsets)]
+    logs = read_logs(archive, end)
     begin = since.offsets if since is not None and end.covers(since) else (0,) * len(logs)
     offsets = [log["offset"].to_numpy() for log in logs]
     firsts = [int(np.searchsorted(of, first)) for of, first in zip(offsets, begin, strict=True)]
     cuts = _cuts([_millis(log["record_time"]).to_numpy() for log in logs], firsts)
-    catalogue = _catalogue(movies.values())
+    catalogue = catalogue_table(movies.values())
     known, asked = (
-        _ratings(pa.concat_tables(parts), catalogue["movie_id"])
+        named(pa.concat_tables(parts), catalogue["movie_id"])
         for parts in zip(
             *((log[:cut], log[cut:]) for log, cut in zip(logs, cuts, strict=True)), strict=True
         )
@@ -140,8 +140,16 @@ def take_snapshot(
     )
 
 
+def read_logs(archive: Archived, end: LogPosition) -> list[pa.Table]:
+    """The rows of each partition before a position, in order.
+
+    Columns: ``user_id`` i64, ``movie_id`` u32, ``rating`` f32 (stars), ``event_time`` and
+    ``record_time`` timestamp[ms, UTC], ``offset`` i64.
+    """
+    return [_log(archive, end.topic_id, partition, of) for partition, of in enumerate(end.offsets)]
+
+
 def _log(archive: Archived, topic_id: str, partition: int, end: int) -> pa.Table:
-    """The rows of a partition before an offset, in order."""
     batches = archive.batches(topic_id, partition, 0, end)
     columns = [pa.Table.from_batches([batch.select(_READ.names)]).cast(_READ) for batch in batches]
     return pa.concat_tables([_READ.empty_table(), *columns])
@@ -166,7 +174,7 @@ def _cuts(times: Sequence[Ints], firsts: Sequence[int]) -> list[int]:
     return cuts
 
 
-def _ratings(rows: pa.Table, movie_ids: pa.ChunkedArray) -> pa.Table:
+def named(rows: pa.Table, movie_ids: pa.ChunkedArray) -> pa.Table:
     """Those of movies that have a name, as data sets have them."""
     rows = rows.filter(pc.is_in(rows["movie_id"], movie_ids))
     columns = [rows[name] for name in RATINGS.names[:-1]]
@@ -177,7 +185,8 @@ def _millis(times: pa.ChunkedArray) -> pa.ChunkedArray:
     return times.cast(pa.int64())
 
 
-def _catalogue(movies: Iterable[MovieEvent]) -> pa.Table:
+def catalogue_table(movies: Iterable[MovieEvent]) -> pa.Table:
+    """Movies as data sets have them."""
     by_id = sorted(movies, key=lambda movie: movie.movie_id)
     columns = (
         [getattr(movie, name) for movie in by_id]
