@@ -57,7 +57,10 @@ def connect(settings: Settings) -> Services:
     publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
     api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     watcher = ServingWatcher(
-        store, model_loader(settings.qdrant_url, api_key), settings.api_look_seconds
+        store,
+        model_loader(settings.qdrant_url, api_key),
+        settings.api_look_seconds,
+        settings.api_keep_seconds,
     )
     return Services(
         store=store,

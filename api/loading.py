@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from api.live import LiveHeats
+from api.models import ServedModel
 from api.ranking import Person, rank
-from api.serving import ServedModel
 from stream.contracts.errors import ArtifactError
 from stream.contracts.events import ModelEvent
 from stream.features import UserState

@@ -41,6 +41,9 @@ MODEL = Gauge("freshet_api_model_info", "1 for the model version that is served"
 MODEL_FAILURES = Counter(
     "freshet_api_model_load_failures_total", "Model versions that could not be loaded"
 )
+MODEL_SWITCH = Gauge(
+    "freshet_api_model_switch_seconds", "From noticing the last promotion to serving what it names"
+)
 LOOKS = Counter(
     "freshet_api_looks_total", "Looks at Redis for heats, catalogue and model that it answered"
 )

@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from api.models import ServedModel
 from api.ranking import Person, Ranked, rank
 from api.schemas import DegradedReason, Source, Strategy
-from api.serving import Movie, ServedModel, Serving
+from api.serving import Movie, Serving
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.records import UserRecord
 from training.ranking import TOWERS

@@ -1,95 +1,36 @@
 """What requests are answered from: one immutable `Serving`, swapped as a whole.
 
 A promotion loads the new model and a private copy of its index beside the old, tries them, and
-swaps. A request takes the `Serving` once and uses only that, so that no answer mixes two versions;
-the old model is closed when the last request that uses it is done.
+swaps. A request takes the `Serving` once and uses only that, so that no answer mixes two versions.
+The old model is kept for a time, so that a rollback only swaps (`api.models`).
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from api import metrics
 from api.live import LiveHeats, LiveMovies
+from api.models import Models, ServedModel
 from api.ranking import HOTTEST, trends
 from api.schemas import MAX_LIMIT
-from stream.contracts.errors import FreshetError, StoreUnavailable
+from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.store import StateStore
-from training.artifact import Artifact
-from training.index import IndexedMovie, MovieIndex
+from training.index import IndexedMovie
 
 log = logging.getLogger(__name__)
 
 Movie: TypeAlias = MovieEvent | IndexedMovie
 
-# s until a model that could not be loaded is tried again: its files may still be on their way.
-RETRY: Final = 5.0
-
-# Most popular movies of a model kept at hand: what is left of them after a heavy user's seen ones
-# still fills an answer, and every genre and decade has some to suggest.
-POPULAR: Final = 3_000
-
 # Trending movies kept at hand, as many as the longest answer takes: whoever has seen some of them
 # gets popular ones as well.
 TRENDING: Final = MAX_LIMIT
-
-
-class ServedModel:
-    """One model version and its index.
-
-    Attributes:
-        event: the promotion: version, artifact, collection.
-        artifact: towers and item vectors.
-        index: its index, of the same version.
-        popular: the most popular movies of its training data by id, most popular first, equally
-            popular ones by id: an index gives those in any order, and another one at every start.
-        most_ratings: how many ratings the first of them has, at least 1.
-    """
-
-    def __init__(self, event: ModelEvent, artifact: Artifact, index: MovieIndex) -> None:
-        self.event = event
-        self.artifact = artifact
-        self.index = index
-        self.popular: dict[int, IndexedMovie] = {
-            movie.movie_id: movie
-            for movie in sorted(
-                index.popular(POPULAR), key=lambda movie: (-movie.popularity, movie.movie_id)
-            )
-        }
-        self.most_ratings = max([1, *(movie.popularity for movie in self.popular.values())])
-        self._noted: set[str] = set()
-        self._users = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @contextmanager
-    def use(self) -> Iterator[None]:
-        """Keeps the model open for the duration."""
-        self._users += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if not self._users:
-                self._idle.set()
-
-    def note_failure(self, what: str, error: Exception) -> None:
-        """Log what failed the first time it does; the metrics count every time."""
-        if what not in self._noted:
-            self._noted.add(what)
-            log.error("%s of model %s: %s", what, self.event.version, error, exc_info=error)
-
-    async def retire(self) -> None:
-        """Close the index once nobody uses it; nobody may begin to."""
-        await self._idle.wait()
-        await asyncio.to_thread(self.index.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +66,25 @@ class ServingWatcher:
         store: names the model to serve, and has the catalogue and the movies' heats.
         load: opens a promoted model; runs in a thread. Raises FreshetError.
         pause: s between two looks: how late a promotion, a new movie or what is hot may be noticed.
+        keep: s for which a model stays at hand that another one has taken the place of.
     """
 
     def __init__(
-        self, store: StateStore, load: Callable[[ModelEvent], ServedModel], pause: float
+        self,
+        store: StateStore,
+        load: Callable[[ModelEvent], ServedModel],
+        pause: float,
+        keep: float = 0.0,
     ) -> None:
         self.current = Serving()
         self._store = store
-        self._load = load
         self._pause = pause
+        self._models = Models(load, keep)
         self._heats = LiveHeats()
         self._catalogue_version = -1
         self._moved = False  # whether a look took in what `current` does not show yet
-        self._failed: tuple[str, float] = ("", 0.0)  # event id, when to try it again
         self._reachable = True
         self._task: asyncio.Task[None] | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._watch())
@@ -151,14 +95,12 @@ class ServingWatcher:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        model = self.current.model
         self.current = replace(self.current, model=None)
-        if model is not None:
-            self._retire(model)
-        await asyncio.gather(*self._retiring)
+        await self._models.close()
 
     async def refresh(self) -> None:
         """Look at the store once. Raises StoreUnavailable; what is served stays then."""
+        self._models.let_go_if_due()
         partitions = await self._store.partitions()
         changed = await self._store.catalogue(self._catalogue_version)
         if changed is not None:
@@ -175,7 +117,7 @@ class ServingWatcher:
             self._moved = False
         self.current = serving  # who may be asked about, and what is trending, at once
         event = await self._store.model()
-        if event is not None and self._is_new(event):
+        if event is not None and self._models.is_new(event):
             await self._serve(event)
         metrics.LOOKS.inc()
 
@@ -190,41 +132,25 @@ class ServingWatcher:
         known = tuple(hit for hit in hottest if serving.movie(hit[0]) is not None)
         return replace(serving, trending=known)
 
-    def _is_new(self, event: ModelEvent) -> bool:
-        model = self.current.model
-        if model is not None and model.event.event_id == event.event_id:
-            return False
-        failed, retry_at = self._failed
-        return event.event_id != failed or time.monotonic() >= retry_at
-
     async def _serve(self, event: ModelEvent) -> None:
         """Load, then swap. A model that cannot be loaded leaves the old one in place."""
-        try:
-            model = await asyncio.to_thread(self._load, event)
-        except Exception as error:
-            # Any exception: a broken artifact must not take down the version that works.
-            self._failed = (event.event_id, time.monotonic() + RETRY)
-            metrics.MODEL_FAILURES.inc()
-            log.error(
-                "model %s cannot be served, %s stays: %s",
-                event.version,
-                self.current.model.event.version if self.current.model else "none",
-                error,
-                exc_info=None if isinstance(error, FreshetError) else error,
-            )
+        began = time.monotonic()
+        model = await self._models.find(event)
+        if model is None:
             return
-        old = self.current.model
-        self.current = await self._seen_by(replace(self.current, model=model))
-        metrics.MODEL.clear()
-        metrics.MODEL.labels(event.version).set(1)
-        log.info("serving model %s with index %s", event.version, event.collection)
-        if old is not None:
-            self._retire(old)
-
-    def _retire(self, model: ServedModel) -> None:
-        task = asyncio.create_task(model.retire())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        if model is not self.current.model:
+            self.current = await self._seen_by(replace(self.current, model=model))
+            seconds = time.monotonic() - began
+            metrics.MODEL.clear()
+            metrics.MODEL.labels(event.version).set(1)
+            metrics.MODEL_SWITCH.set(seconds)
+            log.info(
+                "serving model %s with index %s, %.2f s after it was noticed",
+                event.version,
+                event.collection,
+                seconds,
+            )
+        self._models.put_first(model, event)
 
     async def _watch(self) -> None:
         while True:

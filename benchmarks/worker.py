@@ -23,11 +23,12 @@ from infra.supervisor import Supervisor
 from producers.admin import ensure_topics
 from producers.publisher import BulkPublisher, Message, Publisher
 from stream.coldstart import MANIFEST, VECTORS, VOCABULARY
+from stream.collector import tune_collector
 from stream.contracts.errors import Unavailable
 from stream.contracts.events import MODEL_KEY, ModelEvent, RatingEvent, encode, new_event_id
 from stream.contracts.topics import Topics
 from stream.processor import Outcome
-from stream.worker import Worker, tune_collector
+from stream.worker import Worker
 
 PARTITIONS = 8
 EVENTS = 400_000

@@ -1,7 +1,6 @@
 """The stream worker: everything that one process needs, started, watched and drained."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from producers.admin import ensure_topics
 from producers.publisher import Publisher
 from stream.agents import Appliers, add_agents
 from stream.app import create_app
+from stream.collector import tune_collector
 from stream.contracts.errors import (
     BrokerUnavailable,
     Stalled,
@@ -57,16 +57,6 @@ def run(settings: Settings) -> None:
     tune_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings))
-
-
-def tune_collector() -> None:
-    """Have Python look for reference cycles less often.
-
-    A batch makes thousands of objects, none of them in a cycle; with the default of 700, looking
-    costs a third of all the processing.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def _run(settings: Settings) -> None:

@@ -2,10 +2,10 @@
 
 `training.index_edge` keeps it in this process (Qdrant Edge), `training.index_server` on a Qdrant
 server; `tests/suites/movie_index.py` holds both to the same behaviour. An index belongs to one
-model version and never changes once it is built.
+model version. What is built into it never changes; movies that came later are put beside that.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -32,7 +32,8 @@ HNSW_EF: Final = 512
 EXACT_FROM: Final = 500
 
 
-class IndexedMovie(msgspec.Struct, frozen=True, kw_only=True):
+# gc=False: it refers to nothing that could refer back, and there are very many of them.
+class IndexedMovie(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A movie's payload. `popularity` is how many ratings it has in the training data."""
 
     movie_id: int
@@ -94,6 +95,20 @@ class MovieIndex(Protocol):
         """How many movies there are, exactly."""
         ...
 
+    def upsert(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
+        """Have these movies too, each in place of what was known of it; found from now on.
+
+        The same again changes nothing, whoever does it and how often.
+
+        Args:
+            movies: n distinct movies.
+            vectors: f32[n, d], row i that of movies[i].
+
+        Raises:
+            ArtifactError: movies and vectors do not match, or have another dimension.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -111,10 +126,20 @@ def check_dimension(vector: npt.NDArray[np.float32], dimension: int) -> None:
         )
 
 
-def check_points(movie_ids: Collection[int], vectors: npt.NDArray[np.float32]) -> None:
-    """Raises ArtifactError unless there is one row of f32[n, d] for each of n distinct movies."""
+def check_points(
+    movie_ids: Collection[int], vectors: npt.NDArray[np.float32], dimension: int | None = None
+) -> None:
+    """Raises ArtifactError unless there is one row of f32[n, d] for each of n distinct movies.
+
+    `dimension` is d, where it is given already.
+    """
     if vectors.ndim != 2 or len(vectors) != len(movie_ids):
         raise ArtifactError(f"{len(movie_ids)} movies, but vectors of shape {vectors.shape}")
+    if dimension not in (None, vectors.shape[1]):
+        raise ArtifactError(
+            f"the index holds vectors of dimension {dimension}, these have {vectors.shape[1]}: "
+            "tower and index must come from the same model version"
+        )
     if len(set(movie_ids)) != len(movie_ids):
         raise ArtifactError("a movie is in the index data more than once")
 

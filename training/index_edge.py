@@ -4,6 +4,7 @@ Edge holds the GIL in every call, and optimising 60,000 vectors takes it 8 secon
 in another process. It wants one opener per directory: whoever opens an index gets a private copy.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -47,6 +48,7 @@ from training.index import (
     check_points,
     split_exclusions,
 )
+from training.index_later import LaterMovies
 
 # Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
 UPSERT_POINTS: Final = 2_000
@@ -60,7 +62,10 @@ _SCHEMAS: Final[dict[str, IntegerIndexParams | KeywordIndexParams]] = {
 
 
 class EdgeIndex:
-    """A `MovieIndex` over a private copy of a directory that `build_edge_index` wrote."""
+    """A `MovieIndex` over a private copy of a directory that `build_edge_index` wrote.
+
+    Movies that come later are in this process alone: every process puts the same there.
+    """
 
     in_process = True
 
@@ -74,8 +79,10 @@ class EdgeIndex:
         if not directory.is_dir():
             raise IndexUnavailable(f"no index in {directory}: train and promote a model again")
         self._dimension = dimension
+        self._later = LaterMovies(np.zeros((0, dimension), np.float32))
         # The open files outlive their directory until the index is closed. So nothing is left
-        # behind, not even by a process that is killed.
+        # behind, not even by a process that is killed. They are held open here too: else Edge's
+        # closing would delete them, and it holds the GIL as long as the disk takes for that.
         with (
             tempfile.TemporaryDirectory(prefix="freshet-index-") as copy,
             _edge_errors(f"cannot open the index in {directory}"),
@@ -83,6 +90,9 @@ class EdgeIndex:
             shutil.copytree(directory, copy, dirs_exist_ok=True)
             self._shard = EdgeShard.load(copy)
             self._check_dimension(directory)
+            self._files = [
+                os.open(path, os.O_RDONLY) for path in Path(copy).rglob("*") if path.is_file()
+            ]
 
     def _check_dimension(self, directory: Path) -> None:
         points, _ = self._shard.scroll(ScrollRequest(limit=1, with_vector=True))
@@ -97,40 +107,61 @@ class EdgeIndex:
         self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
     ) -> list[tuple[int, float]]:
         check_dimension(vector, self._dimension)
-        filtered, dropped = split_exclusions(exclude)
+        later = self._later
+        filtered, dropped = split_exclusions({*exclude, *later.replaced})
         request = QueryRequest(
             limit=limit + len(dropped),
             query=Query.Nearest(vector.tolist()),
-            filter=Filter(must_not=[HasIdCondition(set(filtered))]) if filtered else None,
+            filter=_without(filtered),
             params=SearchParams(hnsw_ef=HNSW_EF + len(filtered), exact=len(filtered) > EXACT_FROM),
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)
-        hits = [(int(hit.id), hit.score) for hit in found]
-        return [hit for hit in hits if hit[0] not in dropped][:limit]
+        hits = [hit for one in found if (hit := (int(one.id), one.score))[0] not in dropped]
+        if later.movies:
+            hits = sorted(hits + later.search(vector, limit, set(exclude)), key=lambda hit: -hit[1])
+        return hits[:limit]
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
+        later = self._later.movies
         with _edge_errors("reading movies failed"):
-            records = self._shard.retrieve(list(movie_ids), True, False)
-        return {int(record.id): msgspec.convert(record.payload, IndexedMovie) for record in records}
+            records = self._shard.retrieve(
+                [id_ for id_ in movie_ids if id_ not in later], True, False
+            )
+        found = {int(one.id): msgspec.convert(one.payload, IndexedMovie) for one in records}
+        return found | {id_: later[id_] for id_ in movie_ids if id_ in later}
 
     def popular(self, limit: int) -> list[IndexedMovie]:
+        later = self._later
         with _edge_errors("reading popular movies failed"):
             records, _ = self._shard.scroll(
                 ScrollRequest(
                     limit=limit,
+                    filter=_without(later.replaced),
                     order_by=OrderBy("popularity", Direction.Desc),
                     with_payload=True,
                 )
             )
-        return [msgspec.convert(record.payload, IndexedMovie) for record in records]
+        movies = [msgspec.convert(record.payload, IndexedMovie) for record in records]
+        movies += later.movies.values()
+        return sorted(movies, key=lambda movie: -movie.popularity)[:limit]
 
     def count(self) -> int:
+        later = self._later
         with _edge_errors("counting movies failed"):
-            return self._shard.count(CountRequest(exact=True))
+            built = self._shard.count(CountRequest(exact=True))
+        return built + len(later.movies) - len(later.replaced)
+
+    def upsert(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
+        check_points([movie.movie_id for movie in movies], vectors, self._dimension)
+        with _edge_errors("looking for movies failed"):
+            built = self._shard.retrieve([movie.movie_id for movie in movies], False, False)
+        self._later = self._later.with_these(movies, vectors, [int(one.id) for one in built])
 
     def close(self) -> None:
         self._shard.close()
+        while self._files:
+            os.close(self._files.pop())
 
 
 def build_edge_index(
@@ -180,6 +211,10 @@ def _build(
         shard.optimize()
         shard.flush()
         shard.close()
+
+
+def _without(movie_ids: Collection[int]) -> Filter | None:
+    return Filter(must_not=[HasIdCondition(set(movie_ids))]) if movie_ids else None
 
 
 @contextmanager

@@ -68,7 +68,10 @@ class ForgetEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     source: Literal["api"] = "api"
 
 
-class MovieEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="movie"):
+# gc=False: as above; whoever serves holds the whole catalogue.
+class MovieEvent(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="movie"
+):
     """A movie entered the catalogue or changed. Topic `movies` (compacted), key = the movie id."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

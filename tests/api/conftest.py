@@ -11,9 +11,10 @@ import pytest
 from api.deps import Services
 from api.idempotency import IdempotentRequests
 from api.main import create_app
+from api.models import ServedModel
 from api.ratings import RatingPublisher
 from api.recommender import Recommender
-from api.serving import ServedModel, ServingWatcher
+from api.serving import ServingWatcher
 from producers.publisher import Publisher
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError

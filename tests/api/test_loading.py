@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from api.loading import load_model, model_loader
-from api.serving import ServedModel
+from api.models import ServedModel
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.doubles import MemoryIndex

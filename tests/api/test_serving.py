@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from api import metrics, serving
+from api import metrics, models
+from api.models import ServedModel
 from api.ranking import trends
-from api.serving import ServedModel, ServingWatcher
+from api.serving import ServingWatcher
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
@@ -90,7 +91,7 @@ async def test_a_damaged_model_leaves_the_old_one_and_is_tried_again(
         attempts.append(event.version)
         return load(event)
 
-    monkeypatch.setattr(world.watcher, "_load", counting)
+    monkeypatch.setattr(world.watcher._models, "_load", counting)
     failures = metrics.MODEL_FAILURES._value.get()
     await world.promote("bad1")
     assert served(world).event.version == "v1"
@@ -99,7 +100,7 @@ async def test_a_damaged_model_leaves_the_old_one_and_is_tried_again(
 
     await world.watcher.refresh()
     assert attempts == ["bad1"]  # not with every look
-    monkeypatch.setattr(serving.time, "monotonic", lambda: float("inf"))
+    monkeypatch.setattr(models.time, "monotonic", lambda: float("inf"))
     await world.watcher.refresh()
     assert attempts == ["bad1", "bad1"]
     await world.promote("v2")
@@ -112,7 +113,7 @@ async def test_an_unexpected_failure_to_load_is_survived_too(
     def broken(event: ModelEvent) -> ServedModel:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(world.watcher, "_load", broken)
+    monkeypatch.setattr(world.watcher._models, "_load", broken)
     await world.promote("v2")
     assert served(world).event.version == "v1"
     assert "Traceback" in caplog.text

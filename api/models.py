@@ -1,0 +1,175 @@
+"""The models at hand: the one that serves and the one before it, so that a rollback only swaps.
+
+Loading is done beside both the requests and the model that serves. There are never more than two.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from api import metrics
+from stream.contracts.errors import FreshetError
+from stream.contracts.events import ModelEvent
+from training.artifact import Artifact
+from training.index import IndexedMovie, MovieIndex
+
+log = logging.getLogger(__name__)
+
+# s until a model that could not be loaded is tried again: its files may still be on their way.
+RETRY: Final = 5.0
+
+# Most popular movies of a model kept at hand: what is left of them after a heavy user's seen ones
+# still fills an answer, and every genre and decade has some to suggest.
+POPULAR: Final = 3_000
+
+
+class ServedModel:
+    """One model version and its index.
+
+    Attributes:
+        event: the promotion: version, artifact, collection.
+        artifact: towers and item vectors.
+        index: its index, of the same version.
+        popular: the most popular movies of its training data by id, most popular first, equally
+            popular ones by id: an index gives those in any order, and another one at every start.
+        most_ratings: how many ratings the first of them has, at least 1.
+    """
+
+    def __init__(self, event: ModelEvent, artifact: Artifact, index: MovieIndex) -> None:
+        self.event = event
+        self.artifact = artifact
+        self.index = index
+        self.popular: dict[int, IndexedMovie] = {
+            movie.movie_id: movie
+            for movie in sorted(
+                index.popular(POPULAR), key=lambda movie: (-movie.popularity, movie.movie_id)
+            )
+        }
+        self.most_ratings = max([1, *(movie.popularity for movie in self.popular.values())])
+        self._noted: set[str] = set()
+        self._users = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Keeps the model open for the duration."""
+        self._users += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._idle.set()
+
+    def note_failure(self, what: str, error: Exception) -> None:
+        """Log what failed the first time it does; the metrics count every time."""
+        if what not in self._noted:
+            self._noted.add(what)
+            log.error("%s of model %s: %s", what, self.event.version, error, exc_info=error)
+
+    def is_what(self, event: ModelEvent) -> bool:
+        """Whether this is what a promotion names."""
+        own = self.event
+        return (own.version, own.artifact, own.collection) == (
+            event.version,
+            event.artifact,
+            event.collection,
+        )
+
+    async def retire(self) -> None:
+        """Close the index once nobody uses it; nobody may begin to."""
+        await self._idle.wait()
+        await asyncio.to_thread(self.index.close)
+
+
+class Models:
+    """At most two models, and which promotion they were loaded for.
+
+    Args:
+        load: opens a promoted model; runs in a thread. Raises FreshetError.
+        keep: s for which a model stays at hand that another one has taken the place of.
+
+    Attributes:
+        refused: what was promoted last and cannot be loaded, and why; '' where nothing is amiss.
+    """
+
+    def __init__(self, load: Callable[[ModelEvent], ServedModel], keep: float) -> None:
+        self.refused = ""
+        self._load = load
+        self._keep = keep
+        self._first: ServedModel | None = None
+        self._before: ServedModel | None = None
+        self._until = 0.0  # when to let go of it
+        self._taken = ""  # event id of the promotion that is served
+        self._failed: tuple[str, float] = ("", 0.0)  # event id, when to try it again
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def is_new(self, event: ModelEvent) -> bool:
+        """Whether there is something to do about a promotion, now."""
+        failed, retry_at = self._failed
+        return event.event_id != self._taken and (
+            event.event_id != failed or time.monotonic() >= retry_at
+        )
+
+    async def find(self, event: ModelEvent) -> ServedModel | None:
+        """What a promotion names: one of those at hand, or loaded; None where that fails.
+
+        To load, the one before is let go of first.
+        """
+        for model in (self._first, self._before):
+            if model is not None and model.is_what(event):
+                return model
+        self.let_go()
+        try:
+            return await asyncio.to_thread(self._load, event)
+        except Exception as error:
+            # Any exception: a broken artifact must not take down the version that works.
+            self._failed = (event.event_id, time.monotonic() + RETRY)
+            self.refused = f"{event.version} cannot be served: {error}"
+            metrics.MODEL_FAILURES.inc()
+            log.error(
+                "model %s cannot be served, %s stays: %s",
+                event.version,
+                self._first.event.version if self._first else "none",
+                error,
+                exc_info=None if isinstance(error, FreshetError) else error,
+            )
+            return None
+
+    def put_first(self, model: ServedModel, event: ModelEvent) -> None:
+        """This model is the one that serves from now on; the one that did is kept for a time."""
+        self._taken, self.refused = event.event_id, ""
+        if model is self._first:
+            return
+        self._first, self._before = model, self._first
+        self._until = time.monotonic() + self._keep
+        self.let_go_if_due()
+
+    def let_go_if_due(self) -> None:
+        """Of the model before, where it was kept for long enough."""
+        if time.monotonic() >= self._until:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Of the model before."""
+        if self._before is not None:
+            self._retire(self._before)
+            self._before = None
+
+    async def close(self) -> None:
+        """Let go of both, and return once they are closed."""
+        self.let_go()
+        if self._first is not None:
+            self._retire(self._first)
+            self._first = None
+        await asyncio.gather(*self._retiring)
+
+    def _retire(self, model: ServedModel) -> None:
+        task = asyncio.create_task(model.retire())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
