@@ -17,13 +17,14 @@ nothing to make.
 What the confidence means. It is that of one gate: of challengers that are exactly as good as the
 minimum gain asks for, one in twenty passes at 0.95, and fewer of worse ones. Guard rails have no
 part in it, as they can only refuse. It is not the confidence of a sequence: whoever sends twenty
-such challengers against one champion sees one pass, on average; and where the same events judge them
-all, the one that suits these events. Three things keep that harmless. At a minimum gain of 0 luck
-lets pass what is as good, hardly what is worse: what is worse by the distance from an estimate to
-its low end passes once in two thousand. Luck is not inherited: the lucky one is the champion of the
-next exam, which is on later events. And an exam should ask about events that judged no challenger
-before, as `training.snapshot` sees to. Where promotions themselves are dear, raise the confidence:
-1 - (1 - c) / n for n gates against one champion (Bonferroni) keeps c for all of them together.
+such challengers against one champion sees one pass, on average; where the same events judge them
+all, it is the one that suits these events. Three things keep that harmless. At a minimum gain of 0
+luck lets pass what is as good, hardly what is worse: what is worse by the distance from an estimate
+to its low end passes once in two thousand. Luck is not inherited: the lucky one is the champion of
+the next exam, which is on later events. And an exam should ask about events that judged no
+challenger before, as `training.snapshot` sees to. Where promotions themselves are dear, raise the
+confidence: 1 - (1 - c) / n for n gates against one champion (Bonferroni) keeps c for all of them
+together.
 """
 
 import math

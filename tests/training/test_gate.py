@@ -33,9 +33,9 @@ def challenge(rival: Marks, challenger: Marks) -> Challenge:
     return Challenge(users, np.tile(np.arange(EACH), PEOPLE), rival, challenger)
 
 
-def hits(share: int, of: int = EACH) -> Values:
+def hits(share: int) -> Values:
     """Of each person's ten lists the last `share` have the movie at place 1, the others nowhere."""
-    ranks = np.where(np.arange(of) >= of - share, 1, NOWHERE)
+    ranks = np.where(np.arange(EACH) >= EACH - share, 1, NOWHERE)
     return np.tile(ranks, PEOPLE).astype(np.float64)
 
 
@@ -208,7 +208,7 @@ def test_all_that_is_wrong_is_said() -> None:
     assert len(decide(challenge(marks("v1", hits(5)), worst), POLICY).reasons) == 4
 
 
-def cold(right: int, people: int = PEOPLE) -> Challenge:
+def cold(right: int) -> Challenge:
     """All have 5 hits, the first of which the challenger has for some people only.
 
     What it lacks there it has twice over later.
@@ -251,6 +251,7 @@ def test_newcomers_loss_that_may_be_chance_refuses_nothing() -> None:
 
 
 def test_too_few_newcomers_judge_nobody_and_it_is_said() -> None:
+    assert not decide(cold(right=0), replace(POLICY, min_cold_lists=200)).promoted
     decided = decide(cold(right=0), replace(POLICY, min_cold_lists=201))
     assert decided.promoted
     assert decided.reasons[1] == (
