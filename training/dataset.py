@@ -172,8 +172,8 @@ class Ratings:
         # Replacements only move forward, so the oldest rating still standing is found by bisection.
         oldest = np.searchsorted(self._latest_replacement, ends)[there]
         days = np.zeros(len(ends))
-        seconds = self.times // SECOND
-        days[there] = (seconds[ends[there] - 1] - seconds[oldest]) * SECOND / DAY
+        newest, oldest = self.times[ends[there] - 1] // SECOND, self.times[oldest] // SECOND
+        days[there] = (newest - oldest) * SECOND / DAY
         months = np.maximum(days / DAYS_A_MONTH, 1.0)
         std = np.sqrt(np.maximum(squares * n - total * total, 0)) / n / 2
         features = scaled_user_features(n, total / n / 2, std, low, high, count / months)
