@@ -111,6 +111,13 @@ class ServerIndex:
         with _server_errors("counting movies failed"):
             return self._client.count(self._collection, exact=True).count
 
+    def upsert(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
+        check_points([movie.movie_id for movie in movies], vectors, self._dimension)
+        with _server_errors("adding movies failed"):
+            self._client.upload_points(
+                self._collection, _points(movies, vectors), batch_size=UPLOAD_POINTS, wait=True
+            )
+
     def close(self) -> None:
         self._client.close()
 
@@ -146,12 +153,7 @@ def build_server_index(
             client.create_payload_index(collection, name, PayloadSchemaType(kind), wait=True)
         client.upload_points(
             collection,
-            (
-                PointStruct(
-                    id=movie.movie_id, vector=row.tolist(), payload=msgspec.to_builtins(movie)
-                )
-                for movie, row in zip(movies, vectors, strict=True)
-            ),
+            _points(movies, vectors),
             batch_size=UPLOAD_POINTS,
             wait=True,
         )
@@ -202,6 +204,15 @@ def drop_collection(client: QdrantClient, collection: str) -> None:
         if _aliased(client) == collection:
             raise ArtifactError(f"collection {collection} is in use: promote another version first")
         client.delete_collection(collection)
+
+
+def _points(
+    movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]
+) -> Iterator[PointStruct]:
+    for movie, row in zip(movies, vectors, strict=True):
+        yield PointStruct(
+            id=movie.movie_id, vector=row.tolist(), payload=msgspec.to_builtins(movie)
+        )
 
 
 def _aliased(client: QdrantClient) -> str | None:

@@ -32,7 +32,7 @@ class MemoryIndex:
     def __init__(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
         check_points([movie.movie_id for movie in movies], vectors)
         self._movies = {movie.movie_id: movie for movie in movies}
-        self._vectors = vectors
+        self._vectors = vectors.copy()
         self.failing = False
         self.closed = False
 
@@ -57,6 +57,16 @@ class MemoryIndex:
     def count(self) -> int:
         self._check()
         return len(self._movies)
+
+    def upsert(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
+        self._check()
+        check_points([movie.movie_id for movie in movies], vectors, self._vectors.shape[1])
+        for movie, vector in zip(movies, vectors, strict=True):
+            if movie.movie_id in self._movies:
+                self._vectors[list(self._movies).index(movie.movie_id)] = vector
+            else:
+                self._vectors = np.vstack([self._vectors, vector])
+            self._movies[movie.movie_id] = movie
 
     def close(self) -> None:
         self.closed = True

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -30,6 +31,14 @@ def movie(movie_id: int) -> IndexedMovie:
 def unit_vectors(n: int, dimension: int = DIMENSION) -> Vectors:
     vectors = np.random.default_rng(7).standard_normal((n, dimension)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def renamed(old: IndexedMovie) -> IndexedMovie:
+    return msgspec.structs.replace(old, title="Another title", popularity=0)
+
+
+def ids(movies: Sequence[IndexedMovie]) -> list[int]:
+    return [one.movie_id for one in movies]
 
 
 class MovieIndexSuite:
@@ -93,6 +102,49 @@ class MovieIndexSuite:
         assert index.search(self.query, 5) == []
         assert index.search(self.query, 5, {1}) == []
         assert index.popular(5) == []
+
+    def test_later_movies_are_found_among_the_others(self, build: Build) -> None:
+        """One is new, two are in the index already, and one of these comes twice."""
+        index = build(self.movies[:40], self.vectors[:40])
+        near, far = self.query / np.linalg.norm(self.query), -self.query
+        nearest, others = self.movies[:40][int(np.argmax(self.vectors[:40] @ self.query))], []
+        index.upsert([renamed(self.movies[3])], unit_vectors(1))
+        for _ in range(2):  # whoever does it again changes nothing
+            later = [movie(1), renamed(nearest), renamed(self.movies[3])]
+            others = [one for one in self.movies[:40] if one.movie_id not in ids(later)]
+            index.upsert(later, np.stack([near, far, near * np.float32(0.5)]))
+        assert index.count() == 41
+        found = index.search(self.query, 50)
+        assert [movie_id for movie_id, _ in found[:1]] == [1]
+        scores = dict(found)
+        assert scores.keys() == {*ids(later), *ids(others)}
+        assert scores[1] == pytest.approx(near @ self.query)
+        assert scores[nearest.movie_id] == pytest.approx(far @ self.query)
+        assert [score for _, score in found] == sorted(scores.values(), reverse=True)
+        assert index.search(self.query, 3) == found[:3]
+        assert index.search(self.query, 3, {1}) == found[1:4]
+        assert index.movies([1, nearest.movie_id, others[0].movie_id]) == {
+            1: later[0],
+            nearest.movie_id: later[1],
+            others[0].movie_id: others[0],
+        }
+        assert sorted(index.popular(50), key=str) == sorted([*later, *others], key=str)
+
+    def test_later_movies_of_an_empty_index(self, build: Build) -> None:
+        index = build([], np.empty((0, DIMENSION), dtype=np.float32))
+        index.upsert([], np.empty((0, DIMENSION), dtype=np.float32))
+        assert index.count() == 0
+        index.upsert([movie(1)], unit_vectors(1))
+        assert [movie_id for movie_id, _ in index.search(self.query, 5)] == [1]
+        assert index.popular(5) == [movie(1)]
+
+    def test_later_movies_must_fit(self, build: Build) -> None:
+        index = build(self.movies[:2], self.vectors[:2])
+        with pytest.raises(ArtifactError, match=f"dimension {DIMENSION}"):
+            index.upsert([movie(1)], unit_vectors(1, DIMENSION + 1))
+        with pytest.raises(ArtifactError, match="1 movies"):
+            index.upsert([movie(1)], unit_vectors(2))
+        assert index.count() == 2
 
     def test_movies_and_vectors_must_match(self, build: Build) -> None:
         with pytest.raises(ArtifactError, match="2 movies"):
