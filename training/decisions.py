@@ -3,15 +3,19 @@
 MLflow is imported where it is used: importing it takes two seconds.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from producers.publisher import BulkPublisher
-from stream.contracts.events import RefreshEvent, encode, new_event_id
+from stream.contracts.errors import InvalidEvent
+from stream.contracts.events import RefreshEvent, decode_refresh, encode, new_event_id
+from stream.log_reader import KafkaLog
 from training.gate import Decision
 from training.registry import MODEL
 from training.tracking import connected
@@ -46,6 +50,30 @@ def publish_decision(decision: Decision, kafka: Mapping[str, str], topic: str) -
     with BulkPublisher(kafka) as publisher:
         publisher.publish(topic, decision.challenger.encode(), encode(event))
     return event
+
+
+def decision_about(version: str, kafka: Mapping[str, str], topic: str) -> RefreshEvent | None:
+    """The last decision about a model; None where nobody decided.
+
+    Args:
+        version: of the model, the challenger then.
+        kafka: `Settings.librdkafka()`.
+        topic: `Topics.refreshes`.
+
+    Raises:
+        BrokerUnavailable: no answer in time, or there is no such topic.
+    """
+    return asyncio.run(_last(KafkaLog(kafka, topic), version))
+
+
+async def _last(log: KafkaLog, version: str) -> RefreshEvent | None:
+    last = None
+    async for records in log.read(0, await log.begin(0), await log.end(0)):
+        for record in records:
+            with suppress(InvalidEvent):  # of another version of this code, which says nothing here
+                event = decode_refresh(record.value)
+                last = event if event.challenger == version else last
+    return last
 
 
 def log_decision(decision: Decision, tracking_uri: str) -> bool:

@@ -137,6 +137,7 @@ _ratings = msgspec.json.Decoder(RatingEvent)
 _forgets = msgspec.json.Decoder(ForgetEvent)
 _movies = msgspec.json.Decoder(MovieEvent)
 _models = msgspec.json.Decoder(ModelEvent)
+_refreshes = msgspec.json.Decoder(RefreshEvent)
 
 
 def encode(event: Event) -> bytes:
@@ -190,6 +191,11 @@ def decode_movie(value: bytes | None) -> MovieEvent:
 def decode_model(value: bytes | None) -> ModelEvent:
     """Parse and validate one record of the `models` topic. Raises InvalidEvent."""
     return _decode(_models, value)
+
+
+def decode_refresh(value: bytes | None) -> RefreshEvent:
+    """Parse and validate one record of the `refreshes` topic. Raises InvalidEvent."""
+    return _decode(_refreshes, value)
 
 
 def json_schemas() -> dict[str, dict[str, object]]:
