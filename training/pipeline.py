@@ -15,7 +15,7 @@ from training.baselines.popularity import Popularity
 from training.checkpoint import Checkpoint
 from training.config import Config
 from training.dataset import Ratings
-from training.epochs import Epoch, best_epoch, train_until_best
+from training.epochs import Epoch, Trained, best_epoch, train_until_best
 from training.evaluate import Quality, frozen, live
 from training.experiment import Experiment
 from training.export import write_artifact
@@ -108,7 +108,7 @@ def train(
     Raises:
         ConfigurationError: there is no such objective, or no such device.
         DatasetError: too little data, or ratings of movies that are not in the table.
-        ArtifactError: there is nothing to resume from.
+        ArtifactError: there is nothing to resume from, or the weights came to NaN.
         IndexUnavailable: the index could not be built.
     """
     began = time.monotonic()
@@ -128,6 +128,7 @@ def train(
         start=start,
     )
 
+    _check_finite(trained)
     on_progress("ranking", 0, 1)
     known, measured = ratings.take(split.train), TowerScorer(trained.measured)
     both = replace(two_stage or TwoStage(), seed=options.seed)
@@ -182,6 +183,17 @@ def _start(
         return read_start(champion, config, judged_from), None
     except ArtifactError as error:
         return None, str(error)
+
+
+def _check_finite(trained: Trained) -> None:
+    """Raises ArtifactError where a weight is NaN or infinite."""
+    for which, towers in (("measured", trained.measured), ("final", trained.final)):
+        wrong = [name for name, w in towers.named_parameters() if not w.isfinite().all()]
+        if wrong:
+            raise ArtifactError(
+                f"the {which} towers came to NaN in {', '.join(wrong)}: no model is written; train "
+                "with a lower learning_rate, or from nothing"
+            )
 
 
 def assist(

@@ -16,8 +16,8 @@ from typing import Annotated
 
 import msgspec
 
-from stream.contracts.errors import ArchiveUnavailable, ArtifactError, Busy
-from stream.contracts.events import ModelEvent, RefreshEvent, new_event_id
+from stream.contracts.errors import ArchiveUnavailable, ArtifactError, Busy, FreshetError
+from stream.contracts.events import ModelEvent
 from training.artifact import LogPosition, Manifest
 from training.gate import Decision, GatePolicy, decide
 from training.refresh_steps import Lease, Steps
@@ -88,7 +88,7 @@ class Refresh:
         """Do it once, if there is enough that is new.
 
         1. Finish or undo what a run that was cut short left behind.
-        2. Look whether enough has happened since.
+        2. Look whether enough has happened since, and whether all that will be needed is there.
         3. Read the archive up to where it has got; the newest events are kept for the exam.
         4. Train a challenger, in the working directory.
         5. Examine champion and challenger on the newest events, and decide.
@@ -96,7 +96,7 @@ class Refresh:
         7. Unless it is refused: build its index, and look what that finds.
         8. Write down what is about to happen, and put the artifact where models are served from.
         9. Have it served, while the lease is held and what it was held against is still served.
-        10. Tell what was decided, note how far the exam went, and drop old models.
+        10. Tell what was decided, and note how far the exam went. Drop old models.
 
         Args:
             lease: held. Where it is lost, nothing is promoted.
@@ -118,6 +118,7 @@ class Refresh:
         since = self._since(manifest)
         if not self._is_due(end, since, report):
             return report
+        self.steps.ready()
         # 3.
         with report.timed("snapshot"):
             snapshot = self.steps.snapshot(end, since)
@@ -141,12 +142,12 @@ class Refresh:
         # 6.
         with report.timed("record"):
             self.steps.record(outcome, decision)
-        intent = Intent(_event(decision), snapshot.end)
+        intent = Intent(decision, snapshot.end)
         if decision.promoted:
             # 7.
             lease.check()
             with report.timed("index"):
-                self.steps.build_index(outcome.directory)
+                self.steps.build_index(outcome.directory, snapshot)
             with report.timed("promote"), self.work.told():
                 # 8.
                 self.work.intend(intent)
@@ -158,7 +159,10 @@ class Refresh:
         with report.timed("conclude"), self.work.told():
             self._conclude(intent)
             self._drop_models()
+        try:
             self.steps.prune()
+        except FreshetError as error:  # what was decided is done; the next run drops them
+            report.remarks.append(f"old models were not dropped: {error}")
         return report
 
     def _check_unchanged(self, before: ModelEvent | None) -> None:
@@ -175,7 +179,7 @@ class Refresh:
         """What a run that was cut short began is finished if it was promoted, else undone."""
         intent = self.work.intent()
         if intent is not None:
-            version = intent.event.challenger
+            version = intent.decision.challenger
             if served is not None and version in (served.version, *served.previous):
                 report.remarks.append(f"finished the promotion of {version}, which was cut short")
                 if version == served.version:
@@ -187,7 +191,7 @@ class Refresh:
         self._drop_models()
 
     def _conclude(self, intent: Intent) -> None:
-        self.steps.announce(intent.event)
+        self.steps.announce(intent.decision)
         self.work.conclude(intent)
 
     def _drop_models(self) -> None:
@@ -245,17 +249,3 @@ class Refresh:
             )
             return None
         return champion
-
-
-def _event(decision: Decision) -> RefreshEvent:
-    now = int(time.time() * 1000)
-    return RefreshEvent(
-        event_id=new_event_id(),
-        champion=decision.champion,
-        challenger=decision.challenger,
-        promoted=decision.promoted,
-        reasons=decision.reasons,
-        figures=decision.figures,
-        event_time=now,
-        produced_time=now,
-    )

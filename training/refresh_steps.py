@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from stream.contracts.events import ModelEvent, RefreshEvent
+from stream.contracts.events import ModelEvent
 from training.artifact import LogPosition, Manifest
 from training.gate import Decision
 from training.marks import Challenge
@@ -37,6 +37,10 @@ class Steps(Protocol):
         """How many events of the log are not archived yet."""
         ...
 
+    def ready(self) -> None:
+        """Whether those answer that are needed once the work is done: better now than then."""
+        ...
+
     def manifest(self, artifact: Path) -> Manifest:
         """Of an artifact that is whole and can be served. Raises ArtifactError."""
         ...
@@ -57,7 +61,7 @@ class Steps(Protocol):
         """Remember the training and what was decided, whichever it was."""
         ...
 
-    def build_index(self, artifact: Path) -> None:
+    def build_index(self, artifact: Path, snapshot: Snapshot) -> None:
         """Have the index that will be served, and look whether it finds what it should."""
         ...
 
@@ -69,8 +73,8 @@ class Steps(Protocol):
         """Have a model of the artifacts served. Returns what should have followed and did not."""
         ...
 
-    def announce(self, event: RefreshEvent) -> None:
-        """Tell what was decided."""
+    def announce(self, decision: Decision) -> None:
+        """Tell what was decided; twice where a run was cut short."""
         ...
 
     def prune(self) -> None:

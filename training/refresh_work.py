@@ -17,9 +17,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from stream.contracts.errors import ArtifactError
-from stream.contracts.events import RefreshEvent
 from training.artifact import LogPosition
 from training.durable import sync, write_file
+from training.gate import Decision
 
 _INTENT: Final = "intent.json"
 _EXAMINED: Final = "examined.json"
@@ -31,11 +31,11 @@ class Intent(msgspec.Struct, frozen=True):
     """A decision, as it is acted on.
 
     Attributes:
-        event: what will be told of it.
+        decision: the same.
         examined: how far its exam went.
     """
 
-    event: RefreshEvent
+    decision: Decision
     examined: LogPosition
 
 
@@ -67,12 +67,12 @@ class Work:
     def intend(self, intent: Intent) -> None:
         """Write down a promotion, and put its model where models are served from."""
         self._write(_INTENT, intent)
-        self._move(intent.event.challenger, self.directory, self.artifacts)
+        self._move(intent.decision.challenger, self.directory, self.artifacts)
 
     def undo(self, intent: Intent) -> None:
         """Take the model back."""
-        if (self.artifacts / intent.event.challenger).exists():
-            self._move(intent.event.challenger, self.artifacts, self.directory)
+        if (self.artifacts / intent.decision.challenger).exists():
+            self._move(intent.decision.challenger, self.artifacts, self.directory)
         (self.directory / _INTENT).unlink()
 
     def conclude(self, intent: Intent) -> None:
