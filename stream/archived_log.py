@@ -70,11 +70,11 @@ class ArchivedLog:
         topic_id = await self._log.topic_id()
         span = await asyncio.to_thread(self._archive.span, topic_id, partition)
         if start < span.begin or span.end < end:
-            has = f"has {span.begin} to {span.end - 1}" if span.end > span.begin else "has none"
+            covers = f"{span.begin} to {span.end - 1}" if span.begin < span.end else "nothing"
             raise EventsMissing(
                 f"the topic has dropped the offsets {start} to {end - 1} of partition {partition}, "
-                f"and the archive at {self._archive.where} {has} of them. Nothing was changed. "
-                "Check FRESHET_ARCHIVE_URL, or bring back the archive's files that are missing"
+                f"and the archive at {self._archive.where} covers {covers} of it. Nothing was "
+                "changed. Check FRESHET_ARCHIVE_URL, or bring the archive's missing files back"
             )
         batches = self._archive.batches(topic_id, partition, start, end)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:

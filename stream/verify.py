@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from stream.bulk import PartitionFold, Progress
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.keys import Position
-from stream.features import UserState
+from stream.erased import explained
+from stream.features import MovieState, UserState
 from stream.log import PartitionLog
 from stream.records import UserRecord
 from stream.store import StateStore
@@ -21,8 +22,6 @@ ATTEMPTS: Final = 3
 # How far a stored cold-start vector may be from one pooled now: components are at most 1, where f16
 # has steps of 0.0005, and sums round differently on other machines.
 TOLERANCE: Final = 1e-3
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,8 @@ class Verified:
         users: how many users were compared.
         movies: how many movies were.
         differences: what they differ in, by kind and id.
+        remembered: how many movies are still counted with the ratings of people whom the archive
+            has forgotten. That is no difference: a rebuild leaves them out.
     """
 
     position: Position | None
@@ -51,6 +52,7 @@ class Verified:
     users: int
     movies: int
     differences: list[Difference]
+    remembered: int = 0
 
 
 async def verify(
@@ -70,10 +72,12 @@ async def verify(
        is missing.
     3. Take the suspects, the movies and the position of one instant, fold the log on to there, and
        compare: what differs now is a difference.
+    4. Where the archive has erased ratings that live state counts, that explains what it can.
 
     Cold-start vectors are compared where they are of the version of `items`.
 
-    Raises BrokerUnavailable or StoreUnavailable.
+    Raises BrokerUnavailable, ArchiveUnavailable or StoreUnavailable, and EventsMissing or
+    DatasetError where the log cannot be read from its beginning.
     """
     for _ in range(ATTEMPTS):
         live = await store.position(partition)
@@ -87,6 +91,10 @@ async def verify(
         if live.next_offset > end:
             ahead = Difference("next offset", f"at most {end}", str(live.next_offset))
             return Verified(live, end, 0, 0, [ahead])
+        begin = await log.begin(partition)
+        if live.next_offset < begin:  # no worker can go on from there
+            behind = Difference("next offset", f"at least {begin}", str(live.next_offset))
+            return Verified(live, end, 0, 0, [behind])
         # 1.
         fold = PartitionFold(log, topic, partition, partitions, progress)
         state = fold.state
@@ -103,11 +111,22 @@ async def verify(
         if now is None or now.generation != live.generation:
             continue
         await fold.advance(now.next_offset)
-        differences = [
-            *_differing(sorted(suspects), state.users, snapshot.users, items).values(),
-            *_entries("movie", state.movies, snapshot.movies),
-        ]
-        return Verified(now, end, len(state.users), len(state.movies), differences)
+        users = _differing(sorted(suspects), state.users, snapshot.users, items)
+        movies = dict(_movies(state.movies, snapshot.movies))
+        # 4.
+        remembered = explained(fold.erased, state.movies, snapshot.movies, movies)
+        if users and fold.erased:
+            for user in await fold.wishes(await log.end(partition)):
+                users.pop(user, None)  # the archive is ahead of the live state
+        damage = [difference for movie, difference in movies.items() if movie not in remembered]
+        return Verified(
+            position=now,
+            end=end,
+            users=len(state.users),
+            movies=len(state.movies),
+            differences=[*users.values(), *damage],
+            remembered=len(remembered),
+        )
     raise StoreUnavailable(
         f"the state of partition {partition} was replaced {ATTEMPTS} times while it was verified: "
         "wait for the rebuilds to finish and run `freshet verify` again"
@@ -170,7 +189,10 @@ def _vectors(
             yield user, Difference(f"user {user}: cold-start vector", "pooled", f"{apart:.3g} off")
 
 
-def _entries(what: str, log: Mapping[int, V], live: Mapping[int, V]) -> Iterator[Difference]:
-    for key in sorted(log.keys() | live.keys()):
-        if log.get(key) != live.get(key):
-            yield Difference(f"{what} {key}", *(str(s.get(key, "nothing")) for s in (log, live)))
+def _movies(
+    log: Mapping[int, MovieState], live: Mapping[int, MovieState]
+) -> Iterator[tuple[int, Difference]]:
+    for movie in sorted(log.keys() | live.keys()):
+        if log.get(movie) != live.get(movie):
+            states = (str(side.get(movie, "nothing")) for side in (log, live))
+            yield movie, Difference(f"movie {movie}", *states)
