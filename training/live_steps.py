@@ -3,7 +3,7 @@ and index."""
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from producers.admin import partition_count, topic_id
 from stream.archive import Archive
-from stream.contracts.errors import InvalidEvent
-from stream.contracts.events import ModelEvent, MovieEvent, decode_movie
+from stream.contracts.events import ModelEvent
 from stream.log_reader import KafkaLog
 from training.artifact import Artifact, LogPosition, Manifest
 from training.challenge import hold, questions_after
@@ -30,7 +29,7 @@ from training.pipeline import Outcome, train
 from training.promotion import Promoter, ensure_collection
 from training.retention import prune
 from training.served import Served
-from training.snapshot import Snapshot, archived, take_snapshot
+from training.snapshot import Snapshot, archived, read_catalogue, take_snapshot
 
 DATA_SET = "archive"  # what MLflow is told that a refresh was trained on
 
@@ -88,7 +87,7 @@ class LiveSteps:
         return Artifact.load(artifact).manifest
 
     def snapshot(self, end: LogPosition, since: LogPosition | None) -> Snapshot:
-        movies = asyncio.run(_catalogue(KafkaLog(self.promoter.kafka, self.promoter.topics.movies)))
+        movies = read_catalogue(self.promoter.kafka, self.promoter.topics.movies)
         return take_snapshot(self.archive, movies, end, since)
 
     def train(self, snapshot: Snapshot, champion: Path | None, parent: Path) -> Outcome:
@@ -158,14 +157,3 @@ class LiveSteps:
 async def _behind(log: KafkaLog, archived: LogPosition) -> int:
     ends = [await log.end(partition) for partition in range(len(archived.offsets))]
     return sum(max(end - of, 0) for end, of in zip(ends, archived.offsets, strict=True))
-
-
-async def _catalogue(log: KafkaLog) -> dict[int, MovieEvent]:
-    """The latest of each movie."""
-    movies = {}
-    async for records in log.read(0, 0, await log.end(0)):
-        for record in records:
-            with suppress(InvalidEvent):  # workers leave it out too, and say so
-                movie = decode_movie(record.value)
-                movies[movie.movie_id] = movie
-    return movies
