@@ -9,6 +9,7 @@ from infra.commands import (
     archive,
     data,
     demo,
+    drift,
     evaluate,
     models,
     serve,
@@ -21,7 +22,20 @@ from infra.commands import (
 from stream.contracts.errors import FreshetError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for group in (stack, demo, data, stream, archive, state, train, models, evaluate, tune, serve):
+for group in (
+    stack,
+    demo,
+    data,
+    stream,
+    archive,
+    state,
+    train,
+    models,
+    drift,
+    evaluate,
+    tune,
+    serve,
+):
     app.add_typer(group.app)
 
 

@@ -15,7 +15,7 @@ seen nor be gone after a refresh.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from stream.features import DAY
 from training.compare import Interval
 from training.dataset import Ratings
 from training.stability import Numbers, Sample, binned, edges, shift
+from training.summary import finite
 from training.tower_inputs import Ints
 
 # Events on either side: enough people to tell a shift from chance, and of one season.
@@ -44,8 +45,8 @@ UNLEARNT: Final = 0.1
 # Days that an event waits to be learnt: two refreshes of the slowest period that is measured.
 WAITING_DAYS: Final = 14.0
 
-# Share of the newest events whose movies the index lacks, which no list can have: as much hit rate
-# is lost for certain.
+# Share of the events not learnt whose movies came after the index was built. They are known by
+# their content at most, without links and counts: about as much hit rate is at stake.
 UNINDEXED: Final = 0.05
 
 _USER_FEATURES: Final = ("count", "mean", "deviation", "range", "velocity")  # as the tower's
@@ -90,6 +91,15 @@ class Drift:
         """Those above their limits: where there is any, a refresh is due."""
         return tuple(check for check in self.checks if check.above)
 
+    def document(self) -> dict[str, Any]:
+        """As JSON values; null where a number is not finite."""
+        checks = [check._asdict() | {"above": check.above} for check in self.checks]
+        return {
+            "version": self.version,
+            "measured_at": self.measured_at,
+            "checks": finite(checks),
+        }
+
 
 class Age(NamedTuple):
     """How old a model is.
@@ -98,7 +108,7 @@ class Age(NamedTuple):
         learnt: events that it learnt.
         unlearnt: events that came after them.
         waiting: ms since the first of those came, 0 where there is none.
-        unindexed: of those, events of movies that the index lacks.
+        unindexed: of those, events of movies that came after the index was built.
         unindexed_waiting: ms since the first of those came, 0 where there is none.
     """
 
@@ -161,13 +171,13 @@ def staleness(age: Age) -> list[Check]:
             "index_events",
             unindexed,
             UNINDEXED,
-            f"{age.unindexed:,} of {age.unlearnt:,} events are of movies that it lacks",
+            f"{age.unindexed:,} of {age.unlearnt:,} events are of movies that came after it",
         ),
         Check(
             "index_days",
             age.unindexed_waiting / DAY,
             WAITING_DAYS,
-            "since the first event of a movie that it lacks",
+            "since the first event of a movie that came after it",
         ),
     ]
 
