@@ -13,7 +13,7 @@ What a `training.runs.Result` of it says:
 
 - figures: ``<way>/<name>`` of FIGURES, means over lists; ``lists``, ``users``, ``refreshes``: how
   many there were; ``first_seconds`` that the first model took, ``refresh_seconds`` that a refresh
-  took on average.
+  took on average, ``seconds`` that all of it took.
 - details: ``intervals`` of the means; ``since`` and ``until``, ms since the epoch.
 - users, lists: one element a question: ``<way>/rank``, and ``period``, how many times a refresh was
   due since the first moment.
@@ -153,10 +153,10 @@ def _replayed(asked: Question, ratings: Ratings, plan: Plan, on_progress: OnProg
     log = replace(ratings, tags=NO_TAGS)  # looking them through at each refresh would take longer
     since = split_by_time(log, test=plan.share).test_from
     questions = Questions.of(log, since)
+    started = time.monotonic()
     periods = questions.days // plan.days
-    began = time.monotonic()
     first, start = train(questions.known, plan.options(), None)
-    first_seconds = time.monotonic() - began
+    first_seconds = time.monotonic() - started
 
     model, refreshes, refreshed = first, [], np.empty(len(questions), np.int64)
     last = int(periods.max())
@@ -183,6 +183,7 @@ def _replayed(asked: Question, ratings: Ratings, plan: Plan, on_progress: OnProg
         "first_seconds": first_seconds,
         "refreshes": float(len(refreshes)),
         "refresh_seconds": float(np.mean(refreshes)) if refreshes else np.nan,
+        "seconds": time.monotonic() - started,
     }
     intervals = {}
     for way, places in ranks.items():

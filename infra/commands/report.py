@@ -35,6 +35,7 @@ def report(
     """
     from infra.commands.data import load_dataset
     from infra.settings import load_settings
+    from training import renewal
     from training.baselines.catalogue import MODELS
     from training.dataset import Ratings
     from training.report.page import Study, write_page
@@ -62,7 +63,12 @@ def report(
             f"freshet eval diversity --dataset {argument}", [one for one in asked if one]
         )
         studies[ratings.digest] = Study(
-            name, _described(ratings), len(ratings.movies), measured, found
+            name,
+            _described(ratings),
+            len(ratings.movies),
+            measured,
+            found,
+            runs.find(renewal.question(name, ratings, renewal.Plan())),
         )
     command = f"freshet eval report --datasets {','.join(evaluations.words(datasets))}"
     if models:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from training.report import bar, ranges, sections
 from training.report.parts import PREQUENTIAL, PUBLISHED, RANDOM, Measured
+from training.report.renewals import renewals
 from training.report.trade_offs import TradeOffs, trade_offs
 from training.runs import Result
 
@@ -38,6 +39,7 @@ class Study(NamedTuple):
         movies: of its catalogue.
         measured: by part, see `parts.parts`.
         trade_offs: of diversification.
+        renewal: of the models, where that was measured.
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class Study(NamedTuple):
     movies: int
     measured: Mapping[str, Measured]
     trade_offs: TradeOffs
+    renewal: Result | None = None
 
 
 def write_page(studies: Sequence[Study], path: Path, command: str) -> None:
@@ -89,6 +92,8 @@ def _study(study: Study, pictures: Path) -> Iterator[str]:
     yield from _section(study, RANDOM, "Offline, a random fifth of each user's ratings", random)
     yield from sections.other_splits(study.measured)
     yield from _section(study, PREQUENTIAL, "Prequential", prequential)
+    if study.renewal is not None:
+        yield from renewals(study.renewal, prefix.with_name(f"{study.dataset}-refresh.svg"))
     yield from trade_offs(study.trade_offs, prefix.with_name(f"{study.dataset}-diversity.svg"))
     yield from _section(study, PUBLISHED, "Beside published figures", sections.published)
 
