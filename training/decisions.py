@@ -14,7 +14,7 @@ import msgspec
 
 from producers.publisher import BulkPublisher
 from stream.contracts.errors import InvalidEvent
-from stream.contracts.events import RefreshEvent, decode_refresh, encode, new_event_id
+from stream.contracts.events import RefreshEvent, decode_refresh, encode
 from stream.log_reader import KafkaLog
 from training.gate import Decision
 from training.registry import MODEL
@@ -26,7 +26,7 @@ PREFIX: Final = "gate/"  # of the metrics
 
 
 def publish_decision(decision: Decision, kafka: Mapping[str, str], topic: str) -> RefreshEvent:
-    """Tell whoever listens; returns once the broker has it.
+    """Tell whoever listens; returns once the broker has it. Told again it has the same id.
 
     Args:
         decision: of the gate.
@@ -38,7 +38,7 @@ def publish_decision(decision: Decision, kafka: Mapping[str, str], topic: str) -
     """
     now = int(time.time() * 1000)
     event = RefreshEvent(
-        event_id=new_event_id(),
+        event_id=decision.challenger,
         champion=decision.champion,
         challenger=decision.challenger,
         promoted=decision.promoted,

@@ -96,6 +96,8 @@ def _recall(
         seen = [log.movies[row].movie_id for row in rated.tolist()]
         hits = index.search(vector, PLACES, seen)
         given = _rows(artifact, movies, index, hits, scores)
+        if again := {movie_id for movie_id, _ in hits}.intersection(seen):
+            raise _refused(artifact, f"finds movie {min(again)}, which was excluded")
         scores[rows[rated][rows[rated] >= 0]] = -np.inf
         exact = np.sort(scores[scores > -np.inf])[::-1][:PLACES]
         places += len(exact)

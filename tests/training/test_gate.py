@@ -23,7 +23,7 @@ POLICY = GatePolicy(metric="hit_rate@10", min_lists=400, min_users=40, min_cold_
 
 def marks(version: str | None, ranks: Any, **other: Any) -> Marks:
     ranks = np.array(ranks, np.float64)
-    shown = {"coverage": 0.5, "gini": 0.9, "seconds": np.full(len(ranks), 0.002)}
+    shown: dict[str, Any] = {"coverage": 0.5, "gini": 0.9, "seconds": np.full(len(ranks), 0.002)}
     return Marks(version, ranks, **(shown | other))
 
 
