@@ -10,7 +10,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.report import write_document
 
-HELPERS = {"__main__", "report"}
+HELPERS = {"__main__", "population", "report"}
 
 
 def main() -> None:

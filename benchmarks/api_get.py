@@ -3,37 +3,33 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx
 import numpy as np
 
-from benchmarks.ranking import untrained_ranking
+from benchmarks.population import (
+    FEW,
+    START_TIMEOUT,
+    fill,
+    promotion,
+    start_api,
+    under_another_name,
+    untrained,
+    users_of,
+)
 from benchmarks.report import Report, main
 from infra import services
-from infra.local import FRESHET, LOOPBACK
-from infra.supervisor import Service, Supervisor
+from infra.supervisor import Supervisor
 from producers.planted import Parameters
 from producers.synthetic import generate_tables
-from stream.contracts.events import ModelEvent, MovieEvent
-from stream.contracts.keys import Position
-from stream.contracts.topics import partition_of
-from stream.features import DAY, HEAT_HALF_LIFE, HEATS, MovieState, UserState
-from stream.processor import records_of
 from stream.redis_store import RedisStore
-from stream.store import Batch
 from training.artifact import Artifact
-from training.config import Config
 from training.dataset import Ratings
-from training.export import write_artifact
-from training.index import collection_name
-from training.trainer import Trainer
 
 DATA: Final = Parameters(users=3_000, movies=62_000, ratings=3_000 * 154)
-PARTITIONS: Final = 8
-CATALOGUE_CHUNK: Final = 1_000  # movies a command
 RATE: Final = 100  # requests a second
 WARM_SECONDS: Final = 3  # connections and caches are warm after that
 SECONDS: Final = 30
@@ -41,13 +37,6 @@ SWITCH_SECONDS: Final = 8  # loading, trying and swapping a model fits in
 LIMIT: Final = 10
 P50_BAR: Final = 8.0  # ms
 P99_BAR: Final = 30.0  # ms
-START_TIMEOUT: Final = 120.0  # s: the API checks and copies 150 MB of model before it is ready
-
-# Who asks: of ten users one is unknown and two have rated three movies; the others have MovieLens'
-# mean of 154 ratings, and its spread.
-UNKNOWN: Final = {0}
-NEW: Final = {1, 2}
-FEW: Final = 3
 
 
 class Timing(NamedTuple):
@@ -67,127 +56,33 @@ class Measured(NamedTuple):
 
 def run() -> Report:
     ratings = Ratings.from_tables(*generate_tables(DATA))
-    users = _users(ratings)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        artifact = _untrained(home, ratings)
+        artifact = untrained(home, ratings)
+        other = under_another_name(artifact, "other")
         with Supervisor(home / "logs", say=print) as supervisor:
             redis = services.valkey(services.free_port(), data=None)
             broker = services.tansu(services.free_port())
             supervisor.start(redis, broker, timeout=START_TIMEOUT)
-            asyncio.run(_fill(redis.address, ratings, users, artifact))
-            url = _start_api(supervisor, redis.address, broker.address)
-            measured = asyncio.run(_measure(url, redis.address, artifact))
+            asyncio.run(_prepare(redis.address, ratings, artifact))
+            url = start_api(supervisor, redis.address, broker.address)
+            measured = asyncio.run(_measure(url, redis.address, other))
         return _report(measured)
 
 
-def _users(ratings: Ratings) -> dict[int, UserState]:
-    """Every known user's state; see UNKNOWN and NEW."""
-    ids = np.array([movie.movie_id for movie in ratings.movies], "<u4")
-    begins = np.flatnonzero(np.diff(ratings.users, prepend=-1))
-    users = {}
-    for begin, end in zip(begins, [*begins[1:], len(ratings)], strict=True):
-        user = int(ratings.users[begin])
-        if user % 10 in UNKNOWN:
-            continue
-        own = slice(begin, min(end, begin + FEW) if user % 10 in NEW else end)
-        rows, first = np.unique(ratings.rows[own], return_index=True)
-        times = ratings.times[own][first]
-        users[user] = UserState(
-            bytearray(ids[rows].tobytes()),
-            bytearray((times // 1_000).astype("<u4").tobytes()),
-            bytearray(ratings.half_stars[own][first].astype("u1").tobytes()),
-            events=len(rows),
-            last_offset=0,
-            last_event_time=int(times.max()),
-            last_produced_time=int(times.max()),
-        )
-    return users
-
-
-def _untrained(home: Path, ratings: Ratings) -> Artifact:
-    """Towers and a ranker as they are before training: as large and as fast as any."""
-    config, events = Config(), np.arange(len(ratings))
-    towers = Trainer(ratings, events, config).towers
-    ranking = untrained_ranking(len(ratings.movies), np.random.default_rng(3))
-    return Artifact.load(write_artifact(home, towers, ranking, ratings, events, config, {}))
-
-
-async def _fill(
-    redis_url: str, ratings: Ratings, users: Mapping[int, UserState], artifact: Artifact
-) -> None:
-    """The state of users and movies, the catalogue, and the promotion."""
-    chance = np.random.default_rng(1)
+async def _prepare(redis_url: str, ratings: Ratings, artifact: Artifact) -> None:
     store = RedisStore(redis_url)
-    await store.put_partitions(PARTITIONS)
-    counts = np.bincount(ratings.rows, minlength=len(ratings.movies))
-    now = int(ratings.times.max()) / DAY / HEAT_HALF_LIFE
-    for partition in range(PARTITIONS):
-        here = {u: state for u, state in users.items() if partition_of(u, PARTITIONS) == partition}
-        heats = now + np.log2(chance.poisson(counts / PARTITIONS) + 1e-3)
-        movies = {
-            movie.movie_id: MovieState(1, 8, 64, (float(heat),) * len(HEATS), 8.0)
-            for movie, heat in zip(ratings.movies, heats, strict=True)
-        }
-        generation = await store.new_generation(partition)
-        position = Position(generation, "benchmark", len(here))
-        batch = Batch(records_of(here, artifact.items), movies)
-        await store.commit(partition, None, position, batch)
-    catalogue = [
-        MovieEvent(
-            event_id=f"movie-{movie.movie_id}",
-            movie_id=movie.movie_id,
-            title=movie.title,
-            genres=movie.genres,
-            year=movie.year,
-            event_time=int(ratings.times.max()),
-            produced_time=int(ratings.times.max()),
-            source="replay",
-        )
-        for movie in ratings.movies
-    ]
-    for start in range(0, len(catalogue), CATALOGUE_CHUNK):
-        await store.put_movies(catalogue[start : start + CATALOGUE_CHUNK])
-    await store.put_model(_promotion(artifact, "first"))
+    await fill(store, ratings, users_of(ratings), artifact)
+    await store.put_model(promotion(artifact, "first"))
     await store.close()
 
 
-def _promotion(artifact: Artifact, name: str) -> ModelEvent:
-    now = int(time.time() * 1_000)
-    return ModelEvent(
-        event_id=name,
-        version=artifact.items.version,
-        artifact=str(artifact.directory),
-        collection=collection_name(artifact.items.version),
-        event_time=now,
-        produced_time=now,
-    )
-
-
-def _start_api(supervisor: Supervisor, redis_url: str, broker: str) -> str:
-    port = services.free_port()
-    url = f"http://{LOOPBACK}:{port}"
-    api = Service(
-        name="api",
-        command=[*FRESHET, "api"],
-        address=url,
-        ready=lambda: services.http_ready(f"{url}/readyz"),
-        env={
-            "FRESHET_REDIS_URL": redis_url,
-            "FRESHET_KAFKA_BOOTSTRAP_SERVERS": broker,
-            "FRESHET_API_PORT": str(port),
-        },
-    )
-    supervisor.start(api, timeout=START_TIMEOUT)
-    return url
-
-
-async def _measure(url: str, redis_url: str, artifact: Artifact) -> Measured:
+async def _measure(url: str, redis_url: str, other: Artifact) -> Measured:
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         await _steady(_ask, client, WARM_SECONDS)
         steady = await _steady(_ask, client, SECONDS)
         store = RedisStore(redis_url)
-        await store.put_model(_promotion(artifact, "second"))
+        await store.put_model(promotion(other, "second"))
         await store.close()
         switching = await _steady(_ask, client, SWITCH_SECONDS)
         return Measured(steady, switching, await _steady(_ask_nothing, client, SWITCH_SECONDS))

@@ -22,7 +22,8 @@ class Views:
     Attributes:
         known_movies: ids of the catalogue's movies.
         model: the model to serve, None before the first.
-        items: its item vectors, None where its artifact is missing.
+        items: its item vectors. While they cannot be read, those of the model before, which the API
+            goes on serving too; None where there were none.
     """
 
     def __init__(self, store: StateStore, metrics: Metrics) -> None:
@@ -42,17 +43,20 @@ class Views:
         before, self.model = self.model, await self._store.model()
         if self.model is None:
             self.items = None
-        elif self.model != before or self.items is None:
+        elif self.items is None or self.items.version != self.model.version:
             await self._load(self.model, complain=self.model != before)
 
     async def _load(self, model: ModelEvent, complain: bool) -> None:
         try:
-            self.items = await asyncio.to_thread(ItemVectors.load, Path(model.artifact))
+            items = await asyncio.to_thread(ItemVectors.load, Path(model.artifact))
+            if items.version != model.version:
+                raise ArtifactError(f"{model.artifact} holds model {items.version}")
         except ArtifactError as error:
-            self.items = None
             if complain:  # it may still come, so it is looked for again, but said once
-                logger.error("model %s: no cold-start vectors: %s", model.version, error)
+                stays = f", those of {self.items.version} stay" if self.items else ""
+                logger.error("model %s: no cold-start vectors%s: %s", model.version, stays, error)
                 self._metrics.artifact_failures.inc()
         else:
+            self.items = items
             logger.info("model %s: cold-start vectors from now on", model.version)
             self._metrics.model(model.version)

@@ -1,6 +1,7 @@
 """A worker reads on where the store is, and notices what the store has lost."""
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -135,6 +136,17 @@ async def test_views_follow_the_store(tmp_path: Path, caplog: pytest.LogCaptureF
     assert views.items is not None
     assert views.items.version == "a"
     assert metrics.registry.get_sample_value("freshet_model_info", {"version": "a"}) == 1
+
+    write_vectors(tmp_path / "b", "not-b")
+    await store.put_model(msgspec.structs.replace(model("b"), artifact=str(tmp_path / "b")))
+    for _ in range(2):  # half of it is of another model: what the API serves on stays here too
+        await views.refresh()
+    assert views.items.version == "a"
+    assert caplog.text.count("model b: no cold-start vectors, those of a stay") == 1
+    shutil.rmtree(tmp_path / "b")
+    write_vectors(tmp_path / "b", "b")
+    await views.refresh()
+    assert views.items.version == "b"
 
     store.flush()
     await views.refresh()
