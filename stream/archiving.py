@@ -77,6 +77,7 @@ class Archiving:
             for span, start in zip(spans, self._tail.positions, strict=True)
         ]
         for partition, (span, start) in enumerate(zip(spans, self._tail.positions, strict=True)):
+            metrics.at(partition, self._pending[partition].begin)
             if span != NOTHING and start > span.end:
                 metrics.lost.inc(start - span.end)
                 logger.critical(
