@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
+from api.forgetting import Forgetting
 from api.idempotency import Answer, IdempotentRequests
 from api.loading import model_loader
 from api.ratings import RatingPublisher
@@ -38,6 +39,7 @@ class Services:
     recommender: Recommender
     ratings: RatingPublisher
     idempotent: IdempotentRequests
+    forgetting: Forgetting
 
     async def close(self) -> None:
         """Finish what is under way, then let go of everything."""
@@ -62,13 +64,15 @@ def connect(settings: Settings) -> Services:
         settings.api_look_seconds,
         settings.api_keep_seconds,
     )
+    idempotent = IdempotentRequests(settings.redis())
     return Services(
         store=store,
         publisher=publisher,
         watcher=watcher,
         recommender=Recommender(store, watcher),
         ratings=RatingPublisher(publisher, topics, watcher),
-        idempotent=IdempotentRequests(settings.redis()),
+        idempotent=idempotent,
+        forgetting=Forgetting(store, publisher, topics.ratings, idempotent),
     )
 
 

@@ -86,20 +86,26 @@ async def view_user(
     if after is not None:
         if after.partition != partition:
             raise _bad_after(f"the events of user {user_id} are in partition {partition}")
-        await _wait_for(store, after, time.monotonic() + wait_ms / 1000)
+        await wait_for(store, after, wait_ms)
     position, record = await store.read_user(partition, user_id)
     included = None if after is None else _includes(position, after)
     return UserView(partition, position, record or UserRecord(UserState()), included)
 
 
-async def _wait_for(store: StateStore, after: LogPosition, deadline: float) -> None:
+async def wait_for(store: StateStore, after: LogPosition, wait_ms: int) -> bool:
+    """Whether the state includes this event, at the latest when `wait_ms` have passed.
+
+    Raises StoreUnavailable.
+    """
+    deadline = time.monotonic() + wait_ms / 1000
     pause = FIRST_PAUSE
     while not _includes(await store.position(after.partition), after):
         left = deadline - time.monotonic()
         if left <= 0:
-            return
+            return False
         await asyncio.sleep(min(pause, left))
         pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
+    return True
 
 
 def _includes(position: Position | None, after: LogPosition) -> bool:

@@ -37,6 +37,9 @@ STATE_AGE = Histogram(
     buckets=_AGES,
 )
 RATINGS = Counter("freshet_api_ratings_total", "Ratings acknowledged by the broker", ("source",))
+FORGOTTEN = Counter(
+    "freshet_api_forgotten_total", "Wishes to be forgotten acknowledged by the broker"
+)
 MODEL = Gauge("freshet_api_model_info", "1 for the model version that is served", ("version",))
 MODEL_FAILURES = Counter(
     "freshet_api_model_load_failures_total", "Model versions that could not be loaded"

@@ -43,7 +43,7 @@ async def suggested_movies(
     "/rate",
     status_code=HTTPStatus.CREATED,
     response_model=Onboarded,
-    responses={status: {"model": Problem} for status in (404, 409, 413, 415, 422, 503)},
+    responses={status: {"model": Problem} for status in (404, 409, 410, 413, 415, 422, 503)},
 )
 async def rate(
     services: Deps, body: Onboarding, idempotency_key: IdempotencyKey = None
@@ -56,10 +56,11 @@ async def rate(
 
     async def onboard() -> Answer:
         services.ratings.check_movies(body.ratings, "body.ratings[{}].movie_id")
-        return Answer(HTTPStatus.CREATED, json_bytes(await _onboard(services, body)))
+        onboarded = await _onboard(services, body)
+        return Answer(HTTPStatus.CREATED, json_bytes(onboarded), users=(onboarded.user_id,))
 
     answer = await services.idempotent.once(
-        idempotency_key, "onboarding", json_bytes(body), onboard
+        idempotency_key, "onboarding", json_bytes(body), (), onboard
     )
     return respond(answer)
 

@@ -17,7 +17,7 @@ router = APIRouter(prefix=API, tags=["ratings"])
     "/ratings",
     status_code=HTTPStatus.ACCEPTED,
     response_model=RatingsAccepted,
-    responses={status: {"model": Problem} for status in (404, 409, 413, 415, 422, 503)},
+    responses={status: {"model": Problem} for status in (404, 409, 410, 413, 415, 422, 503)},
 )
 async def post_ratings(
     services: Deps,
@@ -38,4 +38,7 @@ async def post_ratings(
         return Answer(HTTPStatus.ACCEPTED, json_bytes(accepted))
 
     asked = b"\n".join(json_bytes(rating) for rating in ratings)
-    return respond(await services.idempotent.once(idempotency_key, "ratings", asked, publish))
+    users = {rating.user_id for rating in ratings}
+    return respond(
+        await services.idempotent.once(idempotency_key, "ratings", asked, users, publish)
+    )

@@ -78,6 +78,11 @@ def lease(name: str) -> bytes:
     return b"lease:%s" % name.encode()
 
 
+def answers_about(user_id: int) -> bytes:
+    """Sorted set: the `idempotency` keys whose answers are about a person, by when they expire."""
+    return b"answers:%d" % user_id
+
+
 def version_tag(version: str) -> bytes:
     """Eight bytes that stand for a model version in a packed record."""
     return hashlib.blake2b(version.encode(), digest_size=8).digest()

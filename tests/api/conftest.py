@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from api.deps import Services
+from api.forgetting import Forgetting
 from api.idempotency import IdempotentRequests
 from api.main import create_app
 from api.models import ServedModel
@@ -121,13 +122,15 @@ async def empty_world(redis_url: str) -> AsyncIterator[World]:
     log = Log(store)
     watcher = ServingWatcher(store, load, pause=0.001)
     publisher = cast(Publisher, log)
+    idempotent = IdempotentRequests(redis_url)
     services = Services(
         store=store,
         publisher=publisher,
         watcher=watcher,
         recommender=Recommender(store, watcher),
         ratings=RatingPublisher(publisher, Topics(), watcher),
-        idempotent=IdempotentRequests(redis_url),
+        idempotent=idempotent,
+        forgetting=Forgetting(store, publisher, Topics().ratings, idempotent),
     )
     world = World(store, log, watcher, services)
     await watcher.refresh()

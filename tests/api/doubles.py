@@ -10,7 +10,7 @@ from api.ranking import HOTTEST
 from producers.publisher import Delivered, Message
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import BrokerUnavailable, IndexUnavailable, StoreUnavailable
-from stream.contracts.events import RatingEvent, decode_user_event
+from stream.contracts.events import ForgetEvent, RatingEvent, UserEvent, decode_user_event
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState, fold
@@ -140,16 +140,18 @@ class Log:
     Attributes:
         lag: whether the worker waits for `apply` to be called.
         failing: whether the broker acknowledges nothing.
-        events: everything acknowledged, in order.
+        events: the ratings acknowledged, in order.
+        wishes: the wishes to be forgotten likewise.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._ends = dict.fromkeys(range(PARTITIONS), 0)
-        self._pending: list[tuple[int, int, RatingEvent]] = []
+        self._pending: list[tuple[int, int, UserEvent]] = []
         self.lag = False
         self.failing = False
         self.events: list[RatingEvent] = []
+        self.wishes: list[ForgetEvent] = []
 
     async def send(self, messages: Sequence[Message]) -> list[Delivered]:
         if self.failing:
@@ -161,7 +163,10 @@ class Log:
             delivered.append(Delivered(message.topic, partition, self._ends[partition]))
             self._pending.append((partition, self._ends[partition], event))
             self._ends[partition] += 1
-            self.events.append(event)
+            if isinstance(event, RatingEvent):
+                self.events.append(event)
+            else:
+                self.wishes.append(event)
         if not self.lag:
             await self.apply()
         return delivered
@@ -172,8 +177,9 @@ class Log:
             generation = (
                 before.generation if before else await self._store.new_generation(partition)
             )
+            rated = [event.movie_id] if isinstance(event, RatingEvent) else []
             _, users, movies = await self._store.load(
-                partition, generation, [event.user_id], [event.movie_id]
+                partition, generation, [event.user_id], rated
             )
             writes = fold(users, movies, [(offset, event)])
             records = {user: UserRecord(state) for user, state in writes.users.items()}

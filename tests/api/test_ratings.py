@@ -279,10 +279,8 @@ class TestIdempotency:
     async def test_an_answer_that_cannot_be_kept_is_still_given(
         self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        client = world.services.idempotent._redis
-        monkeypatch.setattr(
-            client, "set", AsyncMock(side_effect=[None, redis.asyncio.ConnectionError("gone")])
-        )
+        gone = AsyncMock(side_effect=redis.asyncio.ConnectionError("gone"))
+        monkeypatch.setattr(world.services.idempotent, "_replace", gone)
         assert (await post(world, ONE, key="a")).status_code == 202
         assert "was not updated" in caplog.text
 
