@@ -18,6 +18,7 @@ from infra.commands import (
     stream,
     train,
     tune,
+    user,
 )
 from stream.contracts.errors import FreshetError
 
@@ -29,6 +30,7 @@ for group in (
     stream,
     archive,
     state,
+    user,
     train,
     models,
     drift,

@@ -147,6 +147,15 @@ class RedisStore:
                     return position, None if value is None else unpack_user(value)
                 self._generations[partition] = position.generation
 
+    async def holding(self, partition: int, user_id: int) -> list[int]:
+        async with self._bounded():
+            last = int(await self._redis.get(keys.generations(partition)) or 0)
+            pipeline = self._redis.pipeline(transaction=False)
+            for generation in range(1, last + 1):
+                pipeline.hexists(keys.users(partition, generation), user_id)
+            held = await pipeline.execute()
+        return [generation for generation, holds in enumerate(held, start=1) if holds]
+
     async def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
         async for values in self._scan(keys.users(partition, generation)):
             yield {int(user): unpack_user(value) for user, value in values.items()}

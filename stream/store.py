@@ -87,6 +87,11 @@ class StateStore(Protocol):
         """A user's record and the partition's position, both of one instant."""
         ...
 
+    async def holding(self, partition: int, user_id: int) -> list[int]:
+        """The generations with a record of a user: the live one, and those of rebuilds that are
+        under way or were given up."""
+        ...
+
     def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
         """All users of a generation, in chunks, each of its own instant; some may come twice."""
         ...

@@ -96,6 +96,13 @@ class MemoryStore:
             return None, None
         return position, self._records(partition, position.generation, [user_id]).get(user_id)
 
+    async def holding(self, partition: int, user_id: int) -> list[int]:
+        return sorted(
+            generation
+            for (place, generation), values in self.user_values.items()
+            if place == partition and user_id in values
+        )
+
     async def users(self, partition: int, generation: int) -> AsyncIterator[dict[int, UserRecord]]:
         for user in list(self.user_values.get((partition, generation), {})):
             yield self._records(partition, generation, [user])

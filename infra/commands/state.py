@@ -10,10 +10,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stream.archived_log import ArchivedLog
     from stream.bulk import Progress
     from stream.coldstart import ItemVectors
     from stream.contracts.topics import Topics
-    from stream.log_reader import KafkaLog
     from stream.redis_store import RedisStore
     from stream.verify import Verified
 
@@ -24,7 +24,10 @@ DIFFERENCES_SHOWN = 20
 
 @app.command()
 def rebuild() -> None:
-    """Make everything in Redis anew from the log, beside running workers and readers."""
+    """Make everything in Redis anew from the log, beside running workers and readers.
+
+    What the topic has dropped comes from the archive.
+    """
     import asyncio
 
     asyncio.run(_rebuild())
@@ -34,7 +37,7 @@ def rebuild() -> None:
 def verify() -> None:
     """Prove that everything in Redis is what the log gives; else show where not, and exit with 1.
 
-    Workers and readers may go on meanwhile.
+    What the topic has dropped comes from the archive. Workers and readers may go on meanwhile.
     """
     import asyncio
 
@@ -50,7 +53,7 @@ class State:
     topics: "Topics"
     partitions: int
     store: "RedisStore"
-    log: "KafkaLog"
+    log: "ArchivedLog"
     console: "Console"
 
     async def items(self) -> "ItemVectors | None":
@@ -93,6 +96,8 @@ async def _connected() -> AsyncIterator[State]:
 
     from infra.settings import load_settings
     from producers.admin import partition_count
+    from stream.archive import Archive
+    from stream.archived_log import ArchivedLog
     from stream.contracts.topics import Topics
     from stream.log_reader import KafkaLog
     from stream.redis_store import RedisStore
@@ -101,7 +106,7 @@ async def _connected() -> AsyncIterator[State]:
     config, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
     partitions = partition_count(config, topics.ratings)
     store = RedisStore(settings.redis())
-    log = KafkaLog(config, topics.ratings)
+    log = ArchivedLog(KafkaLog(config, topics.ratings), Archive.open(settings.archive))
     try:
         yield State(config, topics, partitions, store, log, Console())
     finally:
@@ -200,6 +205,11 @@ def _report(console: "Console", verified: list["Verified"]) -> int:
         for partition, found in enumerate(verified)
         for difference in found.differences
     ]
+    if remembered := sum(found.remembered for found in verified):
+        console.print(
+            f"{remembered:,} counts of movies still include people who were forgotten since, whose "
+            "ratings the archive has erased: `freshet rebuild` leaves them out"
+        )
     if not differences:
         console.print("[green]the live state is what the log gives[/]")
         return 0

@@ -6,19 +6,16 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from unittest.mock import patch
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.archive import Archive
-from stream.archive_files import SCHEMA
 from stream.archived_log import ArchivedLog
 from stream.contracts.errors import EventsMissing
-from stream.contracts.events import ForgetEvent, RatingEvent, UserEvent, decode_user_event
+from stream.contracts.events import UserEvent, decode_user_event
 from stream.features import MovieState, fold
 from stream.log import PartitionLog, Record
 from stream.rebuild import rebuild
@@ -33,31 +30,13 @@ from tests.stream.world import (
     TOPIC,
     Entry,
     World,
+    archived,
     live_state,
     logs,
 )
 from tests.suites.partition_log import RECORDS, Append, PartitionLogSuite, read
 
 TOPIC_ID = "first"
-
-
-def archived(archive: Archive, topic_id: str, partition: int, entries: Sequence[Entry]) -> None:
-    """Have the archive go on with these, as the archiver would at once."""
-    begin = archive.span(topic_id, partition).end or entries[0].record.offset
-    end = entries[-1].record.offset + 1
-    rows: list[dict[str, Any]] = []
-    for it in entries:
-        at = it.record.offset
-        match it.event:
-            case RatingEvent() as event:
-                stars = {
-                    name: getattr(event, name) for name in SCHEMA.names if hasattr(event, name)
-                }
-                rows.append(stars | {"record_time": it.record.timestamp, "offset": at})
-            case ForgetEvent() as event:
-                archive.erase(topic_id, partition, {event.user_id}, at)
-                rows = [row for row in rows if row["user_id"] != event.user_id]
-    archive.append(topic_id, partition, begin, end, pa.Table.from_pylist(rows, SCHEMA))
 
 
 def entries_of(records: Sequence[Record]) -> list[Entry]:

@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
+from typing import Any
 
+import pyarrow as pa
 from hypothesis import strategies as st
 
+from stream.archive import Archive
+from stream.archive_files import SCHEMA
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import StoreUnavailable
-from stream.contracts.events import RatingEvent, UserEvent
+from stream.contracts.events import ForgetEvent, RatingEvent, UserEvent
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import MovieState, UserState, Writes, fold
@@ -215,3 +219,22 @@ async def live_state(store: StateStore, partition: int = PARTITION) -> Writes:
         for user, found in chunk.items()
     }
     return Writes(users, await store.movies(partition, position.generation))
+
+
+def archived(archive: Archive, topic_id: str, partition: int, entries: Sequence[Entry]) -> None:
+    """Have the archive go on with these, as the archiver would at once."""
+    begin = archive.span(topic_id, partition).end or entries[0].record.offset
+    end = entries[-1].record.offset + 1
+    rows: list[dict[str, Any]] = []
+    for it in entries:
+        at = it.record.offset
+        match it.event:
+            case RatingEvent() as event:
+                stars = {
+                    name: getattr(event, name) for name in SCHEMA.names if hasattr(event, name)
+                }
+                rows.append(stars | {"record_time": it.record.timestamp, "offset": at})
+            case ForgetEvent() as event:
+                archive.erase(topic_id, partition, {event.user_id}, at)
+                rows = [row for row in rows if row["user_id"] != event.user_id]
+    archive.append(topic_id, partition, begin, end, pa.Table.from_pylist(rows, SCHEMA))

@@ -230,6 +230,17 @@ class StateStoreSuite:
         assert await store.movies(3, old.generation) == {}
         assert set(await users_of(store, 3, number)) == {5, 6}
 
+    async def test_every_generation_that_holds_a_user_is_named(self, store: StateStore) -> None:
+        assert await store.holding(3, 1) == []
+        first = await self.first(store, batch_of((1, 1, 4.0), (2, 1, 3.0)))
+        number = await store.new_generation(3)
+        await store.write(3, number, batch_of((1, 1, 4.0)))
+        assert await store.holding(3, 1) == [first.generation, number]
+        assert await store.holding(3, 2) == [first.generation]
+        assert await store.holding(3, 7) == await store.holding(0, 1) == []
+        await store.drop_before(3, number)
+        assert await store.holding(3, 1) == [number]
+
     async def test_a_large_generation_is_written_whole(self, store: StateStore) -> None:
         number = await store.new_generation(3)
         batch = batch_of(*((user, user, 3.0) for user in range(1, 2502)))
