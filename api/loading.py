@@ -44,13 +44,14 @@ def load_model(
         )
     index = _open_index(event, artifact, qdrant_url, qdrant_api_key)
     try:
+        model = ServedModel(event, artifact, index)
         state, live = _someone(artifact), LiveHeats().movies(artifact.items)
         for _ in range(_WARM_UP_QUERIES):
             [vector] = artifact.user_vectors([state])
             index.search(vector, 10, [1])
-            standing = standing_of([state], artifact.items.rows)
-            rank(artifact, live, Person(standing, vector, [], "two_tower"), 10)
-        return ServedModel(event, artifact, index)
+            person = Person(standing_of([state], artifact.items.rows), vector, [], "two_tower")
+            rank(artifact.ranking, model.repertoire, live, person, 10)
+        return model
     except BaseException:
         index.close()
         raise

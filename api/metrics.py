@@ -51,6 +51,13 @@ LOOKS = Counter(
     "freshet_api_looks_total", "Looks at Redis for heats, catalogue and model that it answered"
 )
 CATALOGUE = Gauge("freshet_api_catalogue_movies", "Movies in the catalogue")
+LATER_MOVIES = Gauge(
+    "freshet_api_later_movies", "Movies that the model did not learn, and knows by their content"
+)
+MOVIES = Counter("freshet_api_movies_total", "Movies acknowledged by the broker")
+EXPLORED = Counter(
+    "freshet_api_explored_total", "Places of lists given to movies that are new, to try them"
+)
 
 
 class MeasureRequests:

@@ -6,15 +6,18 @@ Loading is done beside both the requests and the model that serves. There are ne
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
+
 from api import metrics
 from stream.contracts.errors import FreshetError
-from stream.contracts.events import ModelEvent
+from stream.contracts.events import ModelEvent, MovieEvent
 from training.artifact import Artifact
 from training.index import IndexedMovie, MovieIndex
+from training.repertoire import Repertoire
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ class ServedModel:
         event: the promotion: version, artifact, collection.
         artifact: towers and item vectors.
         index: its index, of the same version.
+        repertoire: what it can recommend.
+        behind: whether it lacks a movie that it was to take in.
         popular: the most popular movies of its training data by id, most popular first, equally
             popular ones by id: an index gives those in any order, and another one at every start.
         most_ratings: how many ratings the first of them has, at least 1.
@@ -42,11 +47,16 @@ class ServedModel:
         self.event = event
         self.artifact = artifact
         self.index = index
+        self.repertoire = Repertoire.of(artifact)
+        self.behind = False
+        self._catalogue: Mapping[int, MovieEvent] = {}  # which was taken in
+        popular = sorted(
+            index.popular(POPULAR), key=lambda movie: (-movie.popularity, movie.movie_id)
+        )
+        ids = np.array([movie.movie_id for movie in popular], np.uint32)
+        learnt = artifact.items.rows(ids) >= 0  # a server's index may have later ones
         self.popular: dict[int, IndexedMovie] = {
-            movie.movie_id: movie
-            for movie in sorted(
-                index.popular(POPULAR), key=lambda movie: (-movie.popularity, movie.movie_id)
-            )
+            movie.movie_id: movie for movie, is_it in zip(popular, learnt, strict=True) if is_it
         }
         self.most_ratings = max([1, *(movie.popularity for movie in self.popular.values())])
         self._noted: set[str] = set()
@@ -71,6 +81,32 @@ class ServedModel:
         if what not in self._noted:
             self._noted.add(what)
             log.error("%s of model %s: %s", what, self.event.version, error, exc_info=error)
+
+    def take_in(self, catalogue: Mapping[int, MovieEvent]) -> None:
+        """Embed what the catalogue has and this lacks, or has otherwise, and put it in the index.
+
+        1. The item tower makes vectors of the movies' content.
+        2. The index has them.
+        3. Requests see them from now on, all at once.
+
+        What fails is said once and leaves all as it was, but for the index, which may have them
+        already; `behind` asks for another try, which changes nothing twice.
+        """
+        if catalogue is self._catalogue:
+            return
+        try:
+            # 1.
+            lacking = self.repertoire.lacking(self.artifact, catalogue.values())
+            # 2.
+            if lacking.movies:
+                self.index.upsert(lacking.movies, lacking.vectors)
+        except FreshetError as error:
+            self.note_failure("later movies", error)
+            self.behind = True
+            return
+        # 3.
+        self.repertoire = self.repertoire.taking_in(lacking)
+        self._catalogue, self.behind = catalogue, False
 
     def is_what(self, event: ModelEvent) -> bool:
         """Whether this is what a promotion names."""
@@ -119,12 +155,15 @@ class Models:
     async def find(self, event: ModelEvent) -> ServedModel | None:
         """What a promotion names: one of those at hand, or loaded; None where that fails.
 
-        To load, the one before is let go of first.
+        To load, the one before is let go of first, and the last request that uses it waited for,
+        which takes a second at most.
         """
         for model in (self._first, self._before):
             if model is not None and model.is_what(event):
                 return model
         self.let_go()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
         try:
             return await asyncio.to_thread(self._load, event)
         except Exception as error:

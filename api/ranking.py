@@ -4,17 +4,18 @@ What it computes is `training.ranking`, as in the lab. Here it is asked for one 
 whose nearest movies come from an index in place of a product with every vector.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from api.live import LiveMovies
 from api.schemas import Source
-from training.artifact import Artifact
-from training.mmr import NOWHERE, diversify
+from training.mmr import NOWHERE
 from training.ranker import Weights, utilities
 from training.ranking import TOWERS, Ranking
+from training.repertoire import Repertoire
 from training.standing import Standing
 from training.tower_inputs import Floats, Ints
 
@@ -24,7 +25,7 @@ HOTTEST: Final[Weights] = {"heat_30": np.array([np.log(2), 0, 0], np.float32)}
 
 
 class Ranked(NamedTuple):
-    """A movie, by its row in the model, with how likely it is picked beside the likeliest one."""
+    """A movie of the repertoire, with how likely it is picked beside the likeliest one."""
 
     row: int
     score: float
@@ -35,7 +36,7 @@ class Person(NamedTuple):
     """Who is asked about.
 
     Attributes:
-        standing: the ratings of that one person.
+        standing: the ratings of that one person, by rows of the repertoire.
         vector: f32[d], theirs.
         nearest: rows of the movies nearest to it, without those rated.
         tower: where the vector is from.
@@ -47,31 +48,40 @@ class Person(NamedTuple):
     tower: Source
 
 
-def rank(artifact: Artifact, live: LiveMovies, person: Person, limit: int) -> list[Ranked]:
+def rank(
+    ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, limit: int
+) -> list[Ranked]:
     """The movies that are best for one person, without those they rated, best first.
 
     Args:
-        artifact: the model.
-        live: the movies as they are now, the model's first.
+        ranking: of the model.
+        movies: what it can recommend.
+        live: the movies as they are now, those of the repertoire first.
         person: who.
         limit: how many.
     """
-    ranking, items, standing = artifact.ranking, artifact.items, person.standing
-    features = {name: links.scores(standing) for name, links in ranking.links.items()}
-    features |= live.of_model(len(items.movie_ids))
-    rated = np.zeros((1, len(items.movie_ids)), np.bool_)
+    standing, vectors = person.standing, movies.items.vectors
+    later = len(movies.later)
+    features = {name: of.scores(standing, later) for name, of in ranking.links.items()}
+    features |= live.of_model(len(vectors))
+    rated = np.zeros((1, len(vectors)), np.bool_)
     rated[0, standing.rows[standing.rows >= 0]] = True
-    sources = _sources(ranking, ranking.proposals(features, rated), person)
-    rows = np.array([row for row in sources if not rated[0, row]], np.int64)
+    bonuses = _tried(ranking, movies, live, features, rated, person.vector)
+    sources = _sources(ranking, ranking.proposals(features, rated), person, bonuses)
+    rows = np.array(sorted(row for row in sources if not rated[0, row]), np.int64)
     if not len(rows):
         return []
     of_rows = {name: values[:, rows] for name, values in features.items()}
-    of_rows[TOWERS] = (items.vectors[rows] @ person.vector)[None]
+    of_rows[TOWERS] = (vectors[rows] @ person.vector)[None]
     found = ranking.utilities(of_rows)
-    [order] = diversify(found, rows[None], artifact.likeness, limit, ranking.trade_off)
-    order = order[order != NOWHERE]
+    bonus = np.array([[bonuses.get(row, 0) for row in rows.tolist()]], np.float32)
+    [order], [tried] = ranking.order(found, rows[None], movies.likeness, limit, bonus)
     scores = np.exp(found[0] - found[0].max())
-    return [Ranked(int(rows[at]), float(scores[at]), sources[int(rows[at])]) for at in order]
+    return [
+        Ranked(int(rows[at]), float(scores[at]), "new" if new else sources[int(rows[at])])
+        for at, new in zip(order.tolist(), tried.tolist(), strict=True)
+        if at != NOWHERE
+    ]
 
 
 def trends(live: LiveMovies, newcomers: Weights, limit: int) -> list[tuple[int, float]]:
@@ -97,11 +107,31 @@ def trends(live: LiveMovies, newcomers: Weights, limit: int) -> list[tuple[int, 
     return list(zip(ids[first].tolist(), scores.tolist(), strict=True))
 
 
-def _sources(ranking: Ranking, proposals: Mapping[str, Ints], person: Person) -> dict[int, Source]:
+def _tried(
+    ranking: Ranking,
+    movies: Repertoire,
+    live: LiveMovies,
+    features: Mapping[str, Floats],
+    rated: npt.NDArray[np.bool_],
+    vector: Floats,
+) -> dict[int, float]:
+    """The bonus of each movie that is tried for this person, by row."""
+    unrated = movies.unrated
+    of_unrated = {name: values[:, unrated] for name, values in features.items()}
+    of_unrated[TOWERS] = (movies.items.vectors[unrated] @ vector)[None]
+    [tried], [bonus] = ranking.tried(of_unrated, live.ratings[unrated], rated[:, unrated])
+    return dict(zip(unrated[tried].tolist(), bonus.tolist(), strict=True))
+
+
+def _sources(
+    ranking: Ranking, proposals: Mapping[str, Ints], person: Person, tried: Iterable[int]
+) -> dict[int, Source]:
     """Each candidate once, with what proposed it first."""
     sources = dict.fromkeys(person.nearest, person.tower)
     for name, rows in proposals.items():
         source: Source = "similar" if name in ranking.links else "trending"
         for row in rows[0].tolist():
             sources.setdefault(row, source)
+    for row in tried:
+        sources.setdefault(row, "new")
     return sources

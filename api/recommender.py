@@ -96,6 +96,7 @@ def _answer(
 
 def _measure(view: UserView | None, found: Retrieved) -> None:
     metrics.RECOMMENDATIONS.labels(found.strategy).inc()
+    metrics.EXPLORED.inc(sum(candidate.source == "new" for candidate in found.candidates))
     for reason in found.degraded:
         metrics.DEGRADED.labels(reason).inc()
     if view is None or not view.record.state.events:

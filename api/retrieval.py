@@ -1,7 +1,7 @@
 """Which movies, from which source: near the user, like what they rated, trending or popular."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -9,13 +9,15 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from api.live import LiveMovies
 from api.models import ServedModel
 from api.ranking import Person, Ranked, rank
 from api.schemas import DegradedReason, Source, Strategy
 from api.serving import Movie, Serving
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.records import UserRecord
-from training.ranking import TOWERS
+from training.ranking import TOWERS, Ranking
+from training.repertoire import Repertoire
 from training.standing import standing_of
 
 T = TypeVar("T")
@@ -40,20 +42,20 @@ async def retrieve(serving: Serving, record: UserRecord, limit: int) -> Retrieve
     """Movies for a user, without those they rated.
 
     From the first rating on, the ranker's order of what is near the user's vector, like what they
-    rated, and hot; before it, trending. Trending too where there is no model, or where it knows
-    none of the movies rated.
+    rated, hot, and new; before it, trending. Trending too where there is no model, or where it
+    learnt none of the movies rated.
 
     What fails is done without. The user tower: near the pooled vector of what they rated instead.
     The index: what the others propose is ranked alone. The ranker: the nearest movies as they are.
     """
     seen = frozenset(record.state.movie_ids().tolist())
-    model = serving.model
+    model, movies = serving.model, serving.repertoire
     if not seen:
         return trending(serving, seen, limit)
-    if model is None:
+    if model is None or movies is None:
         return trending(serving, seen, limit, "model_unavailable")
     with model.use():
-        return await _personal(serving, model, record, seen, limit)
+        return await _personal(serving, model, movies, record, seen, limit)
 
 
 def trending(
@@ -89,11 +91,16 @@ def _popular(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
 
 
 async def _personal(
-    serving: Serving, model: ServedModel, record: UserRecord, seen: Collection[int], limit: int
+    serving: Serving,
+    model: ServedModel,
+    movies: Repertoire,
+    record: UserRecord,
+    seen: Collection[int],
+    limit: int,
 ) -> Retrieved:
-    items, ranking = model.artifact.items, model.artifact.ranking
+    items, ranking = movies.items, model.artifact.ranking
     standing = standing_of([record.state], items.rows)
-    if (standing.rows < 0).all():
+    if not ((standing.rows >= 0) & (standing.rows < movies.learnt)).any():
         return trending(serving, seen, limit)
     found = Retrieved("two_tower", [])
     try:
@@ -112,18 +119,21 @@ async def _personal(
     except IndexUnavailable as error:
         _missing(model, found, "index_unavailable", error)
     rows = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32)).tolist()
-    person = Person(standing, vector, rows, found.strategy)
+    near = [  # another process may have put a movie there that this one has not seen yet
+        Ranked(row, score, found.strategy)
+        for row, (_, score) in zip(rows, nearest, strict=True)
+        if row >= 0
+    ]
+    person = Person(standing, vector, [movie.row for movie in near], found.strategy)
     try:
-        ranked = _ranked(serving, model, person, limit)
+        ranked = _ranked(ranking, movies, serving.live, person, limit)
     except ArtifactError as error:
         _missing(model, found, "ranker_unavailable", error)
-        ranked = [
-            Ranked(row, score, found.strategy)
-            for row, (_, score) in zip(rows[:limit], nearest, strict=False)
-        ]
+        ranked = near[:limit]
         if not ranked:
             return trending(serving, seen, limit, *found.degraded)
-    await _describe(serving, model, found, ranked)
+    ids = items.movie_ids[[movie.row for movie in ranked]].tolist()
+    await _describe(serving, model, found, dict(zip(ids, ranked, strict=True)))
     return found
 
 
@@ -144,9 +154,11 @@ def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32]:
     return vector
 
 
-def _ranked(serving: Serving, model: ServedModel, person: Person, limit: int) -> list[Ranked]:
+def _ranked(
+    ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, limit: int
+) -> list[Ranked]:
     try:
-        return rank(model.artifact, serving.live, person, limit)
+        return rank(ranking, movies, live, person, limit)
     except Exception as error:  # whatever it is, there is an answer without it
         raise ArtifactError(f"the ranker failed: {error}") from error
 
@@ -160,12 +172,12 @@ def _pooled(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] |
 
 
 async def _describe(
-    serving: Serving, model: ServedModel, found: Retrieved, ranked: list[Ranked]
+    serving: Serving, model: ServedModel, found: Retrieved, ranked: Mapping[int, Ranked]
 ) -> None:
     """Add what the catalogue says of the movies, or else the index; without both there is none."""
-    ids = model.artifact.items.movie_ids[[movie.row for movie in ranked]].tolist()
-    movies: dict[int, Movie] = {id_: known for id_ in ids if (known := serving.catalogue.get(id_))}
-    strangers = [id_ for id_ in ids if id_ not in movies]
+    known = serving.catalogue
+    movies: dict[int, Movie] = {id_: known[id_] for id_ in ranked if id_ in known}
+    strangers = [id_ for id_ in ranked if id_ not in movies]
     if strangers:
         try:
             movies |= await _ask(model, lambda: model.index.movies(strangers))
@@ -173,7 +185,7 @@ async def _describe(
             _missing(model, found, "index_unavailable", error)
     found.candidates = [
         Candidate(movies[id_], movie.score, movie.source)
-        for id_, movie in zip(ids, ranked, strict=True)
+        for id_, movie in ranked.items()
         if id_ in movies
     ]
 

@@ -19,8 +19,9 @@ MAX_WAIT: Final = 10_000  # ms
 
 Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
 
-# What proposed a movie: the strategy's own way, or that it is like what the person rated.
-Source: TypeAlias = Strategy | Literal["similar"]
+# What proposed a movie: the strategy's own way, that it is like what the person rated, or that it
+# is new and to be tried.
+Source: TypeAlias = Strategy | Literal["similar", "new"]
 
 DegradedReason: TypeAlias = Literal[
     "state_unavailable", "model_unavailable", "index_unavailable", "ranker_unavailable"

@@ -23,6 +23,7 @@ from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.store import StateStore
 from training.index import IndexedMovie
+from training.repertoire import Repertoire
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ class Serving:
     Attributes:
         model: None before the first promotion was loaded.
         catalogue: movies by id.
-        live: the movies as of the last look, those of the model first.
+        live: the movies as of the last look, those of the repertoire first.
         trending: (movie id, score) of movies with a known title, best first.
         partitions: of the `ratings` topic, None before anyone said.
+        repertoire: what the model can recommend, None without one.
     """
 
     model: ServedModel | None = None
@@ -50,6 +52,7 @@ class Serving:
     live: LiveMovies = field(default_factory=LiveMovies)
     trending: tuple[tuple[int, float], ...] = ()
     partitions: int | None = None
+    repertoire: Repertoire | None = None
 
     def movie(self, movie_id: int) -> Movie | None:
         """What is known of a movie without asking the index."""
@@ -89,13 +92,18 @@ class ServingWatcher:
     def start(self) -> None:
         self._task = asyncio.create_task(self._watch())
 
+    @property
+    def refused(self) -> str:
+        """What was promoted last and cannot be loaded, and why; '' where nothing is amiss."""
+        return self._models.refused
+
     async def stop(self) -> None:
         """Stop watching and close the models once they are idle."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        self.current = replace(self.current, model=None)
+        self.current = replace(self.current, model=None, repertoire=None)
         await self._models.close()
 
     async def refresh(self) -> None:
@@ -112,7 +120,7 @@ class ServingWatcher:
         if partitions is not None:
             self._moved |= await self._heats.refresh(self._store, partitions)
             serving = replace(serving, partitions=partitions)
-        if self._moved:
+        if self._moved or (serving.model is not None and serving.model.behind):
             serving = await self._seen_by(serving)
             self._moved = False
         self.current = serving  # who may be asked about, and what is trending, at once
@@ -122,13 +130,15 @@ class ServingWatcher:
         metrics.LOOKS.inc()
 
     async def _seen_by(self, serving: Serving) -> Serving:
-        """The same with the heats as of the last look, as its model sees them."""
-        model = serving.model
-        items = model.artifact.items if model is not None else None
-        newcomers = model.artifact.ranking.newcomers if model is not None else HOTTEST
-        live = await asyncio.to_thread(self._heats.movies, items)
+        """The same with catalogue and heats as of the last look, as its model sees them."""
+        model, movies, newcomers = serving.model, None, HOTTEST
+        if model is not None:
+            await asyncio.to_thread(model.take_in, serving.catalogue)
+            movies, newcomers = model.repertoire, model.artifact.ranking.newcomers
+            metrics.LATER_MOVIES.set(len(movies.later))
+        live = await asyncio.to_thread(self._heats.movies, movies.items if movies else None)
         hottest = await asyncio.to_thread(trends, live, newcomers, TRENDING)
-        serving = replace(serving, live=live)
+        serving = replace(serving, repertoire=movies, live=live)
         known = tuple(hit for hit in hottest if serving.movie(hit[0]) is not None)
         return replace(serving, trending=known)
 

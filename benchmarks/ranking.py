@@ -18,14 +18,16 @@ from stream.coldstart import ItemVectors
 from stream.features import HEATS
 from stream.records import MovieHeats
 from training.artifact import Artifact
-from training.mmr import likeness
+from training.index import IndexedMovie
 from training.ranking import TOWERS, Links, Ranking
+from training.repertoire import Repertoire
 from training.standing import Standing
 
 CATALOGUES: Final = (10_000, 62_000)  # movies: about MovieLens 10M, and 25M
 DIMENSIONS: Final = 128
 GENRES: Final = 20
 LINKS: Final = 300  # of a movie
+UNRATED: Final = 0.05  # of the movies, which are tried; of MovieLens 25M as many
 NEAREST: Final = 200  # movies of the index
 LINKED: Final = ("ease", "liked", "nearby")
 RATINGS: Final = {"a newcomer": 3, "MovieLens' mean": 154, "a heavy user": 2_000}
@@ -38,9 +40,10 @@ CHANGED: Final = 1_000  # movies rated between two looks
 
 
 class World(NamedTuple):
-    """An artifact as far as the second stage reads it, and the movies as they are now."""
+    """A model as far as the second stage reads it, and the movies as they are now."""
 
-    artifact: Artifact
+    ranking: Ranking
+    repertoire: Repertoire
     live: LiveMovies
     heats: LiveHeats
 
@@ -71,15 +74,25 @@ def _world(movies: int, chance: np.random.Generator) -> World:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = ItemVectors("benchmark", np.arange(1, movies + 1, dtype=np.uint32), vectors)
     ranking = untrained_ranking(movies, chance)
-    genres = [[str(chance.integers(GENRES))] for _ in range(movies)]
-    artifact = SimpleNamespace(items=items, ranking=ranking, likeness=likeness(vectors, genres))
+    learnt = [
+        IndexedMovie(
+            movie_id=id_,
+            title="",
+            genres=(str(chance.integers(GENRES)),),
+            year=None,
+            popularity=int(chance.random() > UNRATED),
+        )
+        for id_ in items.movie_ids.tolist()
+    ]
+    artifact = cast(Artifact, SimpleNamespace(items=items, movies=lambda: learnt))
     heats = LiveHeats()
     heats._start(PARTITIONS)
-    everything = MovieHeats(items.movie_ids, chance.normal(600, 5, (movies, len(HEATS))))
+    counts = chance.integers(0, 1_000, movies)
+    everything = MovieHeats(items.movie_ids, chance.normal(600, 5, (movies, len(HEATS))), counts)
     for partition in range(PARTITIONS):
         heats._take(partition, everything)
     heats._add_up(np.arange(movies))
-    return World(cast(Artifact, artifact), heats.movies(items), heats)
+    return World(ranking, Repertoire.of(artifact), heats.movies(items), heats)
 
 
 def untrained_ranking(movies: int, chance: np.random.Generator) -> Ranking:
@@ -106,7 +119,7 @@ def _links(movies: int, chance: np.random.Generator) -> sparse.csr_array:
 
 
 def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
-    items = world.artifact.items
+    items = world.repertoire.items
     rows = chance.choice(len(items.movie_ids), ratings, replace=False)
     standing = Standing(1, np.zeros(ratings, np.int64), rows, np.full(ratings, 8))
     vector = chance.normal(size=DIMENSIONS).astype(np.float32)
@@ -115,15 +128,15 @@ def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
 
 
 def _ask(world: World, people: Iterator[Person]) -> None:
-    rank(world.artifact, world.live, next(people), LIMIT)
+    rank(world.ranking, world.repertoire, world.live, next(people), LIMIT)
 
 
 def _look(world: World) -> None:
     """What a look does with the heats that it has read."""
     slots = np.arange(CHANGED)
     world.heats._add_up(slots)
-    live = world.heats.movies(world.artifact.items)
-    trends(live, world.artifact.ranking.newcomers, 100)
+    live = world.heats.movies(world.repertoire.items)
+    trends(live, world.ranking.newcomers, 100)
 
 
 def _timings(what: Callable[[], object], times: int = TIMES) -> list[float]:

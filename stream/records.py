@@ -54,10 +54,12 @@ class MovieHeats(NamedTuple):
     Attributes:
         movies: u32[n] ids.
         heats: f64[n, len(HEATS)], see `MovieState`.
+        counts: i64[n], see `MovieState`.
     """
 
     movies: npt.NDArray[np.uint32]
     heats: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
 
 
 def pack_user(record: UserRecord) -> bytes:
@@ -113,10 +115,11 @@ def unpack_movie(value: bytes) -> MovieState:
 
 
 def unpack_heats(movies: Sequence[int], values: Sequence[bytes]) -> MovieHeats:
-    """What `unpack_movie` gives of many at once, their heats alone. Raises as it does."""
+    """What `unpack_movie` gives of many at once, heats and counts. Raises as it does."""
     packed = b"".join(values)
     _check_movies(len(packed), len(values))
-    return MovieHeats(np.array(movies, np.uint32), np.frombuffer(packed, _MOVIES)["heats"])
+    read = np.frombuffer(packed, _MOVIES)
+    return MovieHeats(np.array(movies, np.uint32), read["heats"], read["count"].astype(np.int64))
 
 
 def _check_movies(size: int, count: int) -> None:

@@ -23,7 +23,7 @@ from training.index import IndexedMovie
 from training.index_edge import build_edge_index
 from training.ranking import TOWERS, Links, Ranking
 from training.ranking_files import write_ranking
-from training.tower_inputs import USER_FEATURES
+from training.tower_inputs import MOVIE_COLUMNS, USER_FEATURES
 
 Trait: TypeAlias = Literal["genre", "decade"]
 
@@ -71,7 +71,7 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
     np.save(directory / VOCABULARY, np.array(list(BY_ID), np.uint32))
     np.save(directory / VECTORS, vectors)
     onnx.save(_user_tower(vectors), directory / USER_TOWER)
-    onnx.save(_item_tower(vectors), directory / ITEM_TOWER)
+    onnx.save(_item_tower(vectors, trait), directory / ITEM_TOWER)
     movies = [
         IndexedMovie(
             movie_id=movie.movie_id,
@@ -176,14 +176,60 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
     return _model("user_tower", nodes, inputs, constants, "users")
 
 
-def _item_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
-    nodes = [helper.make_node("Gather", ["table", "index"], ["vector"])]
+def _item_tower(vectors: npt.NDArray[np.float32], trait: Trait) -> onnx.ModelProto:
+    """A learnt movie's vector, or else the axis of the group that its content says.
+
+    Movies of one genre lie a little apart by their years.
+    """
+    constants = {
+        "table": np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors]),
+        "of_content": _of_genres_and_years(),
+        "of_decade": np.eye(DIMENSIONS, dtype=np.float32),
+        "years": np.array([len(GENRES) + 1], np.int64),  # `movie_features`: after "has a year"
+        "decades": np.float32(2),  # 20 years are 1 there
+        "first": np.float32(4.05),  # decades from 1949.5 to 1990, where 0 is
+        "zero": np.array(0, np.int64),
+        "last": np.array([-1], np.int64),
+    }
+    by_content = {
+        "genre": [
+            helper.make_node("MatMul", ["features", "of_content"], ["sum"]),
+            helper.make_node("LpNormalization", ["sum"], ["content"], axis=-1, p=2),
+        ],
+        "decade": [
+            helper.make_node("Gather", ["features", "years"], ["scaled"], axis=1),
+            helper.make_node("Mul", ["scaled", "decades"], ["since_1990"]),
+            helper.make_node("Add", ["since_1990", "first"], ["since_first"]),
+            helper.make_node("Floor", ["since_first"], ["decade"]),
+            helper.make_node("Cast", ["decade"], ["column"], to=TensorProto.INT64),
+            helper.make_node("Squeeze", ["column", "last"], ["group"]),
+            helper.make_node("Gather", ["of_decade", "group"], ["content"]),
+        ],
+    }
+    nodes = [
+        *by_content[trait],
+        helper.make_node("Gather", ["table", "index"], ["learnt"]),
+        helper.make_node("Equal", ["index", "zero"], ["unknown"]),
+        helper.make_node("Unsqueeze", ["unknown", "last"], ["unknown_row"]),
+        helper.make_node("Where", ["unknown_row", "content", "learnt"], ["vector"]),
+    ]
     inputs = [
         helper.make_tensor_value_info("index", TensorProto.INT64, ["movies"]),
-        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["movies", len(GENRES) + 5]),
+        helper.make_tensor_value_info(
+            "features", TensorProto.FLOAT, ["movies", len(GENRES) + MOVIE_COLUMNS]
+        ),
     ]
-    table = np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors])
-    return _model("item_tower", nodes, inputs, {"table": table}, "movies")
+    read = {name for node in nodes for name in node.input}
+    constants = {name: value for name, value in constants.items() if name in read}
+    return _model("item_tower", nodes, inputs, constants, "movies")
+
+
+def _of_genres_and_years() -> npt.NDArray[np.float32]:
+    """f32[columns of `movie_features`, DIMENSIONS]: an axis a genre, and one of years."""
+    matrix = np.eye(len(GENRES) + MOVIE_COLUMNS, DIMENSIONS, dtype=np.float32)
+    matrix[len(GENRES) :] = 0
+    matrix[len(GENRES) + 1, -1] = SPREAD
+    return matrix
 
 
 def _model(

@@ -15,7 +15,6 @@ Torch-free: this is what serving opens. `training.export` writes it.
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from operator import ge
 from pathlib import Path
 from typing import Final
@@ -28,7 +27,6 @@ from stream.coldstart import MANIFEST, ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
 from training.index import IndexedMovie
-from training.mmr import likeness
 from training.ranking import Ranking
 from training.ranking_files import read_ranking
 from training.tower_inputs import (
@@ -145,11 +143,6 @@ class Artifact:
         """Where the embedded index of these vectors is."""
         return self.directory / INDEX
 
-    @cached_property
-    def likeness(self) -> Floats:
-        """f32[n, d + genres]: by what lists are diversified. Raises ArtifactError."""
-        return likeness(self.items.vectors, [movie.genres for movie in self.movies()])
-
     def movies(self) -> list[IndexedMovie]:
         """The movies of `items`, row by row, as an index holds them. Raises ArtifactError."""
         path = self.directory / CATALOGUE
@@ -168,12 +161,18 @@ class Artifact:
         return vectors
 
     def item_vectors_for(self, movies: Sequence[Content]) -> Floats:
-        """f32[len(movies), d], L2-normalised, of movies that the model was not trained on."""
+        """f32[len(movies), d], L2-normalised, of movies that the model was not trained on.
+
+        Raises ArtifactError where the item tower cannot be run.
+        """
         inputs = {
             "index": np.full(len(movies), PADDING, np.int64),
             "features": movie_features(movies, self.manifest.genres),
         }
-        vectors: Floats = self._item_tower.run(None, inputs)[0]
+        try:
+            vectors: Floats = self._item_tower.run(None, inputs)[0]
+        except Exception as error:  # ONNX Runtime's errors share no base but this
+            raise ArtifactError(f"the item tower failed: {error}") from error
         return vectors
 
 

@@ -6,7 +6,7 @@ log here. Torch-free, because serving reads it too.
 
 import copy
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from stream.features import DAY, HEATS, NEWCOMER
 from training.tower_inputs import Floats, Ints
 
 Heats = npt.NDArray[np.float64]  # [len(HEATS), movies], -inf where nobody has rated
+
+Values = TypeVar("Values", npt.NDArray[np.float64], npt.NDArray[np.int64])
 
 # What is added to a movie's share of the hottest one's decayed count: below a hundredth of it there
 # is nothing to tell apart.
@@ -76,18 +78,19 @@ class Counted:
         return given
 
 
-def model_first(heats: Heats, rows: Ints, movies: int) -> Heats:
-    """f64[len(HEATS), movies + others]: those of a model's movies by row, then of all others.
+def model_first(values: Values, rows: Ints, movies: int, nobody: float = -np.inf) -> Values:
+    """[h, movies + others]: those of a model's movies by row, then of all others.
 
     Args:
-        heats: f64[len(HEATS), n] of n movies.
+        values: [h, n] of n movies.
         rows: i64[n] of the model, -1 where it lacks the movie.
-        movies: how many the model knows.
+        movies: how many the model has.
+        nobody: the value of those that nobody has rated.
     """
     others = rows < 0
-    of_model: Heats = np.full((len(heats), movies), -np.inf)
-    of_model[:, rows[~others]] = heats[:, ~others]
-    return np.concatenate([of_model, heats[:, others]], axis=1)
+    of_model = np.full((len(values), movies), nobody, values.dtype)
+    of_model[:, rows[~others]] = values[:, ~others]
+    return np.concatenate([of_model, values[:, others]], axis=1)
 
 
 def live_features(heats: Heats) -> Mapping[str, Floats]:

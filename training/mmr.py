@@ -17,7 +17,7 @@ likely picks are far apart would pay for diversity with those.
 Torch-free, because serving diversifies too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -57,7 +57,14 @@ def diversify(utilities: Floats, rows: Ints, vectors: Floats, k: int, trade_off:
     return chosen
 
 
-def likeness(vectors: Floats, genres: Sequence[Sequence[str]]) -> Floats:
+def genre_names(genres: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Every genre that any of these movies has, once and in order."""
+    return tuple(sorted({one for some in genres for one in some}))
+
+
+def likeness(
+    vectors: Floats, genres: Sequence[Sequence[str]], names: Sequence[str] | None = None
+) -> Floats:
     """f32[n, d + g]: of unit length at most, their cosine the mean of the vectors' and the genres'.
 
     Vectors alone hardly tell apart the best movies for somebody, which are all near the same one;
@@ -66,12 +73,16 @@ def likeness(vectors: Floats, genres: Sequence[Sequence[str]]) -> Floats:
     Args:
         vectors: f32[n, d] of the movies, of unit length.
         genres: of each movie; without any it has none in common with others.
+        names: the g genres, in order; a genre that is not among them is in common with none. By
+            default those that the movies have.
     """
-    column = {name: at for at, name in enumerate(sorted({one for some in genres for one in some}))}
+    names = genre_names(genres) if names is None else names
+    column = {name: at for at, name in enumerate(names)}
     found = np.zeros((len(genres), len(column)), np.float32)
     for row, some in zip(found, genres, strict=True):
-        row[[column[name] for name in some]] = 1
-    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1)
+        row[[column[name] for name in some if name in column]] = 1
+    lengths = np.sqrt([len(set(some)) for some in genres], dtype=np.float32)
+    found /= np.maximum(lengths, 1)[:, None]
     return np.hstack([vectors, found]) * np.float32(np.sqrt(0.5))
 
 

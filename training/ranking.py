@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from training.explore import Explored, bonuses, explore, most_promising
 from training.mmr import diversify, put_first
 from training.ranker import Weights, utilities
 from training.standing import Standing
@@ -39,14 +40,19 @@ class Links:
     liked_from: int
     scaled: bool = False
 
-    def scores(self, standing: Standing) -> Floats:
-        """f32[B, movies]: sum of recency**steps * s_ij over the movies i of each user."""
+    def scores(self, standing: Standing, later: int = 0) -> Floats:
+        """f32[B, movies + later]: sum of recency**steps * s_ij over the movies i of each user.
+
+        Args:
+            standing: their ratings.
+            later: how many movies came after the links; none lead to them.
+        """
         movies = self.matrix.shape[0]
         evidence = standing.evidence(movies, self.liked_from, self.recency)
         scores: Floats = (evidence @ self.matrix).toarray()
         if self.scaled:
             scores /= np.sqrt(np.maximum(np.diff(evidence.indptr), 1), dtype=np.float32)[:, None]
-        return scores
+        return np.pad(scores, ((0, 0), (0, later))) if later else scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,45 @@ class Ranking:
         """
         return utilities(self.weights, features)
 
+    def tried(
+        self, features: Mapping[str, Floats], ratings: Ints, rated: npt.NDArray[np.bool_]
+    ) -> tuple[Ints, Floats]:
+        """Which of m movies without a rating in the training data are tried: see `explore`.
+
+        Args:
+            features: by name, f32[B, m] or, the same for all, f32[1, m].
+            ratings: i64[m] how many people have rated each since.
+            rated: bool[B, m] what these people have; it is tried last.
+
+        Returns:
+            i64[B, T] which of the m, the most promising first, and f32[B, T] the bonus of each.
+        """
+        bonus = bonuses(ratings)
+        worth = np.where(rated, -np.inf, self.utilities(features) + bonus)
+        chosen = most_promising(worth)
+        return chosen, bonus[chosen]
+
+    def order(
+        self,
+        utilities: Floats,
+        candidates: Ints,
+        likeness: Floats,
+        longest: int,
+        bonus: Floats | None = None,
+    ) -> Explored:
+        """The places of the lists: diversified, and some of them for exploring.
+
+        Args:
+            utilities: f32[B, C] of the candidates; -inf is in no list.
+            candidates: i64[B, C] rows of movies.
+            likeness: see `training.mmr`.
+            longest: how many places there are at most.
+            bonus: f32[B, C] of the candidates, see `explore`; by default nothing is explored.
+        """
+        bonus = np.zeros_like(utilities) if bonus is None else bonus
+        order = diversify(utilities, candidates, likeness, longest, self.trade_off)
+        return explore(order, utilities, candidates, bonus)
+
     def lists(
         self,
         utilities: Floats,
@@ -101,20 +146,22 @@ class Ranking:
         rated: npt.NDArray[np.bool_],
         likeness: Floats,
         longest: int,
+        bonus: Floats | None = None,
     ) -> Floats:
-        """f32[B, movies]: scores that put the candidates in the order of a diversified list.
+        """f32[B, movies]: scores that put the candidates in the order of the lists.
 
         Args:
             utilities: f32[B, C] of the candidates.
             candidates: i64[B, C] rows of movies.
             rated: bool[B, movies], what no list has; it keeps its utility.
             likeness: see `training.mmr`.
-            longest: how many places are diversified; the rest go by utility.
+            longest: how many places are as in `order`; the rest go by utility.
+            bonus: as in `order`.
         """
         scores = np.full(rated.shape, -np.inf, np.float32)
         np.put_along_axis(scores, candidates, utilities, axis=1)
         shown = np.where(np.take_along_axis(rated, candidates, axis=1), -np.inf, utilities)
-        order = diversify(shown, candidates, likeness, longest, self.trade_off)
+        order, _ = self.order(shown, candidates, likeness, longest, bonus)
         put_first(scores, np.where(order < 0, order, np.take_along_axis(candidates, order, axis=1)))
         return scores
 

@@ -5,6 +5,7 @@ The policy is that of `api.retrieval`, whose numbers come in as hyperparameters;
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,17 @@ from training.histories import Histories
 from training.live import Counted, live_features, model_first
 from training.ranking import TOWERS, of_candidates
 from training.recommender import OnProgress
+from training.repertoire import Repertoire
 from training.standing import Standing
 from training.tower_inputs import PADDING, Floats, Ints
 
 
 @dataclass
 class Served:
-    """Trends for the new, then the ranker's order of what the artifact knows.
+    """Trends for the new, then the ranker's order of the whole catalogue.
 
-    Movies that it does not know are recommended only where they are trending. Who has rated nothing
-    that it knows gets trends too.
+    Movies that the artifact did not learn have their vectors from its item tower, by their content.
+    Who has rated nothing that it learnt gets trends.
 
     Attributes:
         directory: the artifact's. Its models are trained already.
@@ -44,18 +46,30 @@ class Served:
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
         """Open the artifact, and take in the heats of these ratings. Raises ArtifactError."""
         self.artifact = Artifact.load(self.directory)
+        learnt = Repertoire.of(self.artifact)
+        self.repertoire = learnt.taking_in(learnt.lacking(self.artifact, train.movies))
         ids = np.array([movie.movie_id for movie in train.movies], np.uint32)
-        self.rows = self.artifact.items.rows(ids)  # of the artifact, -1 where it lacks the movie
+        self.rows = self.repertoire.items.rows(ids).astype(np.int64)
+        self.learnt = self.rows < self.repertoire.learnt
         counts = np.array([movie.popularity for movie in self.artifact.movies()])
-        known = np.flatnonzero(self.rows >= 0)
+        known = np.flatnonzero(self.learnt)
         most = known[np.argsort(-counts[self.rows[known]], kind="stable")]
         self.most_rated = most[: self.popular]
         self.live = Counted(len(ids))
+        self.explored = np.isin(self.rows, self.repertoire.unrated)
+        self.raters: set[tuple[int, int]] = set()  # (user, row of the artifact) of what is explored
         self.observe(train)
 
     def observe(self, events: Ratings) -> None:
-        """Heat, as `stream.features` counts it, summed over all partitions."""
+        """Heat, as `stream.features` counts it, summed over all partitions; who rated what is new.
+
+        Args:
+            events: ratings of movies of the log that it was fitted on.
+        """
         self.live.observe(events.users, events.rows, events.times)
+        new = self.explored[events.rows]
+        rows = self.rows[events.rows[new]]
+        self.raters |= set(zip(events.users[new].tolist(), rows.tolist(), strict=True))
 
     def score(self, histories: Histories) -> Floats:
         """f32[B, movies], -inf for what the API would not recommend at all."""
@@ -69,21 +83,21 @@ class Served:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Served":
         """Observes on its own; the artifact, which nothing changes, is shared."""
         twin = copy.copy(self)
-        twin.live = self.live.copy()
+        twin.live, twin.raters = self.live.copy(), self.raters.copy()
         return twin
 
     def _score(self, histories: Histories, more: dict[int, float]) -> Floats:
         scores = np.full((len(histories), len(self.rows)), -np.inf, np.float32)
         standing = histories.standing()
-        standing = standing._replace(rows=self.rows[standing.rows].astype(np.int64))
-        there = np.bincount(standing.lists, standing.rows >= 0, minlength=len(histories)) > 0
+        known = self.learnt[standing.rows]
+        standing = standing._replace(rows=self.rows[standing.rows])
+        there = np.bincount(standing.lists, known, minlength=len(histories)) > 0
         if not there.all():
             scores[~there] = self._trends()
         if there.any():
             some = np.flatnonzero(there)
             ranked = self._ranked(histories[some], _of(standing, some), more)
-            known = np.flatnonzero(self.rows >= 0)
-            scores[np.ix_(some, known)] = ranked[:, self.rows[known]]
+            scores[some] = ranked[:, self.rows]
         return scores
 
     def _trends(self) -> Floats:
@@ -99,32 +113,47 @@ class Served:
         return scores
 
     def _ranked(self, histories: Histories, standing: Standing, more: dict[int, float]) -> Floats:
-        """f32[B, movies of the artifact], of people who have rated some of them."""
-        ranking, vectors = self.artifact.ranking, self.artifact.items.vectors
+        """f32[B, movies of the repertoire], of people who have rated some that were learnt."""
+        ranking, movies = self.artifact.ranking, self.repertoire
+        vectors, later = movies.items.vectors, len(movies.later)
         features = {TOWERS: self._embed(histories) @ vectors.T}
-        features |= {name: links.scores(standing) for name, links in ranking.links.items()}
+        features |= {name: links.scores(standing, later) for name, links in ranking.links.items()}
         features |= self._live()
         rated = np.zeros((len(histories), len(vectors)), np.bool_)
-        known = standing.rows >= 0
-        rated[standing.lists[known], standing.rows[known]] = True
-        chosen = ranking.candidates(features, rated)
+        rated[standing.lists, standing.rows] = True
+        proposed = ranking.candidates(features, rated)
+        tried, bonus = self._tried(features, rated)
+        chosen = np.concatenate([proposed, tried], axis=1)
+        bonus = np.concatenate([np.zeros(proposed.shape, np.float32), bonus], axis=1)
+        by_row = np.argsort(chosen, axis=1, kind="stable")  # equal movies go by it, as in the API
+        chosen, bonus = (np.take_along_axis(of, by_row, axis=1) for of in (chosen, bonus))
         of_chosen = {name: of_candidates(values, chosen) for name, values in features.items()}
         utilities = ranking.utilities(of_chosen)
         for row, amount in more.items():
             utilities[chosen == self.rows[row]] += amount
-        scores = ranking.lists(utilities, chosen, rated, self.artifact.likeness, self.longest)
+        scores = ranking.lists(utilities, chosen, rated, movies.likeness, self.longest, bonus)
         scores[rated] = -np.inf
         return scores
 
+    def _tried(
+        self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]
+    ) -> tuple[Ints, Floats]:
+        """i64[B, T] rows of the movies that are tried for each, and f32[B, T] their bonuses."""
+        unrated = self.repertoire.unrated
+        ratings = np.bincount([row for _, row in self.raters], minlength=rated.shape[1])[unrated]
+        of_unrated = {name: values[:, unrated] for name, values in features.items()}
+        tried, bonus = self.artifact.ranking.tried(of_unrated, ratings, rated[:, unrated])
+        return unrated[tried], bonus
+
     def _live(self) -> dict[str, npt.NDArray[np.float32]]:
-        """By name, f32[1, movies of the artifact]; what is not in the log nobody has rated."""
-        movies = len(self.artifact.items.movie_ids)
+        """By name, f32[1, movies of the repertoire]; what is not in the log nobody has rated."""
+        movies = len(self.repertoire.items.movie_ids)
         everything = model_first(self.live.heats, self.rows, movies)
-        return {name: of[None, :movies] for name, of in live_features(everything).items()}
+        return {name: of[None] for name, of in live_features(everything).items()}
 
     def _embed(self, histories: Histories) -> Floats:
         inputs = histories.tower_inputs(self.artifact.manifest.history)
-        indices = np.concatenate([[PADDING], self.rows + 1])
+        indices = np.concatenate([[PADDING], np.where(self.learnt, self.rows + 1, PADDING)])
         return self.artifact.embed_users(inputs._replace(history=indices[inputs.history]))
 
 

@@ -24,7 +24,7 @@ class Standing(NamedTuple):
     Attributes:
         users: B, those without a rating included.
         lists: i64[e] which of the B users each is of, ascending.
-        rows: i64[e] the movie, -1 where the model does not know it.
+        rows: i64[e] the movie, -1 where it is not known.
         half_stars: i64[e] 1..10.
     """
 
@@ -37,7 +37,7 @@ class Standing(NamedTuple):
         """f32[B, movies]: recency**steps for each movie of half stars enough, unless negligible.
 
         Args:
-            movies: of the model.
+            movies: of the model; one that came later is a step, and no evidence.
             liked_from: half stars from which a rating counts.
             recency: in (0, 1]. A step is a rating that counts and came later.
         """
@@ -45,7 +45,7 @@ class Standing(NamedTuple):
         lists, rows = self.lists[counts], self.rows[counts]
         steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
         fading = np.float32(recency) ** steps.astype(np.float32)
-        known = (rows >= 0) & (fading >= _NEGLIGIBLE)
+        known = (rows >= 0) & (rows < movies) & (fading >= _NEGLIGIBLE)
         weights = fading[known]
         ends = np.searchsorted(lists[known], np.arange(self.users + 1))
         # i32 as links are: to multiply with them otherwise, all of theirs would be copied.
@@ -61,7 +61,7 @@ def standing_of(
 
     Args:
         states: one user each.
-        rows: the model's row of each movie id, -1 where it does not know it.
+        rows: the row of each movie id, -1 where it is not known.
     """
     movies = np.frombuffer(b"".join([state.movies for state in states]), "<u4")
     half_stars = np.frombuffer(b"".join([state.half_stars for state in states]), "u1")

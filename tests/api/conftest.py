@@ -72,11 +72,11 @@ def load(event: ModelEvent) -> ServedModel:
             title=f"Movie {movie_id} of {event.version}",
             genres=catalogue_movie(movie_id).genres,
             year=catalogue_movie(movie_id).year,
-            popularity=MOVIES - movie_id,
+            popularity=MOVIES + 1 - movie_id,
         )
         for movie_id in planted.movie_ids.tolist()
     ]
-    artifact = cast(Artifact, PlantedArtifact(planted))
+    artifact = cast(Artifact, PlantedArtifact(planted, movies))
     return ServedModel(event, artifact, MemoryIndex(movies, planted.vectors))
 
 

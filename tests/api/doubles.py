@@ -19,6 +19,7 @@ from stream.store import Batch
 from tests.fakes import MemoryStore
 from training.index import IndexedMovie, check_dimension, check_points
 from training.ranking import TOWERS, Links, Ranking
+from training.tower_inputs import Content
 
 PARTITIONS = 4
 TOPIC_ID = "topic"
@@ -81,12 +82,13 @@ class PlantedArtifact:
     """A model whose user vector is that of the movie rated last.
 
     Its ranker goes by that; of movies equally near the hotter one comes first. What follows a movie
-    that was rated is proposed as well.
+    that was rated is proposed as well. A movie that it did not learn lies where the one is whose
+    row its year says, counted from 1900.
     """
 
-    def __init__(self, items: ItemVectors) -> None:
+    def __init__(self, items: ItemVectors, movies: Sequence[IndexedMovie]) -> None:
         self.items = items
-        self.likeness = items.vectors
+        self._movies = list(movies)
         movies = len(items.movie_ids)
         following = sparse.csr_array(np.eye(movies, k=1, dtype=np.float32))
         self.ranking = Ranking(
@@ -99,6 +101,13 @@ class PlantedArtifact:
             newcomers=HOTTEST,
             proposed={TOWERS: 50, "following": 10, "heat_30": 10},
         )
+
+    def movies(self) -> list[IndexedMovie]:
+        return self._movies
+
+    def item_vectors_for(self, movies: Sequence[Content]) -> npt.NDArray[np.float32]:
+        rows = [(movie.year or 1900) - 1900 for movie in movies]
+        return self.items.vectors[np.array(rows, np.int64)]
 
     def user_vectors(self, states: Sequence[UserState]) -> npt.NDArray[np.float32]:
         last = np.array([state.movie_ids()[-1] for state in states])
@@ -178,9 +187,7 @@ class Log:
                 before.generation if before else await self._store.new_generation(partition)
             )
             rated = [event.movie_id] if isinstance(event, RatingEvent) else []
-            _, users, movies = await self._store.load(
-                partition, generation, [event.user_id], rated
-            )
+            _, users, movies = await self._store.load(partition, generation, [event.user_id], rated)
             writes = fold(users, movies, [(offset, event)])
             records = {user: UserRecord(state) for user, state in writes.users.items()}
             after = Position(generation, TOPIC_ID, offset + 1)

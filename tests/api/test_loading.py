@@ -43,11 +43,11 @@ def test_equally_popular_movies_are_in_the_order_of_their_ids(models: dict[Trait
     artifact = Artifact.load(models["genre"])
     movies = [
         IndexedMovie(movie_id=id_, title="", genres=(), year=None, popularity=popularity)
-        for id_, popularity in ((9, 5), (3, 5), (7, 8), (5, 5))
+        for id_, popularity in ((31, 5), (10, 5), (24, 8), (17, 5), (11, 9))
     ]
-    index = MemoryIndex(movies, np.zeros((4, 2), np.float32))
+    index = MemoryIndex(movies, np.zeros((5, 2), np.float32))
     model = ServedModel(promotion(models["genre"], "genre"), artifact, index)
-    assert list(model.popular) == [7, 3, 5, 9]
+    assert list(model.popular) == [24, 10, 17, 31]  # 11 came later
 
 
 def test_an_artifact_of_another_version_is_refused(models: dict[Trait, Path]) -> None:

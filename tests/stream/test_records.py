@@ -71,9 +71,12 @@ def test_a_record_of_another_layout_says_what_to_do() -> None:
 )
 def test_a_movie_comes_back(state: MovieState) -> None:
     assert unpack_movie(pack_movie(state)) == state
-    movies, heats = unpack_heats([7, 2**32 - 1], [pack_movie(state), pack_movie(MovieState())])
+    movies, heats, counts = unpack_heats(
+        [7, 2**32 - 1], [pack_movie(state), pack_movie(MovieState())]
+    )
     assert movies.tolist() == [7, 2**32 - 1]
     assert [tuple(of_movie) for of_movie in heats] == [state.heats, MovieState().heats]
+    assert counts.tolist() == [state.count, 0]
 
 
 def test_a_movie_of_another_layout_says_what_to_do() -> None:

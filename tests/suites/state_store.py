@@ -52,7 +52,7 @@ async def heats_of(
     store: StateStore, partition: int, generation: int, since: int | None = None
 ) -> dict[int, tuple[float, ...]]:
     found: dict[int, tuple[float, ...]] = {}
-    async for movies, heats in store.heats(partition, generation, since):
+    async for movies, heats, _ in store.heats(partition, generation, since):
         found |= zip(movies.tolist(), map(tuple, heats.tolist()), strict=True)
     return found
 

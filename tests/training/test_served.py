@@ -1,7 +1,9 @@
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from api.live import LiveHeats
 from api.loading import model_loader
@@ -26,7 +28,9 @@ from training.served import Served
 from training.tower_inputs import Ints
 
 KNOWN = [movie.movie_id for movie in CATALOGUE]  # the first one is the most rated, and so on
-NEW = 5_000  # came after the model
+NEW = 5_000  # came after the model, a Western
+# Came after it too, and nobody has rated them. No two have the same genre and year.
+LATEST = [movie for movie in range(5_001, 5_031) if movie % 5]
 NOBODY = 9_999
 
 HOT = [
@@ -39,12 +43,15 @@ PEOPLE = {
     602: [(KNOWN[7], 5.0), (KNOWN[9], 1.0), (KNOWN[7], 2.0), (NEW, 4.0)],  # three, one unknown
     603: [*((movie, 4.5) for movie in KNOWN[20:24]), (NEW, 3.0)],
     604: [(NEW, 5.0)],  # nothing that the model knows
+    605: [(KNOWN[5], 5.0)],  # a Western
+    606: [(KNOWN[5], 5.0), (NEW, 3.0)],  # two
+    607: [(KNOWN[3], 5.0)],  # a Musical, which no later movie is
 }
 LATER = [*((700 + user, KNOWN[60], 1.0, 9 * DAY + user) for user in range(12))]
 
 
 def log_of(events: list[tuple[int, int, float, int]]) -> Ratings:
-    return Ratings.from_tables(*tables(events, [*KNOWN, NEW]))
+    return Ratings.from_tables(*tables(events, [*KNOWN, NEW, *LATEST]))
 
 
 LOG = log_of(
@@ -66,6 +73,10 @@ def model(models: dict[Trait, Path]) -> Served:
 
 def users(*ids: int) -> Histories:
     return Histories.of_users(LOG, np.array(ids))
+
+
+def row_of(model: Served, movie_id: int) -> int:
+    return int(model.repertoire.items.rows(np.array([movie_id], np.uint32))[0])
 
 
 def movies(lists: Ints) -> list[list[int]]:
@@ -104,10 +115,11 @@ async def test_heats_are_those_of_the_api(movie_ids: list[int], model: Served) -
     """Whatever the log says of the movies that nobody has rated: all of them, or some, or none."""
     log = Ratings.from_tables(*tables([one for one in HOT if one[1] in movie_ids], movie_ids))
     model.fit(log)
-    items = model.artifact.items
+    items = model.repertoire.items
     heats, _ = await heats_of(log)
     expected = heats.movies(items).of_model(len(items.movie_ids))
     found = model._live()
+    assert found["heat_30"].shape == (1, len(KNOWN) + (NEW in movie_ids))
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-5)
@@ -117,25 +129,56 @@ async def test_heats_are_those_of_the_api(movie_ids: list[int], model: Served) -
 async def test_lists_are_those_of_the_api(
     user: int, model: Served, models: dict[Trait, Path]
 ) -> None:
-    """Of movies that the index, links and heats propose, by one who rated what no one else did."""
+    """Whatever proposes a movie, and whatever the order of the catalogue."""
     served = model_loader(None, None)(promotion(models["genre"], "genre"))
     heats, writes = await heats_of(LOG)
-    catalogue = {movie: movie_event(movie, "Known") for movie in KNOWN}
-    serving = Serving(served, catalogue, heats.movies(served.artifact.items), (), 1)
+    catalogue = {
+        movie.movie_id: structs.replace(
+            movie_event(movie.movie_id, movie.title), genres=movie.genres, year=movie.year
+        )
+        for movie in reversed(LOG.movies)
+    }
+    served.take_in(catalogue)
+    live = heats.movies(served.repertoire.items)
+    serving = Serving(served, catalogue, live, (), 1, served.repertoire)
     found = await retrieve(serving, UserRecord(writes.users[user]), 100)
     served.index.close()
 
     [lab] = movies(recommend(model, users(user), 100))
     assert found.degraded == []
     assert [candidate.movie.movie_id for candidate in found.candidates] == lab
-    assert {candidate.source for candidate in found.candidates} >= {"two_tower"}
+    sources = [candidate.source for candidate in found.candidates]
+    assert "two_tower" in sources
+    explored = [place for place, source in enumerate(sources, 1) if source == "new"]
+    assert explored
+    assert {place % 10 for place in explored} == {0}
 
 
-def test_what_it_does_not_know_is_recommended_to_nobody_it_knows(model: Served) -> None:
-    [found] = movies(recommend(model, users(601), 300))
+def test_a_later_movie_is_recommended_by_its_content(model: Served) -> None:
+    """To one who likes its genre; what that person rated of them does not come again."""
+    westerns = {movie.movie_id for movie in LOG.movies if movie.genres == ("Western",)}
+    later = {movie for movie in (NEW, *LATEST) if movie in westerns}
+    [found] = movies(recommend(model, users(605), 58))
+    assert later <= set(found)
+    [found] = movies(recommend(model, users(606), 58))
+    assert later - {NEW} <= set(found)
     assert NEW not in found
-    assert KNOWN[7] not in found
-    assert KNOWN[50] in found
+
+
+def test_what_is_tried_is_tried_less_once_it_is_rated(model: Served) -> None:
+    def places() -> dict[int, int]:
+        [found] = movies(recommend(model, users(607), 100))
+        return {movie: place for place, movie in enumerate(found, 1) if movie in LATEST}
+
+    before = places()
+    assert {place % 10 for place in before.values()} == {0}
+    first = min(before, key=lambda movie: before[movie])
+    twin = copy.deepcopy(model)
+    model.observe(log_of([(user, first, 0.5, 2 * DAY + user) for user in range(800, 1_100)]))
+    model.observe(log_of([(800, first, 1.0, 3 * DAY)]))  # the same person again
+    assert len([row for _, row in model.raters if row == row_of(model, first)]) == 300
+    assert places().get(first, 101) > before[first]
+    assert not [row for _, row in twin.raters if row == row_of(model, first)]
 
 
 def test_a_place_follows_the_utility(model: Served) -> None:
