@@ -49,6 +49,10 @@ WAITING_DAYS: Final = 14.0
 # their content at most, without links and counts: about as much hit rate is at stake.
 UNINDEXED: Final = 0.05
 
+# Bins of ratings that a movie had: none, one or two, up to 6, 14 and so on. Tenths would have ends
+# at the counts of single movies, and one rating more or less moves a movie over an end.
+_OCTAVES: Final = 32
+
 _USER_FEATURES: Final = ("count", "mean", "deviation", "range", "velocity")  # as the tower's
 
 
@@ -194,8 +198,7 @@ def _samples(
     """By name, two samples: what was learnt and what is new."""
     sides = before, now
     yield "rating", [Sample.of(log.users[of], log.half_stars[of] - 1, 10) for of in sides]
-    # An event that was learnt does not count itself, or no movie of one would be unknown.
-    numbers = [_numbers(log, of, learnt - (of is before)) for of in sides]
+    numbers = [_numbers(log, of) for of in sides]
     for name, reference in numbers[0].items():
         bounds = edges(reference)
         yield (
@@ -205,17 +208,25 @@ def _samples(
                 for of, values in zip(sides, numbers, strict=True)
             ],
         )
+    # An event that was learnt does not count itself, or no movie of one would be unknown.
+    counts = [learnt[log.rows[of]] - (of is before) for of in sides]
+    yield (
+        "movie_popularity",
+        [
+            Sample.of(log.users[of], np.log2(1 + count).astype(np.int64), _OCTAVES)
+            for of, count in zip(sides, counts, strict=True)
+        ],
+    )
     yield "movie_genre", [_genres(log, of) for of in sides]
 
 
-def _numbers(log: Ratings, events: Ints, popularity: Ints) -> dict[str, Numbers]:
+def _numbers(log: Ratings, events: Ints) -> dict[str, Numbers]:
     """By name, f64[events]: the features of user and movie right before each event."""
     of_user = log.features(log.first[events], events).astype(np.float64)
     of_user[log.first[events] == events, 1:] = np.nan  # a newcomer has a count, and it is 0
     years = np.array([np.nan if movie.year is None else movie.year for movie in log.movies])
-    rows = log.rows[events]
     features = {f"user_{name}": of_user[:, n] for n, name in enumerate(_USER_FEATURES)}
-    return features | {"movie_popularity": np.log1p(popularity[rows]), "movie_year": years[rows]}
+    return features | {"movie_year": years[log.rows[events]]}
 
 
 def _genres(log: Ratings, events: Ints) -> Sample:
