@@ -12,6 +12,8 @@ from stream.log import Record
 
 TIMEOUT: Final = 10.0  # seconds for one question to the broker
 
+FETCH_WAIT: Final = 100  # ms that the broker waits for more at the end of the log
+
 
 class Tail:
     """The records of a topic from given offsets on. For one thread.
@@ -38,16 +40,19 @@ class Tail:
                 enable_auto_commit=False,
                 enable_partition_eof=True,
                 auto_offset_reset="error",
+                fetch_wait_max_ms=FETCH_WAIT,
             )
         )
         self._topic = topic
+        held = [self._held(partition) for partition in range(len(offsets))]
         self.positions = [
-            max(offset, self._first(partition)) for partition, offset in enumerate(offsets)
+            max(offset, first) for offset, (first, _) in zip(offsets, held, strict=True)
         ]
         self.ended: set[int] = set()
-        self._consumer.assign(
-            [TopicPartition(topic, *start) for start in enumerate(self.positions)]
-        )
+        # A broker that has less than what was asked for may leave a question beyond its end without
+        # an answer, so begin at the end that it says; Tansu 0.6 says one that is too early.
+        starts = [min(it, end) for it, (_, end) in zip(self.positions, held, strict=True)]
+        self._consumer.assign([TopicPartition(topic, *start) for start in enumerate(starts)])
 
     def close(self) -> None:
         self._consumer.close()
@@ -61,32 +66,34 @@ class Tail:
         for message in self._consumer.consume(limit, seconds):
             partition, offset = message.partition() or 0, message.offset() or 0
             error = message.error()
+            if error is None and offset < self.positions[partition]:
+                continue
             if error is None:
                 _, time = message.timestamp()
                 records[partition].append(Record(offset, time, message.key(), message.value()))
                 self.positions[partition] = offset + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
+            elif error.code() == KafkaError._PARTITION_EOF and offset >= self.positions[partition]:
                 self.positions[partition] = offset
                 self.ended.add(partition)
-            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            elif error.code() in (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET):
                 raise self._not_there(partition)
             else:
                 raise self._connection.failure(f"reading {self._topic}[{partition}]", error)
         return records
 
-    def _first(self, partition: int) -> int:
-        """The first offset that the topic still has."""
+    def _held(self, partition: int) -> tuple[int, int]:
+        """The first offset that the topic still has, and where it says that it ends."""
         try:
-            low, _ = self._consumer.get_watermark_offsets(
+            first, end = self._consumer.get_watermark_offsets(
                 TopicPartition(self._topic, partition), timeout=TIMEOUT
             )
         except KafkaException as error:
-            what = f"asking where {self._topic}[{partition}] begins"
+            what = f"asking where {self._topic}[{partition}] begins and ends"
             raise self._connection.failure(what, error.args[0]) from error
-        return int(low)
+        return int(first), int(end)
 
     def _not_there(self, partition: int) -> BrokerUnavailable | DatasetError:
-        position, first = self.positions[partition], self._first(partition)
+        position, (first, _) = self.positions[partition], self._held(partition)
         if position < first:
             return BrokerUnavailable(
                 f"{self._topic}[{partition}] has dropped its records from offset {position} to "
