@@ -76,7 +76,7 @@ async def findings(places: Places, user_id: int, wish: LogPosition) -> list[Find
     found.append(await _training(places, topic_id, user_id))
     # 4.
     answers = await places.idempotent.mentions(user_id)
-    found.append(Finding("stored answers", _number(answers, "answer"), answers > 0))
+    found.append(Finding("stored answers", _number(answers, "key"), answers > 0))
     # 5.
     letters = await asyncio.to_thread(places.dead_letters)
     found.append(_letters(letters, user_id))
@@ -112,7 +112,7 @@ async def _archive(places: Places, topic_id: str, user_id: int, wish: LogPositio
         at = await asyncio.to_thread(archived, archive, topic_id, places.partitions)
     rows = _number(count := await asyncio.to_thread(archive.contains, user_id), "rating")
     if not any(at.offsets):
-        return Finding("archive", f"{rows}: nothing of the topic is archived", count > 0)
+        return Finding("archive", f"{rows}, with nothing of the topic archived", count > 0)
     reached = at.offsets[wish.partition]
     if reached <= wish.offset:
         return Finding(

@@ -110,8 +110,9 @@ def _report(console: "Console", user_id: int, found: "Sequence[Finding]") -> int
     from rich.table import Table
 
     table = Table("place", f"what it has of user {user_id}", "")
-    for place, says, left in found:
-        table.add_row(place, escape(says), "[bold red]left[/]" if left else "[green]as it ought[/]")
+    for it in found:
+        verdict = "[bold red]left[/]" if it.left else "[green]as it ought[/]"
+        table.add_row(it.place, escape(it.says), verdict)
     console.print(table)
     left = sum(finding.left for finding in found)
     if left:
