@@ -46,11 +46,12 @@ def new(among: Sequence[int] = range(MOVIES)) -> Ratings:
 
 def after(first: Ratings, second: Ratings) -> tuple[Ratings, np.ndarray]:
     """One log of both, and which of its events are of the second; their people differ."""
-    columns = ("users", "rows", "half_stars", "times")
-    whole = {
-        name: np.concatenate([getattr(one, name) for one in (first, second)]) for name in columns
-    }
-    return Ratings(CATALOGUE, **whole), np.arange(len(first) + len(second)) >= len(first)
+    users, rows, half_stars, times = (
+        np.concatenate([getattr(one, name) for one in (first, second)])
+        for name in ("users", "rows", "half_stars", "times")
+    )
+    whole = Ratings(CATALOGUE, users, rows, half_stars, times)
+    return whole, np.arange(len(whole)) >= len(first)
 
 
 def found(newest: Ratings) -> dict[str, Check]:

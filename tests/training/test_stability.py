@@ -52,7 +52,7 @@ def test_ten_equal_events_of_a_person_say_no_more_than_one() -> None:
 
 def test_few_people_say_nothing() -> None:
     enough = people(MIN_USERS, 0)
-    for few in (people(MIN_USERS - 1, 0), Sample.of(*np.zeros((2, 0), np.int64), 2)):
+    for few in (people(MIN_USERS - 1, 0), Sample(np.zeros((0, 2)))):
         assert np.isnan(shift(few, enough)).all()
         assert np.isnan(shift(enough, few)).all()
 
