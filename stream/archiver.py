@@ -17,7 +17,7 @@ from producers.admin import ensure_topics
 from stream.archive import Archive
 from stream.archiver_metrics import ArchiverMetrics
 from stream.archiving import Archiving, Limits
-from stream.contracts.errors import TopicRecreated, Unavailable
+from stream.contracts.errors import Busy, TopicRecreated, Unavailable
 from stream.contracts.topics import Topics
 from stream.health import HealthServer
 from stream.lease import Lease
@@ -27,6 +27,9 @@ LEASE: Final = "archive"
 # Seconds until it begins anew, at first and at most: a service is back soon, room on a disk is not.
 FIRST_WAIT: Final = 0.2
 LONGEST_WAIT: Final = 30.0
+
+# Seconds between two tries of one that stands by, so long it goes on without any.
+STAND_BY: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +130,14 @@ class Archiver:
                             self._problem = None
                     archiving.write_all()
             except (Unavailable, TopicRecreated) as error:
-                wait = FIRST_WAIT if self._problem is None else min(2 * wait, LONGEST_WAIT)
+                if isinstance(error, Busy):
+                    wait = STAND_BY
+                else:
+                    wait = FIRST_WAIT if self._problem is None else min(2 * wait, LONGEST_WAIT)
+                    self.metrics.failures.inc()
+                if self._problem != str(error):
+                    logger.warning("begins anew in %.1f s, and until it can: %s", wait, error)
                 self._problem = str(error)
-                self.metrics.failures.inc()
-                logger.warning("beginning anew in %.1f s: %s", wait, error)
                 stop.wait(wait)
 
     def catch_up(self) -> None:

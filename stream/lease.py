@@ -21,7 +21,7 @@ from stream.contracts import keys
 from stream.contracts.errors import Busy, StoreUnavailable
 
 # How long others wait for a holder that was killed; renewed three times as often.
-SECONDS: Final = 15.0
+SECONDS: Final = 10.0
 RENEWALS: Final = 3
 
 # redis-py may send a command twice, so each of these is the same done twice.

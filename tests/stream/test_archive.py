@@ -355,7 +355,7 @@ steps = st.builds(
 
 
 @given(st.lists(steps, min_size=1, max_size=12))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_whatever_is_done_and_killed_it_is_what_was_written(steps: list[Step]) -> None:
     url, today = f"fsspec+objects:///{uuid4().hex}", TODAY
     wanted: list[dict[int, tuple[int, date]]] = [{}, {}]  # user and day by offset

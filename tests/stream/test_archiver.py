@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from tenacity import Retrying, retry_if_not_result, stop_after_delay, wait_fixed
 
 from producers.admin import ensure_topics, topic_id
+from stream import archiver as archiver_module
 from stream import archiving
 from stream.archive import Archive, Span
 from stream.archive_storage import LocalStorage
@@ -291,8 +292,11 @@ def _caught_up(world: World) -> bool:
 # Two of them.
 
 
-def test_a_second_one_waits_until_the_first_has_ended(world: World) -> None:
+def test_a_second_one_waits_until_the_first_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.produce(rating(A, 1, 4.0))
+    monkeypatch.setattr(archiver_module, "STAND_BY", 0.05)
     with running(world.archiver(AT_ONCE)) as first:
         eventually(lambda: first._problem is None)
         with pytest.raises(Busy, match="another process holds the lease `archive`"):
