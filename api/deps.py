@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.forgetting import Forgetting
 from api.idempotency import Answer, IdempotentRequests
 from api.loading import model_loader
+from api.movies import MoviePublisher
 from api.ratings import RatingPublisher
 from api.recommender import Recommender
 from api.serving import ServingWatcher
@@ -40,6 +41,8 @@ class Services:
     ratings: RatingPublisher
     idempotent: IdempotentRequests
     forgetting: Forgetting
+    movies: MoviePublisher
+    admin_token: str | None = None
 
     async def close(self) -> None:
         """Finish what is under way, then let go of everything."""
@@ -58,6 +61,7 @@ def connect(settings: Settings) -> Services:
     store = RedisStore(settings.redis(), REDIS_TIMEOUT)
     publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
     api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    admin = settings.api_admin_token
     watcher = ServingWatcher(
         store,
         model_loader(settings.qdrant_url, api_key),
@@ -73,6 +77,8 @@ def connect(settings: Settings) -> Services:
         ratings=RatingPublisher(publisher, topics, watcher),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, topics.ratings, idempotent),
+        movies=MoviePublisher(publisher, topics.movies),
+        admin_token=admin.get_secret_value() if admin is not None else None,
     )
 
 

@@ -11,7 +11,7 @@ from api import errors
 from api.deps import Services
 from api.limits import LimitBody
 from api.metrics import MeasureRequests
-from api.routes import onboarding, operations, ratings, recommendations, users
+from api.routes import movies, onboarding, operations, ratings, recommendations, users
 
 # Bytes: ten times a full batch of ratings.
 MAX_BODY: Final = 1 << 20
@@ -36,6 +36,6 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(LimitBody, limit=MAX_BODY)
     app.add_middleware(MeasureRequests)
     errors.install(app)
-    for module in (recommendations, ratings, onboarding, users, operations):
+    for module in (recommendations, ratings, onboarding, movies, users, operations):
         app.include_router(module.router)
     return app

@@ -66,7 +66,10 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     api_look_seconds: float = Field(
-        1.0, gt=0, description="between two looks at what is to be served, and how hot movies are"
+        0.5, gt=0, description="between two looks at new movies, what is to be served, and heats"
+    )
+    api_admin_token: SecretStr | None = Field(
+        None, min_length=8, description="for `POST /movies`; unset: whoever reaches the API may"
     )
     api_keep_seconds: float = Field(
         600.0, ge=0, description="that the API keeps the model before, to go back to at once"
@@ -76,7 +79,7 @@ class Settings(BaseSettings):
 
     archive_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
-    @field_validator("kafka_sasl_password", "qdrant_api_key")
+    @field_validator("kafka_sasl_password", "qdrant_api_key", "api_admin_token")
     @classmethod
     def refuse_placeholders(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and value.get_secret_value().lower() in PLACEHOLDERS:

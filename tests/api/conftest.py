@@ -13,6 +13,7 @@ from api.forgetting import Forgetting
 from api.idempotency import IdempotentRequests
 from api.main import create_app
 from api.models import ServedModel
+from api.movies import MoviePublisher
 from api.ratings import RatingPublisher
 from api.recommender import Recommender
 from api.serving import ServingWatcher
@@ -131,6 +132,7 @@ async def empty_world(redis_url: str) -> AsyncIterator[World]:
         ratings=RatingPublisher(publisher, Topics(), watcher),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, Topics().ratings, idempotent),
+        movies=MoviePublisher(publisher, Topics().movies),
     )
     world = World(store, log, watcher, services)
     await watcher.refresh()

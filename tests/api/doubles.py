@@ -10,9 +10,16 @@ from api.ranking import HOTTEST
 from producers.publisher import Delivered, Message
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import BrokerUnavailable, IndexUnavailable, StoreUnavailable
-from stream.contracts.events import ForgetEvent, RatingEvent, UserEvent, decode_user_event
+from stream.contracts.events import (
+    ForgetEvent,
+    MovieEvent,
+    RatingEvent,
+    UserEvent,
+    decode_movie,
+    decode_user_event,
+)
 from stream.contracts.keys import Position
-from stream.contracts.topics import partition_of
+from stream.contracts.topics import Topics, partition_of
 from stream.features import UserState, fold
 from stream.records import UserRecord
 from stream.store import Batch
@@ -151,6 +158,7 @@ class Log:
         failing: whether the broker acknowledges nothing.
         events: the ratings acknowledged, in order.
         wishes: the wishes to be forgotten likewise.
+        movies: the movies likewise; they are in the catalogue at once.
     """
 
     def __init__(self, store: Store) -> None:
@@ -161,12 +169,20 @@ class Log:
         self.failing = False
         self.events: list[RatingEvent] = []
         self.wishes: list[ForgetEvent] = []
+        self.movies: list[MovieEvent] = []
 
     async def send(self, messages: Sequence[Message]) -> list[Delivered]:
         if self.failing:
             raise BrokerUnavailable("the broker is told to fail")
         delivered = []
         for message in messages:
+            if message.topic == Topics().movies:
+                movie = decode_movie(message.value)
+                assert message.key == b"%d" % movie.movie_id
+                delivered.append(Delivered(message.topic, 0, len(self.movies)))
+                self.movies.append(movie)
+                await self._store.put_movies([movie])
+                continue
             event = decode_user_event(message.value, message.key, 2**42)
             partition = partition_of(event.user_id, PARTITIONS)
             delivered.append(Delivered(message.topic, partition, self._ends[partition]))
