@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 from infra.cli import app
 from producers.admin import ensure_topics
 from stream.contracts import keys
-from stream.contracts.errors import ConfigurationError
+from stream.contracts.errors import ConfigurationError, EventsMissing
 from stream.contracts.events import encode
 from stream.contracts.topics import LIBRDKAFKA_PARTITIONER, Topics
+from stream.log_reader import KafkaLog
 from tests.stream.build import rating
 from tests.suites.state_store import movie_event
 
@@ -72,6 +73,36 @@ def test_rebuild_then_verify_then_damage(redis_url: str) -> None:
 
     runner.invoke(app, ["rebuild"], catch_exceptions=False)
     assert runner.invoke(app, ["verify"], catch_exceptions=False).exit_code == 0
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+@pytest.mark.usefixtures("produced")
+def test_what_the_topic_has_dropped_comes_from_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded broker drops nothing: it is only told to have."""
+    monkeypatch.setattr("infra.commands.user.APPLIED_WITHIN", 0)  # no worker runs
+    assert "has not applied it yet" in said("user", "forget", "5")
+    assert "rebuilt 29 users from 601 events" in said("rebuild")
+    said("archive", "--once")
+
+    async def begin(log: KafkaLog, partition: int) -> int:
+        return await log.end(partition) // 2
+
+    monkeypatch.setattr(KafkaLog, "begin", begin)
+    assert "counts of movies still include people who were forgotten" in said("verify")
+    assert "rebuilt 29 users" in said("rebuild")
+    assert "forgotten" not in said("verify")
+
+    monkeypatch.setenv("FRESHET_ARCHIVE_URL", str(tmp_path / "another"))
+    for command in ("rebuild", "verify"):
+        with pytest.raises(EventsMissing, match="has dropped the offsets 0 to"):
+            said(command)
 
 
 @pytest.mark.usefixtures("produced")
