@@ -60,15 +60,19 @@ class GatePolicy:
             may be lost, where a fresher model is worth it.
         confidence: that the gain is there; see the module.
         min_lists: fewer show nothing: with 1,000, NDCG@10 of 0.1 is known to a tenth of itself.
-        min_users: people that they are of. They are what the bootstrap draws; below some thirty
-            its intervals are too narrow.
+        min_users: people that they are of. They are what the bootstrap draws, and few are not all:
+            simulated with lists in very unequal numbers, equal challengers pass at 0.95 in 5% of
+            the gates of 300 people, 6 to 8% of 30 to 60, 10% of ten.
         max_coverage_loss: share of the champion's coverage that may be lost.
         max_gini_rise: by how much the Gini coefficient of recommendations may rise.
-        max_slowdown: how many times as long a list may take as the champion's, at the 95th
-            percentile of lists made in turns. What two runs of one model differ by is far below.
+        max_slowdown: how many times as long a list may take as the champion's, at the percentile
+            `SLOW` of lists that are made in turns.
         max_cold_loss: share of the champion's mean that may be lost among people with fewer than
             `FEW` ratings. More is refused where it is a loss with the policy's confidence.
         min_cold_lists: fewer judge nobody: a site where no one is new still renews its models.
+
+    The rails are ten times as far as two seeds of one training are apart on MovieLens 100K (2,815
+    lists): coverage by 2%, Gini by 0.002, latency by 1%, newcomers' NDCG by 0.1%.
     """
 
     metric: str = "ndcg@10"
