@@ -30,8 +30,13 @@ def drift(
     from rich.console import Console
 
     from infra.settings import load_settings
+    from stream.contracts.errors import ConfigurationError
 
     found = measure_drift(load_settings())
+    if found is None:
+        raise ConfigurationError(
+            "nothing is served that could drift: train a model with `freshet train --promote`"
+        )
     if metrics is not None:
         from training.drift_metrics import DriftMetrics
 
@@ -48,8 +53,13 @@ def drift(
         raise typer.Exit(1)
 
 
-def measure_drift(settings: "Settings") -> "Drift":
-    """Of what is served now. Raises FreshetError, ConfigurationError where nothing is."""
+def measure_drift(settings: "Settings") -> "Drift | None":
+    """Of what is served now; None where nothing is.
+
+    Raises:
+        DatasetError: nothing is archived yet of movies that the catalogue knows.
+        FreshetError: broker, archive or model cannot be read.
+    """
     import time
 
     from api.models import POPULAR
@@ -57,7 +67,6 @@ def measure_drift(settings: "Settings") -> "Drift":
     from api.serving import TRENDING
     from producers.admin import partition_count, topic_id
     from stream.archive import Archive
-    from stream.contracts.errors import ConfigurationError
     from stream.contracts.topics import Topics
     from training.artifact import read_manifest
     from training.decisions import decision_about
@@ -69,9 +78,7 @@ def measure_drift(settings: "Settings") -> "Drift":
     kafka, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
     event = last_promotion(kafka, topics.models)
     if event is None:
-        raise ConfigurationError(
-            "nothing is served that could drift: train a model with `freshet train --promote`"
-        )
+        return None
     model = Served(Path(event.artifact), TRENDING, POPULAR, MAX_LIMIT)
     decision = decision_about(event.version, kafka, topics.refreshes)
     archive = Archive.open(settings.archive)

@@ -1,0 +1,109 @@
+"""What operators, programs and Prometheus are told of drift."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner, Result
+
+from infra.cli import app
+from infra.commands import drift as command
+from stream.contracts.errors import ConfigurationError
+from tests.training.build import clubs, ratings
+from training.compare import Interval
+from training.drift import Age, Check, Drift, lost_quality, shifts, staleness
+from training.drift_metrics import DriftMetrics
+
+RULES = Path(__file__).parents[2] / "infra" / "prometheus" / "drift.rules.yml"
+
+FINE = Check("shift_rating", 0.1, 0.25, "as before")
+UNKNOWN = Check("lost_quality", np.nan, 0.2, "nobody came")
+WORSE = Check("model_days", 15.0, 14.0, "since the first event not learnt")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, found: Drift | None, *options: str) -> Result:
+    monkeypatch.setattr(command, "measure_drift", lambda _: found)
+    return CliRunner().invoke(app, ["drift", *options])
+
+
+def test_without_drift_it_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, Drift("v1", 0, (FINE, UNKNOWN)))
+    assert result.exit_code == 0, result.output
+    assert "Model v1" in result.output
+    assert "too little" in result.output
+    assert "drift │" not in result.output
+
+
+def test_with_drift_it_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, Drift("v1", 0, (FINE, WORSE)))
+    assert result.exit_code == 1
+    assert re.search(r"model_days +│ 15 +│ 14 +│ drift", result.output)
+
+
+def test_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, Drift("v1", 5, (UNKNOWN, WORSE)), "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.output)
+    assert document["version"] == "v1"
+    assert [check["value"] for check in document["checks"]] == [None, 15.0]
+    assert [check["above"] for check in document["checks"]] == [False, True]
+
+
+def test_for_prometheus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "drift.prom"
+    run(monkeypatch, Drift("v1", 5_000, (UNKNOWN, WORSE)), "--metrics", str(path))
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(path.read_text())
+        for sample in family.samples
+    }
+    assert np.isnan(samples.pop(("freshet_drift", "lost_quality")))
+    assert samples == {
+        ("freshet_drift", "model_days"): 15,
+        ("freshet_drift_limit", "lost_quality"): 0.2,
+        ("freshet_drift_limit", "model_days"): 14,
+        ("freshet_drift_measured_timestamp_seconds",): 5,
+        ("freshet_drift_model_info", "v1"): 1,
+    }
+
+
+def test_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = run(monkeypatch, None).exception
+    assert isinstance(error, ConfigurationError)
+    assert "nothing is served that could drift" in str(error)
+
+
+def test_a_new_measurement_replaces_the_last() -> None:
+    metrics = DriftMetrics()
+    metrics.show(Drift("v1", 5_000, (FINE,)))
+    metrics.show(Drift("v2", 6_000, (WORSE,)))
+    assert metrics.registry.get_sample_value("freshet_drift", {"check": FINE.name}) is None
+    assert metrics.registry.get_sample_value("freshet_drift", {"check": WORSE.name}) == 15
+    assert metrics.registry.get_sample_value("freshet_drift_model_info", {"version": "v1"}) is None
+
+
+def test_every_check_has_an_alert_and_every_alert_a_metric() -> None:
+    log, nothing = ratings(clubs(users=30)), Interval(np.nan, np.nan, np.nan)
+    checks = [
+        *shifts(log, log.users > 15),
+        lost_quality("ndcg@10", 0.1, nothing, 0),
+        *staleness(Age(0, 0, 0, 0, 0)),
+    ]
+    metrics = DriftMetrics()
+    metrics.show(Drift("v1", 0, tuple(checks)))
+    known = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    [group] = yaml.safe_load(RULES.read_text())["groups"]
+    selectors = []
+    for rule in group["rules"]:
+        named = re.findall(r"freshet_\w+", rule["expr"])
+        assert named, rule["alert"]
+        assert set(named) <= known, rule["alert"]
+        assert {"summary", "description"} <= rule["annotations"].keys()
+        selectors += re.findall(r'check=~?"([^"]+)"', rule["expr"])
+    for check in checks:
+        matching = [selector for selector in selectors if re.fullmatch(selector, check.name)]
+        assert len(matching) == 1, check.name
