@@ -158,9 +158,9 @@ class Models:
         To load, the one before is let go of first, and the last request that uses it waited for,
         which takes a second at most.
         """
-        for model in (self._first, self._before):
-            if model is not None and model.is_what(event):
-                return model
+        at_hand = [it for it in (self._first, self._before) if it is not None and it.is_what(event)]
+        if at_hand:
+            return at_hand[0]
         self.let_go()
         if self._retiring:
             await asyncio.wait(self._retiring)

@@ -101,10 +101,10 @@ async def _redis(services: Services) -> str:
 
 
 async def _model(services: Services) -> str:
-    model = services.watcher.current.model
+    model, refused = services.watcher.current.model, services.watcher.refused
     if model is None:
-        raise FreshetError("none is served: train and promote one, or see the log of the API")
-    return model.event.version
+        raise FreshetError(refused or "none is served: train and promote one")
+    return f"{model.event.version}; {refused}" if refused else model.event.version
 
 
 async def _index(services: Services) -> str:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from pydantic import BaseModel
 
@@ -11,7 +12,7 @@ from api import errors, schemas
 from api.main import MAX_BODY, create_app
 from api.recommender import Recommender
 from api.routes import operations
-from tests.api.conftest import World
+from tests.api.conftest import World, model_event
 
 
 async def ready(world: World) -> tuple[int, dict[str, Any]]:
@@ -50,6 +51,22 @@ async def test_not_ready_without_model_or_state(empty_world: World) -> None:
         "model",
         "index",
     ]
+
+
+async def test_a_model_that_cannot_be_served_is_named(empty_world: World) -> None:
+    await empty_world.promote("bad1")
+    _, body = await ready(empty_world)
+    damaged = "{0} cannot be served: artifacts/{0} is told to be damaged"
+    assert body["checks"]["model"] == {"ok": False, "detail": damaged.format("bad1")}
+    await empty_world.promote("v1")
+    await empty_world.promote("bad2")
+    _, body = await ready(empty_world)
+    assert body["checks"]["model"] == {"ok": True, "detail": f"v1; {damaged.format('bad2')}"}
+    again = msgspec.structs.replace(model_event("v1"), event_id="rollback")
+    await empty_world.store.put_model(again)
+    await empty_world.watcher.refresh()
+    _, body = await ready(empty_world)
+    assert body["checks"]["model"] == {"ok": True, "detail": "v1"}
 
 
 async def metric(world: World, line: str) -> float:

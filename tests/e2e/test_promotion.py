@@ -1,4 +1,4 @@
-"""A promotion while people ask: nobody notices, and no answer mixes two models."""
+"""A promotion and a rollback while people ask: nobody notices, and no answer mixes two models."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -7,16 +7,27 @@ from tests.planted_model import BY_ID
 from tests.system import System, eventually
 from tests.traffic import Readers
 from training.index import collection_name
+from training.promotion import Promoter
+from training.registry import Registry
 
 
-def test_promotion_while_people_ask(system: System) -> None:
+class Unknowing(Registry):
+    """MLflow that knows no model and takes no time."""
+
+    def mark_champion(self, version: str) -> bool:
+        return False
+
+
+def test_promotion_and_rollback_while_people_ask(system: System) -> None:
     user, loved = system.fan()
     newcomer, _ = system.fan(2)
+    models = system.models["genre"].parent
+    promoter = Promoter(models, system.kafka, system.topics, Unknowing("nowhere"))
 
     with Readers(system, [user, newcomer]) as readers:
         readers.wait_for_more(10)
-        for version in ("decade", "genre"):
-            system.promote(version)
+        for change in (lambda: promoter.promote("decade"), promoter.rollback):
+            version = change().event.version
             eventually(lambda: system.recommend(user)["model_version"], version.__eq__)
             readers.wait_for_more(10)
 
