@@ -23,7 +23,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def test_everything_is_there() -> None:
-    assert set(SERVICES) == {"kafka", "redis", "qdrant", "mlflow", "worker", "api"}
+    assert set(SERVICES) == {"kafka", "redis", "qdrant", "mlflow", "worker", "archiver", "api"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -42,7 +42,7 @@ def test_ports_are_open_to_this_machine_alone(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-@pytest.mark.parametrize("name", ["worker", "api"])
+@pytest.mark.parametrize("name", ["worker", "archiver", "api"])
 def test_our_variables_are_settings_with_valid_values(name: str) -> None:
     ours = {
         variable.removeprefix("FRESHET_").lower(): value
@@ -72,7 +72,7 @@ def test_addresses_name_services_and_their_ports() -> None:
     assert f"INTERNAL://{settings.kafka_bootstrap_servers}" in listeners.split(",")
 
 
-@pytest.mark.parametrize("name", ["worker", "api"])
+@pytest.mark.parametrize("name", ["worker", "archiver", "api"])
 def test_our_commands_exist(name: str) -> None:
     program, *command = SERVICES[name]["command"]
     assert program == "freshet"
