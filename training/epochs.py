@@ -5,6 +5,7 @@ stop, and one on everything, which is what is wanted.
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,7 +38,11 @@ VALIDATION_LISTS: Final = 5_000
 
 
 class Epoch(NamedTuple):
-    """How one epoch went: mean loss, last learning rate, and quality on the validation part."""
+    """How one epoch went: mean loss, last learning rate, and quality on the validation part.
+
+    Epoch 0 is before the first, where what both models begin from is worth something: without a
+    loss, NaN.
+    """
 
     number: int
     loss: float
@@ -80,7 +85,8 @@ def train_until_best(
         checkpoint: where to keep how far it has got.
         on_epoch: told the number of each epoch, and the final towers as they would be were it the
             last. What it raises ends the training.
-        start: what both begin from; None: from nothing.
+        start: what both begin from, which is judged too: where it is as good already, training on
+            would learn the old ratings by heart. None: from nothing.
 
     Raises:
         ConfigurationError: there is no such objective, or no such device.
@@ -100,18 +106,20 @@ def train_until_best(
         total = options.max_epochs * measured.steps
 
         def on_step(done: int, of: int) -> None:
-            on_progress(len(run.epochs) * of + done, total)
+            on_progress(run.done * of + done, total)
 
         def quality() -> Quality:
             scorer = TowerScorer(measured.towers)
             return kind_of(config).quality(ratings, scorer, split, VALIDATION_LISTS)
 
-        while len(run.epochs) < options.max_epochs and run.since_best < options.patience:
-            run.judge(run.train(on_step), distributed.of_leader(quality))
+        if start is not None and not run.epochs:
+            run.judge(0, math.nan, distributed.of_leader(quality))
+        while run.done < options.max_epochs and run.since_best < options.patience:
+            run.judge(run.done + 1, run.train(on_step), distributed.of_leader(quality))
             if checkpoint is not None and distributed.leads():
-                checkpoint.save(origin, len(run.epochs), measured.step, run.state())
+                checkpoint.save(origin, run.done, measured.step, run.state())
             if on_epoch is not None:
-                on_epoch(len(run.epochs), run.final_so_far())
+                on_epoch(run.done, run.final_so_far())
         on_progress(total, total)
         return run.best()
 
@@ -129,7 +137,12 @@ class _Run:
     @property
     def since_best(self) -> int:
         """Epochs after the best one."""
-        return len(self.epochs) - best_epoch(self.epochs) if self.epochs else 0
+        return self.done - best_epoch(self.epochs) if self.epochs else 0
+
+    @property
+    def done(self) -> int:
+        """Epochs trained."""
+        return self.epochs[-1].number if self.epochs else 0
 
     def train(self, on_progress: OnProgress) -> float:
         """Train both for an epoch. Returns the loss of the measured one."""
@@ -140,9 +153,9 @@ class _Run:
             pool.submit(self.final.epoch).result()
             return loss.result()
 
-    def judge(self, loss: float, quality: Quality) -> None:
+    def judge(self, number: int, loss: float, quality: Quality) -> None:
         """Note how an epoch went; where it is the best one, what came of it is kept."""
-        self.epochs.append(Epoch(len(self.epochs) + 1, loss, self.measured.learning_rate, quality))
+        self.epochs.append(Epoch(number, loss, self.measured.learning_rate, quality))
         if not self.since_best:
             self.weights = [_copy(towers.state_dict()) for towers in self._towers()]
 

@@ -3,6 +3,7 @@
 It remembers; what is served is said by the `models` topic alone (`training.promotion`).
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,5 +130,9 @@ def _metrics(outcome: "Outcome", figures: Mapping[str, float]) -> list[Any]:
             "validation_recall": epoch.validation.recall,
             "validation_hit_rate": epoch.validation.hit_rate,
         }
-        metrics += [Metric(name, value, now, epoch.number) for name, value in of_epoch.items()]
+        metrics += [
+            Metric(name, value, now, epoch.number)
+            for name, value in of_epoch.items()
+            if not math.isnan(value)  # before the first epoch there is no loss
+        ]
     return metrics

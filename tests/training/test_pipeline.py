@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.contracts.errors import DatasetError
+from stream.contracts.errors import ArtifactError, DatasetError
 from tests.training.build import DAY, SMALL, clubs, tables
 from training import epochs, pipeline
 from training.artifact import LogPosition
@@ -13,6 +13,7 @@ from training.dataset import Ratings
 from training.options import RunOptions
 from training.pipeline import train
 from training.ranking import Ranking
+from training.recommender import OnProgress
 from training.split import split_by_time
 from training.tower_inputs import Ints
 from training.towers import TwoTowers
@@ -105,6 +106,21 @@ def test_what_is_measured_goes_into_the_artifact(
     assert metrics["frozen_popularity_lists"] == outcome.results["frozen"].popularity.lists
     assert metrics["live_two_stage_ndcg"] == outcome.results["live"].two_stage.ndcg
     assert len(metrics) == 2 * 3 * 4
+
+
+def test_a_model_of_nan_is_not_written(
+    exported: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Diverging(Trainer):
+        def epoch(self, on_progress: OnProgress = lambda *_: None) -> float:
+            loss = super().epoch(on_progress)
+            self.towers.log_temperature.data.fill_(np.nan)
+            return loss
+
+    monkeypatch.setattr(epochs, "Trainer", Diverging)
+    with pytest.raises(ArtifactError, match=r"measured towers came to NaN in log_temperature: no"):
+        train(*tables(clubs(users=120)), tmp_path, config=SMALL, options=RunOptions(max_epochs=1))
+    assert not exported
 
 
 def test_too_little_data(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the next training begins from is what the last one ended with."""
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from tests.training.build import DAY, SMALL, a_ranking, clubs, everything, ratin
 from training import export
 from training.artifact import LogPosition, read_manifest
 from training.dataset import Ratings
+from training.epochs import best_epoch, train_until_best
 from training.export import write_artifact
+from training.objectives import Next
 from training.options import RunOptions
 from training.pipeline import train
 from training.scorer import padded_vectors
@@ -45,17 +48,25 @@ def written(
     data: Ratings, trainers: tuple[Trainer, Trainer], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     measured, final = (TowerWeights.of(trainer.towers, data) for trainer in trainers)
-    return write_artifact(
-        tmp_path_factory.mktemp("artifacts"),
-        trainers[1].towers,
-        a_ranking(data),
-        data,
-        everything(data),
-        SMALL,
-        {},
-        Start(measured, final, MEASURED_UNTIL),
-        POSITION,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        without_what_is_served(patch)
+        return write_artifact(
+            tmp_path_factory.mktemp("artifacts"),
+            trainers[1].towers,
+            a_ranking(data),
+            data,
+            everything(data),
+            SMALL,
+            {},
+            Start(measured, final, MEASURED_UNTIL),
+            POSITION,
+        )
+
+
+def without_what_is_served(patch: pytest.MonkeyPatch) -> None:
+    """Artifacts that no training reads more of are written in no time."""
+    for slow in ("export_towers", "build_edge_index"):
+        patch.setattr(export, slow, lambda *_: None)
 
 
 def test_towers_go_on_as_they_were(
@@ -155,13 +166,33 @@ def test_a_damaged_champion_is_refused(written: Path, tmp_path: Path, harm: str)
         read_start(copy, SMALL, MEASURED_UNTIL)
 
 
+def test_what_training_would_spoil_stays_as_it_was(
+    data: Ratings, trainers: tuple[Trainer, Trainer]
+) -> None:
+    """With steps that are far too long every epoch is worse than what it began from."""
+    start = Start(*(TowerWeights.of(trainer.towers, data) for trainer in trainers), judged_from=0)
+    wild = replace(SMALL, learning_rate=10.0)
+    split = Next.split(data)
+    trained = train_until_best(data, split, wild, RunOptions(patience=2), start=start)
+    assert [epoch.number for epoch in trained.epochs] == [0, 1, 2]
+    assert math.isnan(trained.epochs[0].loss)
+    assert best_epoch(trained.epochs) == 0
+    for towers, trainer in zip((trained.measured, trained.final), trainers, strict=True):
+        users = trainer.towers.users.state_dict()
+        assert all(torch.equal(w, users[name]) for name, w in towers.users.state_dict().items())
+    own, expected = (
+        TowerWeights.of(towers, data).parameters["items.embedding.weight"]
+        for towers in (trained.final, trainers[1].towers)
+    )
+    np.testing.assert_array_equal(own, expected)
+
+
 def test_a_training_goes_on_from_its_champion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first epoch is better than that of one that begins from nothing. A champion that knows
-    too much is left alone, which the outcome says."""
-    for slow in ("export_towers", "build_edge_index"):
-        monkeypatch.setattr(export, slow, lambda *_: None)
+    """It begins better than one that begins from nothing has become after an epoch. A champion that
+    knows too much is left alone, which the outcome says."""
+    without_what_is_served(monkeypatch)
     events = sorted(clubs(users=150), key=lambda event: event[3])
     options = RunOptions(max_epochs=6, side_by_side=False)
     before = tables(events[: len(events) * 9 // 10], range(1, 73))
@@ -172,6 +203,7 @@ def test_a_training_goes_on_from_its_champion(
     warm = train(*now, tmp_path, config=SMALL, options=one, champion=first.directory)
     cold = train(*now, tmp_path, config=SMALL, options=one)
     assert warm.cold is None
+    assert [epoch.number for epoch in warm.epochs] == [0, 1]
     assert warm.epochs[0].validation.ndcg > 1.5 * cold.epochs[0].validation.ndcg
     back = train(*before, tmp_path, config=SMALL, options=one, champion=warm.directory)
     assert back.cold is not None
