@@ -1,8 +1,9 @@
 """Which models are at hand: the one that serves and the one before it, and never a third."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import msgspec
 import pytest
@@ -122,7 +123,13 @@ async def test_what_cannot_be_loaded_is_told_and_tried_again(clock: list[float])
     assert at_hand.refused == ""
 
 
-async def test_a_third_waits_for_the_last_request_of_the_first() -> None:
+async def test_a_third_waits_for_the_last_request_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def at_once(call: Callable[..., Any], *arguments: object) -> Any:
+        return call(*arguments)
+
+    monkeypatch.setattr(models.asyncio, "to_thread", at_once)
     loading = Loading()
     at_hand = Models(loading, KEEP)
     first = await serve(at_hand, "v1")
