@@ -243,8 +243,11 @@ def changed(movie: MovieState, change: str) -> MovieState:
             return replace(movie, total=movie.total + 1)
         case "squares that nobody can give":
             return replace(movie, squares=movie.squares + 30)
+        case "squares that are too few for these stars":
+            return replace(movie, squares=movie.squares - 50)
         case "heat lost":
-            return replace(movie, heats=tuple(heat - 2 for heat in movie.heats))
+            trend, year, *newcomers = movie.heats
+            return replace(movie, heats=(trend, year - 2, *newcomers))
         case "recent ratings that nobody can give":
             return replace(movie, recent_mean=10.5)
         case "a rating of none":
@@ -260,6 +263,7 @@ def changed(movie: MovieState, change: str) -> MovieState:
         "one less",
         "stars that nobody can give",
         "squares that nobody can give",
+        "squares that are too few for these stars",
         "heat lost",
         "recent ratings that nobody can give",
         "a rating of none",
@@ -299,6 +303,21 @@ async def test_users_are_compared_exactly(told: tuple[World, ArchivedLog]) -> No
         (f"user {ALICE}", "nothing", "there"),
         (f"user {CAROL}", "there", "nothing"),
     }
+
+
+async def test_an_archive_that_is_ahead_has_already_forgotten(tmp_path: Path) -> None:
+    """The live state still has Alice, and her wish comes next. Bob is still compared."""
+    entries = story()
+    world, archive = planted(str(tmp_path), entries, [7])
+    await world.worker().process(PARTITION, [it.record for it in entries[:5]])
+    world.log.drop_before(PARTITION, 4)
+    log = ArchivedLog(world.log, archive)
+    found = await verified(world, log)
+    assert (found.differences, found.remembered) == ([], 2)
+    users = world.store.user_values[PARTITION, 1]
+    users[BOB] = users[CAROL]
+    found = await verified(world, log)
+    assert {it.what.partition(":")[0] for it in found.differences} == {f"user {BOB}"}
 
 
 async def test_a_worker_says_that_it_cannot_go_on_where_the_beginning_is_gone(
