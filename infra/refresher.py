@@ -51,12 +51,15 @@ class Order:
         cold: train from nothing.
         config: an experiment; None: the default one.
         gate: a TOML file of `training.gate.GatePolicy`; None: the default one.
+        drifted_events: new events that are enough where what is served has drifted; None: drift is
+            not looked at, which takes half a minute.
     """
 
     min_events: int
     cold: bool = False
     config: Path | None = None
     gate: Path | None = None
+    drifted_events: int | None = None
 
 
 def refresh(settings: "Settings", order: Order) -> "Report":
@@ -88,11 +91,27 @@ def refresh(settings: "Settings", order: Order) -> "Report":
         keep=timedelta(days=settings.model_retention_days),
     )
     work = Work(settings.home / "refresh", settings.artifacts)
-    policy = RefreshPolicy(
-        min_events=order.min_events, cold=order.cold, gate=gate_policy(order.gate)
-    )
+    gate = gate_policy(order.gate)
     with Lease(settings.redis(), f"{settings.kafka_topic_prefix}{LEASE}") as lease:
-        return Refresh(steps, work, policy).run(lease)
+        enough, drift = events_needed(settings, order)
+        policy = RefreshPolicy(min_events=enough, cold=order.cold, gate=gate)
+        report = Refresh(steps, work, policy).run(lease)
+    report.remarks[:0] = drift
+    return report
+
+
+def events_needed(settings: "Settings", order: Order) -> tuple[int, tuple[str, ...]]:
+    """How many new events a refresh needs now, and in words what has drifted. Raises FreshetError.
+
+    Drift makes it come sooner, never without news: where the gate refuses what was made of these
+    events, there is nothing to do until there are as many more.
+    """
+    if order.drifted_events is None:
+        return order.min_events, ()
+    from infra.commands.drift import drifted
+
+    drift = drifted(settings)
+    return min(order.min_events, order.drifted_events) if drift else order.min_events, drift
 
 
 def check(settings: "Settings", order: Order) -> None:

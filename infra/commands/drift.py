@@ -92,6 +92,18 @@ def measure_drift(settings: "Settings") -> "Drift | None":
     )
 
 
+def drifted(settings: "Settings") -> tuple[str, ...]:
+    """Sentences: why the model that is served should be renewed. Raises FreshetError."""
+    from stream.contracts.errors import DatasetError
+    from training.drift import sentences
+
+    try:
+        found = measure_drift(settings)
+    except DatasetError:  # nothing is archived yet that could tell
+        return ()
+    return sentences(found.above) if found else ()
+
+
 def _table(found: "Drift") -> "Table":
     import math
 

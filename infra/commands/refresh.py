@@ -21,6 +21,12 @@ def refresh(
         str | None, typer.Option(help="Again and again, such as every 15m; else once.")
     ] = None,
     min_events: Annotated[int, typer.Option(min=1, help="Fewer new ones are waited for.")] = 10_000,
+    drifted_events: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="So few are enough where what is served has drifted: see `freshet drift`."
+        ),
+    ] = None,
     cold: Annotated[
         bool, typer.Option("--cold", help="Train from nothing, not from the champion.")
     ] = False,
@@ -52,7 +58,7 @@ def refresh(
     from training.refresh_metrics import RefreshMetrics
 
     console, counted = Console(), RefreshMetrics()
-    settings, order = load_settings(), Order(min_events, cold, config, gate)
+    settings, order = load_settings(), Order(min_events, cold, config, gate, drifted_events)
     check(settings, order)
 
     def once() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from typer.testing import CliRunner, Result
 
 from infra.cli import app
 from infra.commands import drift as command
-from stream.contracts.errors import ConfigurationError
+from infra.refresher import Order, events_needed
+from infra.settings import Settings
+from stream.contracts.errors import ConfigurationError, DatasetError
 from tests.training.build import clubs, ratings
 from training.compare import Interval
-from training.drift import Age, Check, Drift, lost_quality, shifts, staleness
+from training.drift import Age, Check, Drift, lost_quality, sentences, shifts, staleness
 from training.drift_metrics import DriftMetrics
 
 RULES = Path(__file__).parents[2] / "infra" / "prometheus" / "drift.rules.yml"
@@ -107,3 +110,25 @@ def test_every_check_has_an_alert_and_every_alert_a_metric() -> None:
     for check in checks:
         matching = [selector for selector in selectors if re.fullmatch(selector, check.name)]
         assert len(matching) == 1, check.name
+
+
+def test_drift_makes_a_refresh_come_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+
+    def needed(found: Drift | None, order: Order) -> tuple[int, tuple[str, ...]]:
+        monkeypatch.setattr(command, "measure_drift", lambda _: found)
+        return events_needed(settings, order)
+
+    calm, stale = Drift("v1", 0, (FINE, UNKNOWN)), Drift("v1", 0, (FINE, WORSE))
+    order = Order(min_events=10_000, drifted_events=4_000)
+    assert needed(calm, order) == (10_000, ())
+    assert needed(None, order) == (10_000, ())
+    assert needed(stale, order) == (4_000, sentences([WORSE]))
+    assert needed(stale, replace(order, min_events=100))[0] == 100
+    assert needed(stale, Order(min_events=10_000)) == (10_000, ())
+
+    def nothing_archived(_: Settings) -> Drift:
+        raise DatasetError("the archive has nothing")
+
+    monkeypatch.setattr(command, "measure_drift", nothing_archived)
+    assert events_needed(settings, order) == (10_000, ())

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_again_and_again_a_failure_is_not(tmp_path: Path, monkeypatch: pytest.Mo
             raise failure
         return Report()
 
-    monkeypatch.setattr("infra.refresher.time.sleep", lambda _: None)
+    monkeypatch.setattr("infra.refresher.repeat", partial(repeat, wait=lambda _: None))
     metrics = tmp_path / "refresh.prom"
     words = ["--every", "15m", "--metrics", str(metrics)]
     monkeypatch.setattr("infra.refresher.apart", lambda _, *args: work(*args))
