@@ -56,11 +56,12 @@ class Storage:
 
     def read(self, path: str) -> pa.NativeFile:
         """All of it as of one instant, even where it is replaced while it is read."""
-        with (
-            self._told(f"reading {path}"),
-            self._filesystem.open_input_stream(f"{self._root}/{path}") as stream,
-        ):
-            return pa.BufferReader(stream.read_buffer())
+        with self._told(f"reading {path}"):
+            while True:
+                with self._filesystem.open_input_file(f"{self._root}/{path}") as source:
+                    content = source.read_buffer(source.size())  # one request
+                if self._filesystem.get_file_info(f"{self._root}/{path}").size == content.size:
+                    return pa.BufferReader(content)
 
     def write(self, path: str, content: pa.Buffer) -> None:
         """Create or replace it: others see the old one or the new one, whole."""

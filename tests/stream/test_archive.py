@@ -20,6 +20,7 @@ from stream.archive_files import SCHEMA
 from stream.archive_storage import LocalStorage, Storage, storage_at
 from stream.contracts.errors import ArchiveUnavailable, Busy, ConfigurationError, DatasetError
 from tests.stream.archive_build import TODAY, killed_at, ms, rows
+from tests.stream.s3_server import s3_server
 
 TARGET = 10  # rows of a full file
 
@@ -263,6 +264,24 @@ def test_a_file_is_durable_before_it_has_its_name(
         f"to {file}",
         *(str(parent) for parent in list(file.parents)[:4]),
     ]
+
+
+def test_it_may_be_on_s3(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "anybody's")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it is looked for
+    with s3_server() as url:
+        archive = opened(url)
+        assert archive.span("topic", 0) == NOTHING
+        archive.append("topic", 0, 0, 2, rows([(0, 1), (1, 2)]))
+        archive.append("topic", 0, 2, 3, rows([(2, 1)]))
+        assert content(opened(url)) == everything(url) == [(0, 1), (1, 2), (2, 1)]
+        assert archive.erase("topic", 0, {2}, 3) == 1
+        assert archive.contains(2) == 0
+        assert content(opened(url)) == [(0, 1), (2, 1)]
+        assert archive.retain(-1) == 1
+        assert opened(url).span("topic", 0) == Span(3, 3)
+        assert archive.where == "s3:bucket/a/ratings"
 
 
 # Killed at any time.
