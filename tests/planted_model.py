@@ -61,14 +61,14 @@ CATALOGUE: Final = tuple(
     )
     for i in range(MOVIES)
 )
-BY_ID: Final = {movie.movie_id: movie for movie in CATALOGUE}
+BY_ID: Final = {movie.movie_id: movie for movie in CATALOGUE}  # and what tests add to a catalogue
 
 
 def write_model(directory: Path, version: str, trait: Trait) -> None:
     """Write a whole artifact that groups movies by `trait`; `directory` must be missing."""
     directory.mkdir(parents=True)
     vectors = _vectors(trait)
-    np.save(directory / VOCABULARY, np.array(list(BY_ID), np.uint32))
+    np.save(directory / VOCABULARY, np.array([movie.movie_id for movie in CATALOGUE], np.uint32))
     np.save(directory / VECTORS, vectors)
     onnx.save(_user_tower(vectors), directory / USER_TOWER)
     onnx.save(_item_tower(vectors, trait), directory / ITEM_TOWER)

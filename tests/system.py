@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -30,7 +30,7 @@ from stream.contracts.keys import Position
 from stream.contracts.topics import LIBRDKAFKA_PARTITIONER, Topics, partition_of
 from stream.records import UserRecord
 from stream.redis_store import RedisStore
-from tests.planted_model import CATALOGUE, Movie, Trait
+from tests.planted_model import BY_ID, CATALOGUE, Movie, Trait
 from training.artifact import Artifact
 from training.promotion import announce
 
@@ -156,8 +156,9 @@ class System:
         assert producer.flush(DEADLINE) == 0
         return [places[index] for index in range(len(records))]
 
-    def publish_movies(self, movies: Iterable[Movie]) -> None:
+    def publish_movies(self, movies: Sequence[Movie]) -> None:
         now = int(time.time() * 1000)
+        BY_ID.update({movie.movie_id: movie for movie in movies})
         events = [
             MovieEvent(
                 event_id=new_event_id(),
@@ -174,6 +175,14 @@ class System:
         with BulkPublisher(self.kafka) as publisher:
             for event in events:
                 publisher.publish(self.topics.movies, b"%d" % event.movie_id, encode(event))
+
+    def add_movie(self, movie: Movie) -> None:
+        """Through the API."""
+        BY_ID[movie.movie_id] = movie
+        body = {"genres": [movie.genre], **movie._asdict()}
+        del body["genre"]
+        answer = self.api.post("/api/v1/movies", json=body)
+        assert answer.status_code == 202, answer.text
 
     def promote(self, trait: Trait) -> str:
         """Have the model that groups movies by `trait` served; its version."""

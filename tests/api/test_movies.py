@@ -111,7 +111,7 @@ class TestRoute:
         app = create_app(replace(world.services, admin_token="the-token"))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            headers = {name: value.encode() for name, value in given.items()}
+            headers = {name.encode(): value.encode() for name, value in given.items()}
             answer = await client.post("/api/v1/movies", json=MOVIE, headers=headers)
         assert answer.status_code == status
         assert len(world.log.movies) == (status == 202)

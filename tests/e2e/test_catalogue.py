@@ -34,5 +34,32 @@ def test_a_movie_that_is_rated_before_it_is_known(system: System) -> None:
     system.recommend_after(stranger, position)
 
 
+def test_a_movie_is_recommended_before_anybody_rated_it(system: System) -> None:
+    """By its content, by the model that is served and from the first answer of the next one on."""
+    fan, _ = system.fan()
+    movie = Movie(2_000_000 + system.user(), "First Night", "Horror", 1974)
+
+    system.add_movie(movie)
+
+    eventually(lambda: movie.movie_id in recommended(system, fan))
+    try:
+        system.promote("decade")
+        answer = eventually(
+            lambda: system.recommend(fan, limit=100),
+            lambda answer: answer["model_version"] == "decade",
+        )
+        assert movie.movie_id in [item["movie_id"] for item in answer["items"]]
+    finally:
+        system.promote("genre")
+        eventually(lambda: system.recommend(fan)["model_version"], "genre".__eq__)
+    position = system.rate(fan, (movie.movie_id, 4.5))
+    answer = system.recommend_after(fan, position, limit=100)
+    assert movie.movie_id not in [item["movie_id"] for item in answer["items"]]
+
+
+def recommended(system: System, user: int) -> list[int]:
+    return [item["movie_id"] for item in system.recommend(user, limit=100)["items"]]
+
+
 def trending(system: System, stranger: int) -> list[int]:
     return [item["movie_id"] for item in system.recommend(stranger, limit=100)["items"]]

@@ -90,7 +90,7 @@ def test_a_tower_that_cannot_be_run_says_so(artifact: Artifact, learnt: Repertoi
     class Broken(Artifact):
         def __init__(self) -> None:
             self.__dict__ |= artifact.__dict__
-            self._item_tower = None  # type: ignore[assignment]
+            self._item_tower = None
 
     with pytest.raises(ArtifactError, match="item tower"):
         learnt.lacking(Broken(), [later(5)])
