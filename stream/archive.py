@@ -6,7 +6,7 @@ but the data itself, and every change is one file that appears, is replaced or v
 atomic step. Small files do not come to be: rows are added to the last file until it is full.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
@@ -67,8 +67,12 @@ class Archive:
 
     def span(self, topic_id: str, partition: int) -> Span:
         """The offsets that are archived; (0, 0) where nothing is."""
-        files = self._files.look().get(Part(topic_id, partition), [])
-        return Span(files[0].first, files[-1].next) if files else NOTHING
+        return _span(self._files.look().get(Part(topic_id, partition), []))
+
+    def spans(self, topic_id: str, partitions: int) -> list[Span]:
+        """The same of each partition, in one look."""
+        there = self._files.look()
+        return [_span(there.get(Part(topic_id, partition), [])) for partition in range(partitions)]
 
     def append(self, topic_id: str, partition: int, begin: int, end: int, table: pa.Table) -> None:
         """Archive the offsets [begin, end): `table` has the rows of `SCHEMA` that are of them.
@@ -163,28 +167,16 @@ class Archive:
 
         Raises DatasetError where the archive does not reach `end`.
         """
-        files = self._files.look().get(Part(topic_id, partition), [])
-        reached = files[-1].next if files else 0
-        if end > max(reached, start):
-            raise DatasetError(
-                f"{self.where}: partition {partition} is archived up to offset {reached}, not "
-                f"{end}: let the archiver catch up (`freshet archive --once`)"
-            )
-        for file in files:
-            if file.first < end and start < file.next:
-                for batch in self._files.batches(file):
-                    offsets = batch["offset"].to_numpy()
-                    low, high = offsets.searchsorted([start, end])
-                    if low < high:
-                        yield batch.slice(low, high - low)
+        return self._rows(self._files.look(), Part(topic_id, partition), start, end)
 
     def table(self, topic_id: str, until: Sequence[int]) -> pa.Table:
         """A snapshot: each partition's rows with offsets below `until[partition]`, one partition
         after the other, in the order of the log. Raises DatasetError as `batches` does."""
+        there = self._files.look()
         batches = [
             batch
             for partition, end in enumerate(until)
-            for batch in self.batches(topic_id, partition, 0, end)
+            for batch in self._rows(there, Part(topic_id, partition), 0, end)
         ]
         return pa.Table.from_batches(batches, SCHEMA)
 
@@ -196,6 +188,28 @@ class Archive:
             for files in self._files.look().values()
             for file in files
         )
+
+    def _rows(
+        self, there: Mapping[Part, list[ArchiveFile]], part: Part, start: int, end: int
+    ) -> Iterator[pa.RecordBatch]:
+        files = there.get(part, [])
+        reached = _span(files).end
+        if end > max(reached, start):
+            raise DatasetError(
+                f"{self.where}: partition {part.partition} is archived up to offset {reached}, not "
+                f"{end}: let the archiver catch up (`freshet archive --once`)"
+            )
+        for file in files:
+            if file.first < end and start < file.next:
+                for batch in self._files.batches(file):
+                    offsets = batch["offset"].to_numpy()
+                    low, high = offsets.searchsorted([start, end])
+                    if low < high:
+                        yield batch.slice(low, high - low)
+
+
+def _span(files: Sequence[ArchiveFile]) -> Span:
+    return Span(files[0].first, files[-1].next) if files else NOTHING
 
 
 def _check(table: pa.Table, begin: int, end: int) -> None:

@@ -19,6 +19,8 @@ from stream.contracts.errors import ArchiveUnavailable, ConfigurationError, Data
 
 SCHEMES: Final = "a path, file://, s3://, gs://, abfs://, or fsspec+<any of fsspec's>://"
 
+TRIES: Final = 3  # to read a file that is replaced meanwhile, which happens seconds apart
+
 # Both lie beside the data set, where no reader of it looks. Whoever writes holds the lock, so one
 # name is enough: what a kill left there is overwritten by the next write.
 _UNFINISHED: Final = "unfinished"
@@ -56,12 +58,14 @@ class Storage:
 
     def read(self, path: str) -> pa.NativeFile:
         """All of it as of one instant, even where it is replaced while it is read."""
-        with self._told(f"reading {path}"):
-            while True:
-                with self._filesystem.open_input_file(f"{self._root}/{path}") as source:
+        at = f"{self._root}/{path}"
+        for _ in range(TRIES):
+            with self._told(f"reading {path}"):
+                with self._filesystem.open_input_file(at) as source:
                     content = source.read_buffer(source.size())  # one request
-                if self._filesystem.get_file_info(f"{self._root}/{path}").size == content.size:
+                if self._filesystem.get_file_info(at).size == content.size:
                     return pa.BufferReader(content)
+        raise ArchiveUnavailable(f"archive at {self.where}: {path} changes while it is read")
 
     def write(self, path: str, content: pa.Buffer) -> None:
         """Create or replace it: others see the old one or the new one, whole."""

@@ -69,8 +69,7 @@ class Archiving:
         self._limits = limits
         self._metrics = metrics
         self._topic_id = admin.topic_id(config, topic)
-        partitions = range(admin.partition_count(config, topic))
-        spans = [archive.span(self._topic_id, partition) for partition in partitions]
+        spans = archive.spans(self._topic_id, admin.partition_count(config, topic))
         self._tail = Tail(config, topic, [span.end for span in spans])
         self._pending = [
             Pending(start if span == NOTHING else span.end)

@@ -69,6 +69,7 @@ def test_rows_come_back_as_they_were(url: str) -> None:
     opened(url).append("topic", 2, 3, 9, table)
     archive = opened(url)
     assert archive.span("topic", 2) == Span(3, 9)
+    assert archive.spans("topic", 4) == [NOTHING, NOTHING, Span(3, 9), NOTHING]
     assert archive.table("topic", [0, 0, 9]).equals(table)
 
 
