@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,15 @@ def snapshot(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+def open_files(directory: Path) -> list[str]:
+    """Files of it that this process has open, also deleted ones."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of looking itself
+            found.append(os.readlink(descriptor))
+    return [name for name in found if name.startswith(str(directory))]
+
+
 def test_edge_readers_have_a_copy_each_that_leaves_nothing_behind(
     edge_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +213,9 @@ def test_edge_readers_have_a_copy_each_that_leaves_nothing_behind(
     first.close()
     assert second.search(unit_vectors(2)[1], 1)[0][0] == 2
     assert second.movies([1]) == {1: movie(1)}
+    assert open_files(copies)
     second.close()
+    assert open_files(copies) == []
 
 
 def _missing(directory: Path) -> None:
