@@ -1,5 +1,6 @@
 """`freshet refresh` on real servers: from ratings in the log to a model that is served."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,16 @@ def test_a_model_of_the_log_is_served(settings: Settings, order: Order) -> None:
     assert (event.champion, event.challenger, event.promoted) == (None, served.version, True)
     assert event.figures["challenger_ndcg@10"] > event.figures["popularity_ndcg@10"]
     assert sum(movie.popularity for movie in model.movies()) == sum(served.position)
+
+    # What was asked is not learnt: drift says how much that is, and what the model was worth.
+    drift = CliRunner().invoke(app, ["drift", "--json"], catch_exceptions=False)
+    assert drift.exit_code == 1, drift.output
+    checks = {check["name"]: check for check in json.loads(drift.output)["checks"]}
+    learnt = sum(served.position)
+    assert checks["model_events"]["value"] == pytest.approx((USERS * 8 - learnt) / learnt)
+    was = f"ndcg@10 was {event.figures['challenger_ndcg@10']:.4f} at promotion"
+    assert checks["lost_quality"]["says"].startswith(was)
+    assert not checks["lost_quality"]["above"]
 
     again = refresh(settings, order)
     assert (again.new, again.behind, again.decision) == (0, 0, None)
