@@ -24,7 +24,7 @@ from training.options import RunOptions
 from training.pipeline import train
 
 DATASET: Final = "100k"  # always there
-ROUNDS: Final = 150
+ROUNDS: Final = 100
 FAN: Final = 1_000_001
 FIRST_MOVIE: Final = 1_000_001
 LIMIT: Final = 100
