@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import uuid4
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -459,9 +460,9 @@ def test_polars_reads_it(data_set: str) -> None:
 
 
 def test_duckdb_reads_it(data_set: str) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    columns = ", ".join(f'"{name}"' for name in COLUMNS[:-1])  # `offset` is a word of SQL
     read = duckdb.sql(
-        f"select {', '.join(COLUMNS[:-1])}, epoch_ms(event_time) "
+        f"select {columns}, epoch_ms(event_time) "
         f"from read_parquet('{data_set}/**/*.parquet', hive_partitioning = true)"
     ).fetchall()
     assert sorted(read) == READ
