@@ -16,9 +16,6 @@ MIN_ONBOARDING: Final = 5  # ratings: with fewer there is little to go on
 MAX_ONBOARDING: Final = 100  # ratings
 MAX_LIMIT: Final = 100  # recommendations an answer
 MAX_WAIT: Final = 10_000  # ms
-MAX_GENRES: Final = 20  # of a movie; MovieLens has at most 10
-FIRST_FILM: Final = 1870  # Passage de Vénus, of 1874, is the oldest
-LAST_FILM: Final = 2100
 
 Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
 
@@ -34,7 +31,6 @@ SuggestionKind: TypeAlias = Literal["popular", "genre", "era"]
 
 UserId = Annotated[int, Field(ge=1, le=MAX_ID)]
 MovieId = Annotated[int, Field(ge=1, le=MAX_MOVIE_ID)]
-Genre = Annotated[str, Field(min_length=1, max_length=50, pattern=r"\S")]
 Genres = Annotated[list[str], Field(description="as the catalogue names them")]
 
 
@@ -61,12 +57,6 @@ _ITEM: JsonDict = {
     "year": 1972,
     "score": 0.71,
     "source": "two_tower",
-}
-_MOVIE: JsonDict = {
-    "movie_id": 300_001,
-    "title": "Harvest of Stars (2026)",
-    "genres": ["Adventure", "Sci-Fi"],
-    "year": 2026,
 }
 _FRESHNESS: JsonDict = {
     "position": "3:1055",
@@ -157,39 +147,6 @@ class RatingsAccepted(BaseModel):
     accepted: int
     positions: dict[str, str]
     events: list[AcceptedEvent]
-
-
-class NewMovie(BaseModel):
-    """A movie of the catalogue. `genres` and `year` are what new movies are recommended by."""
-
-    model_config = request_config(_MOVIE)
-
-    movie_id: MovieId
-    title: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
-    genres: Annotated[list[Genre], Field(max_length=MAX_GENRES)]
-    year: Annotated[int | None, Field(ge=FIRST_FILM, le=LAST_FILM)] = None
-
-    @field_validator("genres")
-    @classmethod
-    def distinct(cls, value: list[str]) -> list[str]:
-        if len(set(value)) < len(value):
-            raise ValueError("has a genre more than once")
-        return value
-
-
-class MovieAccepted(BaseModel):
-    """The event that is in the log."""
-
-    model_config = answer_config(
-        {"event_id": _EVENT["event_id"], "event_time": 1_752_537_600_000, **_MOVIE}
-    )
-
-    event_id: str
-    movie_id: int
-    title: str
-    genres: Genres
-    year: int | None
-    event_time: Annotated[int, Field(description="when it was accepted, ms")]
 
 
 class Freshness(BaseModel):

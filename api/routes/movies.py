@@ -9,7 +9,7 @@ from api.admin import ADMIN
 from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.errors import Problem
 from api.idempotency import Answer
-from api.schemas import MovieAccepted, NewMovie
+from api.movie_schemas import MovieAccepted, NewMovie
 
 router = APIRouter(prefix=API, tags=["movies"])
 

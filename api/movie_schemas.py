@@ -1,0 +1,54 @@
+"""What requests and answers about new movies look like."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic.config import JsonDict
+
+from api.schemas import Genres, MovieId, answer_config, request_config
+
+MAX_GENRES: Final = 20  # of a movie; MovieLens has at most 10
+FIRST_FILM: Final = 1870  # Passage de Vénus, of 1874, is the oldest
+LAST_FILM: Final = 2100
+
+Genre = Annotated[str, Field(min_length=1, max_length=50, pattern=r"\S")]
+
+_MOVIE: JsonDict = {
+    "movie_id": 300_001,
+    "title": "Harvest of Stars (2026)",
+    "genres": ["Adventure", "Sci-Fi"],
+    "year": 2026,
+}
+
+
+class NewMovie(BaseModel):
+    """A movie of the catalogue. `genres` and `year` are what new movies are recommended by."""
+
+    model_config = request_config(_MOVIE)
+
+    movie_id: MovieId
+    title: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+    genres: Annotated[list[Genre], Field(max_length=MAX_GENRES)]
+    year: Annotated[int | None, Field(ge=FIRST_FILM, le=LAST_FILM)] = None
+
+    @field_validator("genres")
+    @classmethod
+    def distinct(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("has a genre more than once")
+        return value
+
+
+class MovieAccepted(BaseModel):
+    """The event that is in the log."""
+
+    model_config = answer_config(
+        {"event_id": "0b9c7e2f4a6d4f0e9d1c2b3a49586776", "event_time": 1_752_537_600_000, **_MOVIE}
+    )
+
+    event_id: str
+    movie_id: int
+    title: str
+    genres: Genres
+    year: int | None
+    event_time: Annotated[int, Field(description="when it was accepted, ms")]
