@@ -115,7 +115,7 @@ class Refresh:
         # 2.
         end = self.steps.archived()
         champion, manifest = self._champion(served, report)
-        since = self._since(manifest)
+        since = self._since(manifest, end)
         if not self._is_due(end, since, report):
             return report
         self.steps.ready()
@@ -160,7 +160,8 @@ class Refresh:
             self._conclude(intent)
             self._drop_models()
         try:
-            self.steps.prune()
+            with self.work.told():
+                self.steps.prune()
         except FreshetError as error:  # what was decided is done; the next run drops them
             report.remarks.append(f"old models were not dropped: {error}")
         return report
@@ -212,17 +213,18 @@ class Refresh:
             report.remarks.append(f"the champion is held to be none: {error}")
             return None, None
 
-    def _since(self, manifest: Manifest | None) -> LogPosition | None:
-        """What is neither to be asked nor new: what the champion knows, and what was asked."""
+    def _since(self, manifest: Manifest | None, end: LogPosition) -> LogPosition | None:
+        """What is neither to be asked nor new: what the champion knows, and what was asked.
+
+        A position in another topic, or further than the archive, says nothing of what is in it.
+        """
         examined = self.work.examined()
         known = manifest.position if manifest is not None else None
-        if known is None or (examined is not None and examined.covers(known)):
-            return examined
-        return known
+        both = [of.offsets for of in (known, examined) if of is not None and end.covers(of)]
+        return LogPosition(end.topic_id, tuple(map(max, zip(*both, strict=True)))) if both else None
 
     def _is_due(self, end: LogPosition, since: LogPosition | None, report: Report) -> bool:
-        known = sum(since.offsets) if since is not None and end.covers(since) else 0
-        report.new = sum(end.offsets) - known
+        report.new = sum(end.offsets) - (sum(since.offsets) if since is not None else 0)
         report.behind = self.steps.behind(end)
         least = self.policy.min_events
         if report.new < least <= report.new + report.behind:

@@ -254,6 +254,26 @@ def test_what_was_asked_is_not_new_any_more(world: World) -> None:
     assert world.trained == 2
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        None,
+        LogPosition("another", (900, 900)),
+        LogPosition("topic", (40, 60, 10)),  # when there were more partitions
+        LogPosition("topic", (201, 0)),  # further than the archive has got
+    ],
+)
+def test_what_was_asked_is_not_new_whatever_the_champion_learnt_from(
+    tmp_path: Path, known: LogPosition | None
+) -> None:
+    world = World(tmp_path, models=[CHAMPION], indexes={CHAMPION})
+    world.add(world.artifacts, CHAMPION, known)
+    world.challenge = lambda rival, challenger: challenge_of(rival, challenger, rank=6.0)
+    assert of(world).run(Held()).new == 500
+    again = of(world).run(Held())
+    assert (again.new, again.decision, world.trained) == (0, None, 1)
+
+
 def test_what_the_champion_knows_is_not_new(world: World) -> None:
     world.end = LogPosition("topic", (100, 99))
     report = of(world).run(Held())
@@ -359,10 +379,14 @@ def test_a_step_fails(world: World, step: str) -> None:
     check_finished(world)
 
 
-def test_old_models_that_cannot_be_dropped_are_a_remark(world: World) -> None:
-    world.failing = {"prune": Unavailable("MLflow does not answer")}
+@pytest.mark.parametrize(
+    "error", [Unavailable("MLflow does not answer"), PermissionError(errno.EACCES, "It is theirs")]
+)
+def test_old_models_that_cannot_be_dropped_are_a_remark(world: World, error: Exception) -> None:
+    world.failing = {"prune": error}
     report = of(world).run(Held())
-    assert report.remarks == ["old models were not dropped: MLflow does not answer"]
+    [remark] = report.remarks
+    assert remark.startswith(f"old models were not dropped: {error}")
     assert world.models[-1] == "model-1"
 
 
