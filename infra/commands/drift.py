@@ -93,13 +93,17 @@ def measure_drift(settings: "Settings") -> "Drift | None":
 
 
 def drifted(settings: "Settings") -> tuple[str, ...]:
-    """Sentences: why the model that is served should be renewed. Raises FreshetError."""
-    from stream.contracts.errors import DatasetError
+    """Sentences: why the model that is served should be renewed. Raises FreshetError.
+
+    None where nothing can be told: a model that cannot be read is to be replaced, not to stand in
+    the way of that.
+    """
+    from stream.contracts.errors import ArtifactError, DatasetError
     from training.drift import sentences
 
     try:
         found = measure_drift(settings)
-    except DatasetError:  # nothing is archived yet that could tell
+    except (ArtifactError, DatasetError):  # or nothing is archived yet
         return ()
     return sentences(found.above) if found else ()
 

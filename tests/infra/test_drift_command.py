@@ -15,7 +15,12 @@ from infra.cli import app
 from infra.commands import drift as command
 from infra.refresher import Order, events_needed
 from infra.settings import Settings
-from stream.contracts.errors import ConfigurationError, DatasetError
+from stream.contracts.errors import (
+    ArtifactError,
+    ConfigurationError,
+    DatasetError,
+    FreshetError,
+)
 from tests.training.build import clubs, ratings
 from training.compare import Interval
 from training.drift import Age, Check, Drift, lost_quality, sentences, shifts, staleness
@@ -127,8 +132,15 @@ def test_drift_makes_a_refresh_come_sooner(monkeypatch: pytest.MonkeyPatch) -> N
     assert needed(stale, replace(order, min_events=100))[0] == 100
     assert needed(stale, Order(min_events=10_000)) == (10_000, ())
 
-    def nothing_archived(_: Settings) -> Drift:
-        raise DatasetError("the archive has nothing")
 
-    monkeypatch.setattr(command, "measure_drift", nothing_archived)
-    assert events_needed(settings, order) == (10_000, ())
+@pytest.mark.parametrize(
+    "error", [DatasetError("nothing is archived"), ArtifactError("another version wrote the model")]
+)
+def test_drift_that_cannot_be_told_stops_no_refresh(
+    monkeypatch: pytest.MonkeyPatch, error: FreshetError
+) -> None:
+    def fail(_: Settings) -> Drift:
+        raise error
+
+    monkeypatch.setattr(command, "measure_drift", fail)
+    assert events_needed(Settings(), Order(min_events=10_000, drifted_events=10)) == (10_000, ())
