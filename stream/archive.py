@@ -16,12 +16,16 @@ import pyarrow.compute as pc
 
 from stream.archive_files import SCHEMA, ArchiveFile, ArchiveFiles, Part
 from stream.archive_storage import Storage, storage_at
-from stream.contracts.errors import Busy, DatasetError
+from stream.contracts.errors import ArchiveUnavailable, Busy, DatasetError
 
 DATA_SET: Final = "ratings"  # the directory that readers are given
 
 # Rows from which on a file is left and the next begun: some 12 MB, read and written in a second.
 TARGET_ROWS: Final = 500_000
+
+
+_EPOCH: Final = date(1970, 1, 1)
+_DAY: Final = 86_400_000  # ms
 
 
 class Span(NamedTuple):
@@ -74,11 +78,21 @@ class Archive:
         there = self._files.look()
         return [_span(there.get(Part(topic_id, partition), [])) for partition in range(partitions)]
 
-    def append(self, topic_id: str, partition: int, begin: int, end: int, table: pa.Table) -> None:
+    def append(
+        self,
+        topic_id: str,
+        partition: int,
+        begin: int,
+        end: int,
+        table: pa.Table,
+        *,
+        first: bool = True,
+    ) -> None:
         """Archive the offsets [begin, end): `table` has the rows of `SCHEMA` that are of them.
 
-        The first that is archived of a partition may begin anywhere. Raises Busy where `begin` is
-        not the span's end: another archiver wrote.
+        The first that is archived of a partition may begin anywhere, but `first` says whether this
+        may be it. Raises Busy where `begin` is not the span's end: another archiver wrote, and
+        ArchiveUnavailable where all that was there is gone.
 
         1. See what is there, with other writers kept out.
         2. Choose the date: the day of the newest record, but not before that of the file before,
@@ -96,12 +110,15 @@ class Archive:
                     f"{files[-1].next}, so offsets from {begin} on cannot follow: another archiver "
                     "wrote; begin anew from what is there"
                 )
+            if not files and not first:
+                raise ArchiveUnavailable(
+                    f"{self.where}: partition {partition} was archived up to offset {begin}, and "
+                    "nothing of it is there any more: begin anew with what the topic still has"
+                )
             if begin == end:
                 return
             # 2.
-            newest = pc.max(table["record_time"]).as_py()
-            day = min(newest.date() if newest else self._today(), self._today())
-            day = max([day, *(file.date for file in files[-1:])])
+            day = max([_day(table, self._today()), *(file.date for file in files[-1:])])
             # 3.
             last = files[-1] if files else None
             if last and last.date == day and last.rows < self._target_rows:
@@ -210,6 +227,13 @@ class Archive:
 
 def _span(files: Sequence[ArchiveFile]) -> Span:
     return Span(files[0].first, files[-1].next) if files else NOTHING
+
+
+def _day(table: pa.Table, today: date) -> date:
+    """The day of the newest record, or today where that is earlier or there is none."""
+    days = (today - _EPOCH).days
+    newest = pc.max(table["record_time"]).value  # ms: a wrong clock's may be of no date at all
+    return _EPOCH + timedelta(days if newest is None else min(newest // _DAY, days))
 
 
 def _check(table: pa.Table, begin: int, end: int) -> None:

@@ -12,8 +12,9 @@ from producers import admin
 from stream.archive import NOTHING, Archive
 from stream.archive_pending import Pending
 from stream.archiver_metrics import ArchiverMetrics
-from stream.contracts.errors import TopicRecreated
+from stream.contracts.errors import DatasetError, TopicRecreated
 from stream.lease import Lease
+from stream.log import Record
 from stream.tail import Tail
 
 # Records read at a time, and seconds after which fewer are taken: so soon a stop is noticed.
@@ -75,6 +76,7 @@ class Archiving:
             Pending(start if span == NOTHING else span.end)
             for span, start in zip(spans, self._tail.positions, strict=True)
         ]
+        self._begun = {partition for partition, span in enumerate(spans) if span != NOTHING}
         for partition, (span, start) in enumerate(zip(spans, self._tail.positions, strict=True)):
             metrics.at(partition, self._pending[partition].begin)
             if span != NOTHING and start > span.end:
@@ -108,7 +110,7 @@ class Archiving:
         4. Delete what is older than the archive keeps.
         """
         # 1.
-        for partition, records in self._tail.read(BATCH, WAIT).items():
+        for partition, records in self._read().items():
             invalid = self._pending[partition].add(
                 self._topic, partition, len(self._pending), records
             )
@@ -135,6 +137,13 @@ class Archiving:
     def write_all(self) -> None:
         """Write all that was read."""
         self._write([it for it, pending in enumerate(self._pending) if pending.end > pending.begin])
+
+    def _read(self) -> Mapping[int, list[Record]]:
+        try:
+            return self._tail.read(BATCH, WAIT)
+        except DatasetError:
+            self._make_sure_of_topic()  # one that was made anew may well be shorter
+            raise
 
     def _due(self) -> list[int]:
         """The partitions to write now: those that wait long enough, wishes to be forgotten at once,
@@ -169,7 +178,11 @@ class Archiving:
             # 3.
             table = pending.table()
             self._lease.check()
-            self._archive.append(self._topic_id, partition, pending.begin, pending.end, table)
+            self._archive.append(
+                *(self._topic_id, partition, pending.begin, pending.end, table),
+                first=partition not in self._begun,
+            )
+            self._begun.add(partition)
             self._pending[partition] = Pending(pending.end)
             self._metrics.written(len(table), erased, time.monotonic() - started)
             self._metrics.at(partition, pending.end)

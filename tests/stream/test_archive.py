@@ -127,6 +127,17 @@ def test_a_date_is_that_of_the_newest_record_and_never_goes_back(url: str) -> No
     assert [path.split("/")[0] for path in paths(url)] == found
 
 
+def test_a_record_of_no_date_is_archived(url: str) -> None:
+    """A producer that stamps its records in microseconds."""
+    field = SCHEMA.field("record_time")
+    time = pa.array([ms(TODAY) * 1_000]).cast(field.type)
+    table = rows([(0, 1)]).set_column(SCHEMA.names.index(field.name), field, time)
+    archive = opened(url)
+    archive.append("topic", 0, 0, 1, table)
+    assert archive.table("topic", [1]).equals(table)
+    assert paths(url)[0].startswith(f"date={TODAY}/")
+
+
 def test_a_log_of_many_days_is_few_files(url: str) -> None:
     archive = opened(url)
     days = [date(1996, 1, 1) + timedelta(days=day) for day in range(1_000)]

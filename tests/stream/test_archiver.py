@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from confluent_kafka import Producer
@@ -376,6 +377,26 @@ def test_a_topic_that_is_made_anew_while_it_is_read_is_noticed(
         eventually(lambda: world.archived(0, "one") == [(A, 1), (A, 2)])
         identity = "another"
         eventually(lambda: world.archived(0, "another") == [(A, 1), (A, 2)])
+
+
+def test_a_topic_that_is_made_anew_may_be_shorter(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identities = iter(["one"])
+    monkeypatch.setattr(archiving.admin, "topic_id", lambda *_: next(identities, "another"))
+    world.archive.append("one", 0, 0, 100, rows([(0, B)]))
+    world.produce(rating(A, 1, 4.0))
+    with running(world.archiver(AT_ONCE)):
+        eventually(lambda: world.archived(0, "another") == [(A, 1)])
+
+
+def test_an_archive_that_is_deleted_is_made_anew_from_the_topic(world: World) -> None:
+    world.produce(rating(A, 1, 4.0), rating(A, 2, 4.0))
+    with running(world.archiver(AT_ONCE)):
+        eventually(lambda: world.archived() == [(A, 1), (A, 2)])
+        rmtree(world.home / "ratings")
+        world.produce(rating(A, 3, 4.0))
+        eventually(lambda: world.archived() == [(A, 1), (A, 2), (A, 3)])
 
 
 def test_records_that_the_topic_dropped_are_told_and_not_waited_for(
