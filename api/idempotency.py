@@ -31,6 +31,9 @@ KEPT: Final = 86_400  # s: how long an answer is repeated
 # s: longer than any request takes that ends, with the publisher's timeout and every wait.
 IN_PROGRESS: Final = 60
 
+# s: whom a request is about is noted before its answer is there, and for as long as that is kept.
+NOTED: Final = IN_PROGRESS + KEPT
+
 TIMEOUT: Final = 1.0  # s for one call to Redis
 
 LOOKED_AT: Final = 1_000  # answers read at once when all are looked through
@@ -131,8 +134,8 @@ class IdempotentRequests:
             if not names:
                 return 0
             pipeline = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipeline.set(name, _ERASED, xx=True, get=True, ex=KEPT)
+            for name in names:  # also of a request that failed or died: it may be sent again
+                pipeline.set(name, _ERASED, get=True, ex=KEPT)
             pipeline.zrem(about, *names)  # last: cut short, they are found again
             *before, _ = await pipeline.execute()
         return sum(value not in (None, _ERASED) for value in before)
@@ -194,7 +197,7 @@ class IdempotentRequests:
         """Raises RedisError."""
         pipeline = self._redis.pipeline(transaction=False)
         for user in users:
-            await self._note(keys=(keys.answers_about(user),), args=(name, KEPT), client=pipeline)
+            await self._note(keys=(keys.answers_about(user),), args=(name, NOTED), client=pipeline)
         await pipeline.execute()
 
     async def _settle(self, name: bytes, mine: _Entry, answer: Answer | None) -> None:
