@@ -137,6 +137,17 @@ def decide(challenge: Challenge, policy: GatePolicy) -> Decision:
     )
 
 
+def too_few(users: Ints, policy: GatePolicy) -> str:
+    """Why nothing can be judged by lists of these people, i64[n]; '' where something can."""
+    lists, people = len(users), len(np.unique(users))
+    if lists >= policy.min_lists and people >= policy.min_users:
+        return ""
+    return (
+        f"{lists:,} lists of {people:,} people are too few to judge by: at least "
+        f"{policy.min_lists:,} of {policy.min_users:,} are needed; wait for more ratings"
+    )
+
+
 def _whole(challenge: Challenge) -> _Ruling:
     """Nothing is NaN."""
     wrong = [
@@ -151,13 +162,7 @@ def _whole(challenge: Challenge) -> _Ruling:
 def _enough(challenge: Challenge, policy: GatePolicy) -> _Ruling:
     """There are enough lists, of enough people."""
     lists, users = len(challenge.users), len(np.unique(challenge.users))
-    objection = ""
-    if lists < policy.min_lists or users < policy.min_users:
-        objection = (
-            f"{lists:,} lists of {users:,} people are too few to judge by: at least "
-            f"{policy.min_lists:,} of {policy.min_users:,} are needed; wait for more ratings"
-        )
-    return _Ruling({"lists": lists, "users": users}, objection)
+    return _Ruling({"lists": lists, "users": users}, too_few(challenge.users, policy))
 
 
 def _gain(challenge: Challenge, policy: GatePolicy) -> _Ruling:

@@ -26,10 +26,12 @@ from training.index_check import check_index
 from training.index_edge import EdgeIndex
 from training.marks import Challenge
 from training.pipeline import Outcome, train
+from training.prequential import Questions
 from training.promotion import Promoter, ensure_collection
 from training.retention import prune
 from training.served import Served
 from training.snapshot import Snapshot, archived, read_catalogue, take_snapshot
+from training.tower_inputs import Ints
 
 DATA_SET = "archive"  # what MLflow is told that a refresh was trained on
 
@@ -90,6 +92,9 @@ class LiveSteps:
         movies = read_catalogue(self.promoter.kafka, self.promoter.topics.movies)
         return take_snapshot(self.archive, movies, end, since)
 
+    def asked(self, snapshot: Snapshot) -> Ints:
+        return _questions(snapshot).users
+
     def train(self, snapshot: Snapshot, champion: Path | None, parent: Path) -> Outcome:
         return train(
             snapshot.known,
@@ -103,13 +108,8 @@ class LiveSteps:
         )
 
     def examine(self, champion: Path | None, challenger: Path, snapshot: Snapshot) -> Challenge:
-        log = pa.concat_tables([snapshot.known, snapshot.asked])
-        questions = questions_after(
-            Ratings.from_tables(log, snapshot.movies),
-            Ratings.from_tables(snapshot.known, snapshot.movies),
-        )
         rival = None if champion is None else self.shown.of(champion)
-        return hold(rival, self.shown.of(challenger), questions)
+        return hold(rival, self.shown.of(challenger), _questions(snapshot))
 
     def record(self, outcome: Outcome, decision: Decision) -> None:
         self.promoter.registry.record(outcome, DATA_SET)
@@ -152,6 +152,15 @@ class LiveSteps:
         with closing(self.promoter.qdrant.connect()) as client:
             ensure_collection(client, model)
             yield ServerIndex(client, collection, model.manifest.dimensions)
+
+
+def _questions(snapshot: Snapshot) -> Questions:
+    """The exam's. Raises DatasetError where there is nothing to ask."""
+    log = pa.concat_tables([snapshot.known, snapshot.asked])
+    return questions_after(
+        Ratings.from_tables(log, snapshot.movies),
+        Ratings.from_tables(snapshot.known, snapshot.movies),
+    )
 
 
 async def _behind(log: KafkaLog, archived: LogPosition) -> int:

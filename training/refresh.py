@@ -19,7 +19,7 @@ import msgspec
 from stream.contracts.errors import ArchiveUnavailable, ArtifactError, Busy, FreshetError
 from stream.contracts.events import ModelEvent
 from training.artifact import LogPosition, Manifest
-from training.gate import Decision, GatePolicy, decide
+from training.gate import Decision, GatePolicy, decide, too_few
 from training.refresh_steps import Lease, Steps
 from training.refresh_work import Intent, Work
 from training.snapshot import Snapshot
@@ -89,7 +89,8 @@ class Refresh:
 
         1. Finish or undo what a run that was cut short left behind.
         2. Look whether enough has happened since, and whether all that will be needed is there.
-        3. Read the archive up to where it has got; the newest events are kept for the exam.
+        3. Read the archive up to where it has got; the newest events are kept for the exam. Where
+           they are too few to judge by, wait for more: what is asked once is not asked again.
         4. Train a challenger, in the working directory.
         5. Examine champion and challenger on the newest events, and decide.
         6. Record the challenger with the decision.
@@ -127,6 +128,9 @@ class Refresh:
                 f"{snapshot.nameless:,} ratings of movies that the catalogue does not know were "
                 "left out"
             )
+        if few := too_few(self.steps.asked(snapshot), self.policy.gate):
+            report.remarks.append(few)
+            return report
         # 4.
         lease.check()
         heir = self._heir(champion, manifest, snapshot, report)

@@ -11,6 +11,7 @@ from training.artifact import LogPosition, Manifest
 from training.gate import Decision
 from training.marks import Challenge
 from training.snapshot import Snapshot
+from training.tower_inputs import Ints
 
 if TYPE_CHECKING:  # it imports torch, which those who look whether there is anything to do need not
     from training.pipeline import Outcome
@@ -47,6 +48,10 @@ class Steps(Protocol):
 
     def snapshot(self, end: LogPosition, since: LogPosition | None) -> Snapshot:
         """See `training.snapshot.take_snapshot`."""
+        ...
+
+    def asked(self, snapshot: Snapshot) -> Ints:
+        """i64[n]: whom each list of the exam is for."""
         ...
 
     def train(self, snapshot: Snapshot, champion: Path | None, parent: Path) -> "Outcome":

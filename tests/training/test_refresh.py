@@ -30,6 +30,7 @@ from training.pipeline import Outcome
 from training.refresh import Refresh, RefreshPolicy, Report
 from training.refresh_work import Work
 from training.snapshot import Snapshot
+from training.tower_inputs import Ints
 
 CHAMPION = "champion"
 KNOWN = LogPosition("topic", (40, 60))  # by the champion
@@ -56,6 +57,7 @@ class World:
     heirs: list[Path | None] = field(default_factory=list)
     rivals: list[Path | None] = field(default_factory=list)
     end: LogPosition = END
+    lists: int = LISTS
     unarchived: int = 0
     known: LogPosition | None = KNOWN  # by the champion
     challenge: Callable[[str | None, str], Challenge] = field(
@@ -126,6 +128,10 @@ class World:
         asked = pa.table([[1], [2], [4.0], [10]], schema=RATINGS)  # the model of files knows 5
         nothing = RATINGS.empty_table()
         return Snapshot(nothing, asked, MOVIES.empty_table(), CUT, end, nameless=0)
+
+    def asked(self, snapshot: Snapshot) -> Ints:
+        assert snapshot.end == self.end
+        return np.arange(self.lists) % 100
 
     def train(self, snapshot: Snapshot, champion: Path | None, parent: Path) -> Outcome:
         self._fail("train")
@@ -288,6 +294,18 @@ def test_the_archive_is_behind(world: World) -> None:
         of(world).run(Held())
     world.unarchived = 89  # with them there would be too little too
     assert of(world).run(Held()).decision is None
+
+
+def test_too_few_to_judge_by_are_waited_for_and_stay_new(world: World) -> None:
+    world.lists = 999
+    for _ in range(2):
+        report = of(world).run(Held())
+        assert report.decision is None
+        assert (report.new, world.trained, world.recorded) == (400, 0, [])
+        [remark] = report.remarks
+        assert remark.startswith("999 lists of 100 people are too few to judge by")
+    world.lists = 1_000
+    assert of(world).run(Held()).decision is not None
 
 
 def test_nan_is_refused(world: World) -> None:
