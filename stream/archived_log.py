@@ -74,7 +74,8 @@ class ArchivedLog:
             raise EventsMissing(
                 f"the topic has dropped the offsets {start} to {end - 1} of partition {partition}, "
                 f"and the archive at {self._archive.where} covers {covers} of it. Nothing was "
-                "changed. Check FRESHET_ARCHIVE_URL, or bring the archive's missing files back"
+                "changed. Check FRESHET_ARCHIVE_URL, or bring the archive's missing files back: "
+                "it deletes them itself after FRESHET_ARCHIVE_RETENTION_DAYS, if that is set"
             )
         batches = self._archive.batches(topic_id, partition, start, end)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
