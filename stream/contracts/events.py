@@ -29,6 +29,8 @@ MAX_AHEAD: Final = 86_400_000
 MAX_ID: Final = 2**53 - 1  # ids stay exact in JavaScript
 MAX_MOVIE_ID: Final = 2**32 - 1  # the packed user state stores four bytes a movie
 
+LAST_YEAR: Final = 9_999  # a larger one is a time in another unit, and no table of movies holds it
+
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 UserId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 MovieId = Annotated[int, msgspec.Meta(ge=1, le=MAX_MOVIE_ID)]
@@ -79,7 +81,7 @@ class MovieEvent(
     movie_id: MovieId
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     genres: tuple[str, ...]
-    year: int | None
+    year: Annotated[int, msgspec.Meta(ge=0, le=LAST_YEAR)] | None
     event_time: Millis
     produced_time: Millis
     source: Source

@@ -214,6 +214,24 @@ def test_an_event_of_another_type_is_refused(decode: Callable[[bytes], object]) 
         decode(changed())
 
 
+@pytest.mark.parametrize("year", [-1, 10_000, 1_700_000_000_000, 10**30])
+def test_a_year_that_nobody_can_reckon_with_is_refused(year: int) -> None:
+    movie = {
+        "type": "movie",
+        "event_id": "1",
+        "movie_id": 1,
+        "title": "Movie",
+        "genres": [],
+        "event_time": START,
+        "produced_time": START,
+        "source": "api",
+    }
+    for some in (0, 1_995, 9_999, None):
+        assert decode_movie(json.dumps(movie | {"year": some}).encode()).year == some
+    with pytest.raises(InvalidEvent, match="invalid_field"):
+        decode_movie(json.dumps(movie | {"year": year}).encode())
+
+
 def test_event_ids_differ() -> None:
     assert len({new_event_id() for _ in range(100)}) == 100
 
