@@ -105,7 +105,10 @@ async def _live_state(
 async def _archive(places: Places, topic_id: str, user_id: int, wish: LogPosition) -> Finding:
     archive, deadline = places.archive, time.monotonic() + places.patience
     at = await asyncio.to_thread(archived, archive, topic_id, places.partitions)
-    while any(at.offsets) and at.offsets[wish.partition] <= wish.offset:
+    # Without anything of the topic nobody may archive; but a topic that was made anew, before whose
+    # wish the archiver has nothing to write, has the rows of the one before erased by it.
+    awaited = any(at.offsets) or await asyncio.to_thread(archive.contains, user_id) > 0
+    while awaited and at.offsets[wish.partition] <= wish.offset:
         if time.monotonic() >= deadline:
             break
         await asyncio.sleep(PAUSE)

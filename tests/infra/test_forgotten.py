@@ -9,7 +9,7 @@ import pytest
 from api.freshness import LogPosition
 from api.idempotency import Answer, IdempotentRequests
 from infra.forgotten import Finding, Places, findings
-from stream.archive import Archive
+from stream.archive import Archive, Span
 from stream.contracts.events import UserEvent
 from stream.dead_letters import Buried
 from stream.log import Record
@@ -163,6 +163,26 @@ async def test_the_archive_is_given_time(forgotten: World, monkeypatch: pytest.M
     forgotten.places = replace(forgotten.places, patience=60.0)
     assert await forgotten.left() == {}
     assert next(looks, None) is None
+
+
+async def test_the_archive_of_a_topic_made_anew_is_given_time(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that is archived of it is the wish, by which those before are erased."""
+    archived(world.archive, "before", PARTITION, STORY[:3])
+    await world.apply(5)
+    writer, looks = Archive.open(str(tmp_path)), iter(range(2 * PARTITIONS))
+
+    def moving(topic_id: str, partition: int) -> Span:
+        if next(looks, None) is None and not any(writer.span(TOPIC_ID, PARTITION)):
+            writer.erase(TOPIC_ID, PARTITION, {GONE}, 0)
+            archived(writer, TOPIC_ID, PARTITION, STORY)
+        return writer.span(topic_id, partition)
+
+    monkeypatch.setattr(world.archive, "span", moving)
+    monkeypatch.setattr("infra.forgotten.PAUSE", 0.0)
+    world.places = replace(world.places, patience=60.0)
+    assert await world.left() == {}
 
 
 async def test_ratings_of_a_topic_that_is_no_more_are_found(forgotten: World) -> None:
