@@ -76,11 +76,12 @@ class Archiving:
             Pending(start if span == NOTHING else span.end)
             for span, start in zip(spans, self._tail.positions, strict=True)
         ]
+        self._lost: dict[int, int] = {}  # by partition, to be counted once the archive is past it
         self._begun = {partition for partition, span in enumerate(spans) if span != NOTHING}
         for partition, (span, start) in enumerate(zip(spans, self._tail.positions, strict=True)):
             metrics.at(partition, self._pending[partition].begin)
             if span != NOTHING and start > span.end:
-                metrics.lost.inc(start - span.end)
+                self._lost[partition] = start - span.end
                 logger.critical(
                     "%s[%d] has dropped the offsets [%d, %d) before they were archived: the "
                     "archive goes on without them. Have the topic keep more, or the archiver run",
@@ -183,6 +184,7 @@ class Archiving:
                 first=partition not in self._begun,
             )
             self._begun.add(partition)
+            self._metrics.lost.inc(self._lost.pop(partition, 0))
             self._pending[partition] = Pending(pending.end)
             self._metrics.written(len(table), erased, time.monotonic() - started)
             self._metrics.at(partition, pending.end)

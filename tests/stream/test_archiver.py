@@ -22,7 +22,13 @@ from stream.archive import Archive, Span
 from stream.archive_storage import LocalStorage
 from stream.archiver import Archiver
 from stream.archiving import Archiving, Limits
-from stream.contracts.errors import Busy, ConfigurationError, DatasetError, Unavailable
+from stream.contracts.errors import (
+    ArchiveUnavailable,
+    Busy,
+    ConfigurationError,
+    DatasetError,
+    Unavailable,
+)
 from stream.contracts.events import UserEvent, encode
 from stream.contracts.topics import Topics, partition_of
 from stream.lease import Lease
@@ -407,6 +413,10 @@ def test_records_that_the_topic_dropped_are_told_and_not_waited_for(
     world.produce(*(rating(A, movie, 4.0) for movie in range(6, 11)))
     _begins(monkeypatch, 8)
     archiver = world.archiver()
+    (world.home / "unfinished").symlink_to("/dev/full")
+    with pytest.raises(ArchiveUnavailable, match="make room"):
+        archiver.catch_up()
+    (world.home / "unfinished").unlink()
     archiver.catch_up()
     assert world.archived() == [(A, movie) for movie in (1, 2, 3, 4, 5, 9, 10)]
     assert world.archive.span(world.topic_id, 0) == Span(0, 10)
