@@ -22,7 +22,10 @@ def test_a_broker_that_lost_its_log(system: System) -> None:
     position = rated.json()["positions"][str(user)]
     assert position.endswith(":0")
     system.assert_applied({user: 1})
-    assert system.recommend_after(user, position)["strategy"] == "two_tower"
+    # The API was started again too, and is ready before it has loaded the model.
+    eventually(
+        lambda: system.recommend_after(user, position), lambda it: it["strategy"] == "two_tower"
+    )
     old = topics(before)
     eventually(lambda: topics(system.positions()), old.isdisjoint)
     system.freshet("verify")
