@@ -111,8 +111,8 @@ class Refresh:
         # 1.
         with report.timed("clean up"), self.work.told():
             self.work.open()
+            self._clean_up(report)
             served = self.steps.served()
-            self._clean_up(served, report)
         # 2.
         end = self.steps.archived()
         champion, manifest = self._champion(served, report)
@@ -180,11 +180,11 @@ class Refresh:
                 "is held against that"
             )
 
-    def _clean_up(self, served: ModelEvent | None, report: Report) -> None:
+    def _clean_up(self, report: Report) -> None:
         """What a run that was cut short began is finished if it was promoted, else undone."""
         intent = self.work.intent()
         if intent is not None:
-            version = intent.decision.challenger
+            version, served = intent.decision.challenger, self.steps.served()
             if served is not None and version in (served.version, *served.previous):
                 report.remarks.append(f"finished the promotion of {version}, which was cut short")
                 if version == served.version:

@@ -49,6 +49,7 @@ class World:
 
     home: Path
     models: list[str] = field(default_factory=list)  # promoted, the last one is served
+    promotions: int = 0  # those announced again are counted again
     decisions: list[Decision] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
     indexes: set[str] = field(default_factory=set)
@@ -82,7 +83,7 @@ class World:
         if not self.models:
             return None
         return ModelEvent(
-            event_id="of the last promotion",
+            event_id=f"promotion {self.promotions}",
             version=self.models[-1],
             artifact=str(self.artifacts / self.models[-1]),
             collection="movies",
@@ -163,6 +164,7 @@ class World:
         self._fail("promote")
         assert (self.artifacts / version / "manifest.json").exists()
         assert version in self.indexes
+        self.promotions += 1
         if self.models[-1:] != [version]:
             self.models.append(version)
         return ()
@@ -395,6 +397,16 @@ def test_a_step_fails(world: World, step: str) -> None:
     world.failing = {}
     of(world).run(Held())
     check_finished(world)
+
+
+def test_what_finishes_a_promotion_may_promote_another(world: World) -> None:
+    world.failing = {"announce": Unavailable("it does not answer")}
+    with pytest.raises(Unavailable):
+        of(world).run(Held())
+    world.failing, world.end = {}, LogPosition("topic", (400, 600))
+    report = of(world).run(Held())
+    assert report.remarks == ["finished the promotion of model-1, which was cut short"]
+    assert world.models == [CHAMPION, "model-1", "model-2"]
 
 
 @pytest.mark.parametrize(
