@@ -188,7 +188,10 @@ class Refresh:
             if served is not None and version in (served.version, *served.previous):
                 report.remarks.append(f"finished the promotion of {version}, which was cut short")
                 if version == served.version:
-                    report.remarks += self.steps.promote(version)
+                    try:
+                        report.remarks += self.steps.promote(version)
+                    except ArtifactError as error:  # its successor must not wait for it
+                        report.remarks.append(f"{error}: not announced again")
                 self._conclude(intent)
             else:
                 report.remarks.append(f"undid the promotion of {version}, which was cut short")

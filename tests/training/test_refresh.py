@@ -409,6 +409,19 @@ def test_what_finishes_a_promotion_may_promote_another(world: World) -> None:
     assert world.models == [CHAMPION, "model-1", "model-2"]
 
 
+def test_what_is_served_and_damaged_since_does_not_stop_its_successor(world: World) -> None:
+    world.failing = {"announce": Unavailable("it does not answer")}
+    with pytest.raises(Unavailable):
+        of(world).run(Held())
+    world.failing = {"promote": ArtifactError("model-1 is damaged")}
+    report = of(world).run(Held())
+    assert report.remarks[1:] == ["model-1 is damaged: not announced again"]
+    assert [decision.challenger for decision in world.decisions] == ["model-1"]
+    world.failing, world.end = {}, LogPosition("topic", (400, 600))
+    of(world).run(Held())
+    assert world.models == [CHAMPION, "model-1", "model-2"]
+
+
 @pytest.mark.parametrize(
     "error", [Unavailable("MLflow does not answer"), PermissionError(errno.EACCES, "It is theirs")]
 )
