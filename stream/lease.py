@@ -24,6 +24,9 @@ from stream.contracts.errors import Busy, StoreUnavailable
 SECONDS: Final = 10.0
 RENEWALS: Final = 3
 
+# Redis's clock goes on while this machine is suspended; Linux's monotonic one does not.
+_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 # redis-py may send a command twice, so each of these is the same done twice.
 _TAKE: Final = """
 local holder = redis.call('GET', KEYS[1])
@@ -71,13 +74,13 @@ class Lease:
         self._take, self._renew, self._release = (
             self._redis.register_script(script) for script in (_TAKE, _RENEW, _RELEASE)
         )
-        self._until = 0.0  # monotonic
+        self._until = 0.0  # by `_CLOCK`
         self._ended = threading.Event()
 
     @property
     def held(self) -> bool:
         """Whether nobody else can have it at this instant."""
-        return not self._ended.is_set() and time.monotonic() < self._until
+        return not self._ended.is_set() and time.clock_gettime(_CLOCK) < self._until
 
     def check(self) -> None:
         """Raises Busy where it was lost."""
@@ -125,7 +128,7 @@ class Lease:
 
     def _ask(self, script: Any) -> bool:
         """Take or renew it; holds from before the question was sent."""
-        asked = time.monotonic()
+        asked = time.clock_gettime(_CLOCK)
         taken = bool(script(keys=[self._key], args=[self._token, int(self._seconds * 1000)]))
         if taken:
             self._until = asked + self._seconds

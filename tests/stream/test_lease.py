@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -93,6 +94,21 @@ def test_once_lost_it_stays_lost(redis_url: str, client: "redis.Redis[bytes]") -
         with Lease(redis_url, "work"):
             assert not lease.held
     assert client.get(KEY) is None
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux's clocks")
+def test_a_machine_that_was_suspended_has_lost_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of sleep is in one clock alone."""
+    asleep = {time.CLOCK_BOOTTIME: 0.0}
+    clock = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda it: clock(it) + asleep.get(it, 0.0))
+    with Lease(redis_url, "work", 60.0) as lease:
+        assert lease.held
+        asleep[time.CLOCK_BOOTTIME] = 3_600.0
+        with pytest.raises(Busy, match="was lost"):
+            lease.check()
 
 
 def test_what_another_holds_is_not_released(redis_url: str, client: "redis.Redis[bytes]") -> None:
