@@ -100,7 +100,7 @@ class ServedModel:
             # 2.
             if lacking.movies:
                 self.index.upsert(lacking.movies, lacking.vectors)
-        except FreshetError as error:
+        except Exception as error:  # noqa: BLE001 - what it learnt is served, and looks go on
             self.note_failure("later movies", error)
             self.behind = True
             return

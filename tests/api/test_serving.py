@@ -12,7 +12,7 @@ from api import metrics, models
 from api.models import ServedModel
 from api.ranking import trends
 from api.serving import ServingWatcher
-from stream.contracts.errors import StoreUnavailable
+from stream.contracts.errors import IndexUnavailable, StoreUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
 from tests.api.doubles import PARTITIONS, MemoryIndex, Store
@@ -228,3 +228,32 @@ async def test_people_may_be_asked_about_once_it_is_known_what_is_trending(
     assert watcher.current.partitions == PARTITIONS
     assert watcher.current.trending
     await watcher.stop()
+
+
+@pytest.mark.parametrize("error", [IndexUnavailable("it is away"), RuntimeError("nobody knows")])
+async def test_what_fails_for_later_movies_stops_no_promotion(
+    empty_world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    world, loaded = empty_world, []
+
+    def noted(event: ModelEvent) -> ServedModel:
+        loaded.append(event.version)
+        return load(event)
+
+    world.watcher = ServingWatcher(world.store, noted, pause=0.001)
+    await world.store.put_movies([catalogue_movie(MOVIES + 1)])
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryIndex, "upsert", fail)
+        for version in ("v1", "v2"):
+            await world.promote(version)
+            await world.watcher.refresh()
+            assert served(world).event.version == version
+            assert served(world).behind
+    assert loaded == ["v1", "v2"]
+    await world.watcher.refresh()
+    assert not served(world).behind
+    assert [movie.movie_id for movie in served(world).repertoire.later] == [MOVIES + 1]
+    await world.watcher.stop()
