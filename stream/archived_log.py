@@ -68,6 +68,8 @@ class ArchivedLog:
         self, partition: int, start: int, end: int
     ) -> AsyncGenerator[Sequence[LogRecord], None]:
         topic_id = await self._log.topic_id()
+        # The look at what is read comes first: what was there still at the second was there then.
+        batches = await asyncio.to_thread(self._archive.batches, topic_id, partition, start, end)
         span = await asyncio.to_thread(self._archive.span, topic_id, partition)
         if start < span.begin or span.end < end:
             covers = f"{span.begin} to {span.end - 1}" if span.begin < span.end else "nothing"
@@ -77,7 +79,6 @@ class ArchivedLog:
                 "changed. Check FRESHET_ARCHIVE_URL, or bring the archive's missing files back: "
                 "it deletes them itself after FRESHET_ARCHIVE_RETENTION_DAYS, if that is set"
             )
-        batches = self._archive.batches(topic_id, partition, start, end)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             for first in range(0, len(batch), CHUNK):
                 yield list(_records(batch.slice(first, CHUNK)))

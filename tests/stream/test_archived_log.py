@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.archive import Archive
+from stream.archive import Archive, Span
 from stream.archived_log import ArchivedLog
-from stream.contracts.errors import EventsMissing
+from stream.contracts.errors import DatasetError, EventsMissing
 from stream.contracts.events import UserEvent, decode_user_event
 from stream.features import MovieState, fold
 from stream.log import PartitionLog, Record
@@ -110,6 +110,26 @@ async def test_what_was_archived_of_a_topic_that_is_no_more_fills_no_gap(archive
     archived(archive, "before", 0, entries_of(RECORDS))
     with pytest.raises(EventsMissing, match="covers nothing"):
         await read(ArchivedLog(topic, archive), 0, 0, 2_000)
+
+
+async def test_what_the_archive_drops_during_a_read_is_an_error(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than a read that begins later than it was asked to."""
+    topic = MemoryLog()
+    topic.append(0, *RECORDS)
+    topic.drop_before(0, 1_000)
+    archived(archive, TOPIC_ID, 0, entries_of(RECORDS))
+    span = archive.span
+
+    def dropping(topic_id: str, partition: int) -> Span:
+        found = span(topic_id, partition)
+        archive.retain(1)
+        return found
+
+    monkeypatch.setattr(archive, "span", dropping)
+    with pytest.raises(DatasetError, match="dropped meanwhile"):
+        await read(ArchivedLog(topic, archive), 0, 0, len(RECORDS))
 
 
 async def test_what_the_topic_drops_during_a_read_is_an_error(archive: Archive) -> None:
