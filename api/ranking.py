@@ -66,7 +66,7 @@ def rank(
     features |= live.of_model(len(vectors))
     rated = np.zeros((1, len(vectors)), np.bool_)
     rated[0, standing.rows[standing.rows >= 0]] = True
-    bonuses = _tried(ranking, movies, live, features, rated, person.vector)
+    bonuses = _tried(ranking, movies, live, rated, person.vector)
     sources = _sources(ranking, ranking.proposals(features, rated), person, bonuses)
     rows = np.array(sorted(row for row in sources if not rated[0, row]), np.int64)
     if not len(rows):
@@ -111,14 +111,17 @@ def _tried(
     ranking: Ranking,
     movies: Repertoire,
     live: LiveMovies,
-    features: Mapping[str, Floats],
     rated: npt.NDArray[np.bool_],
     vector: Floats,
 ) -> dict[int, float]:
     """The bonus of each movie that is tried for this person, by row."""
     unrated = movies.unrated
-    of_unrated = {name: values[:, unrated] for name, values in features.items()}
-    of_unrated[TOWERS] = (movies.items.vectors[unrated] @ vector)[None]
+    of_unrated = {
+        name: values[None, unrated]
+        for name, values in live.features.items()
+        if name in ranking.weights
+    }
+    of_unrated[TOWERS] = (movies.unrated_vectors @ vector)[None]
     [tried], [bonus] = ranking.tried(of_unrated, live.ratings[unrated], rated[:, unrated])
     return dict(zip(unrated[tried].tolist(), bonus.tolist(), strict=True))
 

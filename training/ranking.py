@@ -105,6 +105,8 @@ class Ranking:
     ) -> tuple[Ints, Floats]:
         """Which of m movies without a rating in the training data are tried: see `explore`.
 
+        No links lead to such a movie, so they are not looked at.
+
         Args:
             features: by name, f32[B, m] or, the same for all, f32[1, m].
             ratings: i64[m] how many people have rated each since.
@@ -114,7 +116,8 @@ class Ranking:
             i64[B, T] which of the m, the most promising first, and f32[B, T] the bonus of each.
         """
         bonus = bonuses(ratings)
-        worth = np.where(rated, -np.inf, self.utilities(features) + bonus)
+        weights = {name: of for name, of in self.weights.items() if name not in self.links}
+        worth = np.where(rated, -np.inf, utilities(weights, features) + bonus)
         chosen = most_promising(worth)
         return chosen, bonus[chosen]
 

@@ -52,6 +52,7 @@ class Repertoire:
         likeness: f32[n + m, d + g] by what lists are diversified, see `training.mmr`.
         learnt: n.
         unrated: rows of the movies of which the training data had no rating, by movie id.
+        unrated_vectors: f32[len(unrated), d] theirs, in a row: every request reads all of them.
         later: the m movies, row by row.
         genres: the g names of the model's genres.
     """
@@ -60,6 +61,7 @@ class Repertoire:
     likeness: Floats
     learnt: int
     unrated: Ints
+    unrated_vectors: Floats
     later: tuple[IndexedMovie, ...]
     genres: tuple[str, ...]
 
@@ -70,11 +72,13 @@ class Repertoire:
         genres = [movie.genres for movie in movies]
         names = genre_names(genres)
         unrated = np.flatnonzero([not movie.popularity for movie in movies])
+        unrated = unrated[np.argsort(items.movie_ids[unrated])]
         return cls(
             items=items,
             likeness=likeness(items.vectors, genres, names),
             learnt=len(movies),
-            unrated=unrated[np.argsort(items.movie_ids[unrated])],
+            unrated=unrated,
+            unrated_vectors=items.vectors[unrated],
             later=(),
             genres=names,
         )
@@ -134,10 +138,12 @@ class Repertoire:
         vectors = together(self.items.vectors, movies.vectors)
         learnt = self.unrated[self.unrated < self.learnt]
         unrated = np.concatenate([learnt, np.arange(self.learnt, len(ids))])
+        unrated = unrated[np.argsort(ids[unrated])]
         return replace(
             self,
             items=ItemVectors(self.items.version, ids, vectors),
             likeness=together(self.likeness, alike),
-            unrated=unrated[np.argsort(ids[unrated])],
+            unrated=unrated,
+            unrated_vectors=vectors[unrated],
             later=later,
         )

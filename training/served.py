@@ -141,7 +141,8 @@ class Served:
         """i64[B, T] rows of the movies that are tried for each, and f32[B, T] their bonuses."""
         unrated = self.repertoire.unrated
         ratings = np.bincount([row for _, row in self.raters], minlength=rated.shape[1])[unrated]
-        of_unrated = {name: values[:, unrated] for name, values in features.items()}
+        links = self.artifact.ranking.links
+        of_unrated = {name: x[:, unrated] for name, x in features.items() if name not in links}
         tried, bonus = self.artifact.ranking.tried(of_unrated, ratings, rated[:, unrated])
         return unrated[tried], bonus
 
