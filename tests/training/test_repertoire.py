@@ -1,5 +1,6 @@
 """What a model can recommend: the same whenever its later movies came."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from stream.contracts.errors import ArtifactError
 from tests.planted_model import CATALOGUE, GENRES, MOVIES, Trait
+from training import repertoire
 from training.artifact import Artifact
 from training.dataset import Movie
 from training.repertoire import Repertoire
@@ -94,3 +96,20 @@ def test_a_tower_that_cannot_be_run_says_so(artifact: Artifact, learnt: Repertoi
 
     with pytest.raises(ArtifactError, match="item tower"):
         learnt.lacking(Broken(), [later(5)])
+
+
+def test_of_many_movies_without_a_rating_the_newest_are_tried(
+    artifact: Artifact, learnt: Repertoire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later ones before those that a model learnt, whatever their ids, and in whatever order."""
+    monkeypatch.setattr(repertoire, "POOL", 3)
+    some = replace(learnt, unrated=np.arange(4), unrated_vectors=learnt.items.vectors[:4])
+    tried = []
+    for movies in ([[later(5), later(9)]], [[later(9)], [later(5)]]):
+        found = some
+        for come in movies:
+            found = found.taking_in(found.lacking(artifact, come))
+        tried.append(found.items.movie_ids[found.unrated].tolist())
+        np.testing.assert_array_equal(found.unrated_vectors, found.items.vectors[found.unrated])
+    newest_learnt = int(learnt.items.movie_ids[:4].max())
+    assert tried == [sorted([5, 9, newest_learnt])] * 2
