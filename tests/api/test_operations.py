@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from api import errors, forgetting, schemas
+from api import errors, forgetting, movie_schemas, schemas
 from api.main import MAX_BODY, create_app
 from api.recommender import Recommender
 from api.routes import operations
@@ -165,7 +165,7 @@ class TestDocument:
     def test_every_schema_has_an_example_that_is_valid(self, document: dict[str, Any]) -> None:
         models = {
             name: model
-            for module in (schemas, errors, forgetting, operations)
+            for module in (schemas, movie_schemas, errors, forgetting, operations)
             for name, model in vars(module).items()
             if isinstance(model, type) and issubclass(model, BaseModel)
         }
