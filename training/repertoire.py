@@ -18,7 +18,7 @@ from training.index import IndexedMovie
 from training.mmr import genre_names, likeness
 from training.tower_inputs import Floats, Ints
 
-# Movies without a rating that are looked at for every person, the newest ones: 0.3 ms a request. A
+# Movies without a rating that are looked at for every person, the newest ones. A
 # catalogue may have tens of thousands that nobody ever rated.
 POOL: Final = 2_000
 
