@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.population import (
     FEW,
     START_TIMEOUT,
+    ask_steadily,
     fill,
     promotion,
     start_api,
@@ -93,14 +94,7 @@ async def _steady(
     client: httpx.AsyncClient,
     seconds: int,
 ) -> list[Timing]:
-    """Requests at their times, whether or not earlier ones are answered yet."""
-    chance = np.random.default_rng(2)
-    begin = time.perf_counter()
-    asked = []
-    for number in range(RATE * seconds):
-        await asyncio.sleep(begin + number / RATE - time.perf_counter())
-        asked.append(asyncio.create_task(ask(client, int(chance.integers(1, DATA.users + 1)))))
-    return await asyncio.gather(*asked)
+    return await ask_steadily(lambda user: ask(client, user), DATA.users, RATE, seconds)
 
 
 async def _ask_nothing(client: httpx.AsyncClient, user: int) -> Timing:

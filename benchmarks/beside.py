@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.population import (
     START_TIMEOUT,
+    ask_steadily,
     fill,
     promotion,
     start_api,
@@ -105,13 +106,7 @@ async def _measure(url: str) -> list[float]:
 
 
 async def _load(client: httpx.AsyncClient, seconds: int) -> list[float]:
-    chance = np.random.default_rng(2)
-    begin = time.perf_counter()
-    asked = []
-    for number in range(RATE * seconds):
-        await asyncio.sleep(begin + number / RATE - time.perf_counter())
-        asked.append(asyncio.create_task(_ask(client, int(chance.integers(1, DATA.users + 1)))))
-    return await asyncio.gather(*asked)
+    return await ask_steadily(lambda user: _ask(client, user), DATA.users, RATE, seconds)
 
 
 async def _ask(client: httpx.AsyncClient, user: int) -> float:

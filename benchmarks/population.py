@@ -1,11 +1,12 @@
 """People, movies and models to serve, as they would be after years, without living through them."""
 
+import asyncio
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +30,8 @@ from training.export import write_artifact
 from training.index import collection_name
 from training.options import RunOptions
 from training.trainer import Trainer
+
+T = TypeVar("T")
 
 PARTITIONS: Final = 8
 CATALOGUE_CHUNK: Final = 1_000  # movies a command
@@ -149,3 +152,23 @@ def start_api(supervisor: Supervisor, redis_url: str, broker: str, ready: str = 
     )
     supervisor.start(api, timeout=START_TIMEOUT)
     return url
+
+
+async def ask_steadily(
+    ask: Callable[[int], Coroutine[None, None, T]], users: int, rate: int, seconds: int
+) -> list[T]:
+    """Ask for users by chance at their times, whether or not earlier ones are answered yet.
+
+    Args:
+        ask: of a user id, 1..`users`.
+        users: how many there are.
+        rate: requests a second.
+        seconds: how long.
+    """
+    chance = np.random.default_rng(2)
+    begin = time.perf_counter()
+    asked = []
+    for number in range(rate * seconds):
+        await asyncio.sleep(begin + number / rate - time.perf_counter())
+        asked.append(asyncio.create_task(ask(int(chance.integers(1, users + 1)))))
+    return await asyncio.gather(*asked)
