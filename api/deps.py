@@ -7,13 +7,13 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
-from api.forgetting import Forgetting
-from api.idempotency import Answer, IdempotentRequests
-from api.loading import model_loader
-from api.movies import MoviePublisher
-from api.ratings import RatingPublisher
-from api.recommender import Recommender
-from api.serving import ServingWatcher
+from api.intake.forgetting import Forgetting
+from api.intake.idempotency import Answer, IdempotentRequests
+from api.intake.movies import MoviePublisher
+from api.intake.ratings import RatingPublisher
+from api.lists.recommender import Recommender
+from api.serving.loading import model_loader
+from api.serving.watcher import ServingWatcher
 from infra.settings import Settings
 from producers.publisher import Publisher
 from stream.contracts.topics import Topics

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from api.schemas import answer_config
+from api.schemas.common import answer_config
 from stream.contracts.errors import FreshetError, Unavailable
 
 log = logging.getLogger(__name__)

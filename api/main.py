@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from api import errors
 from api.deps import Services
-from api.limits import LimitBody
+from api.guard.body import LimitBody
 from api.metrics import MeasureRequests
 from api.routes import movies, onboarding, operations, ratings, recommendations, users
 

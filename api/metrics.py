@@ -19,6 +19,12 @@ REQUESTS = Counter("freshet_api_requests_total", "Requests answered", ("method",
 REQUEST_SECONDS = Histogram(
     "freshet_api_request_seconds", "Time to answer a request", ("route",), buckets=_LATENCIES
 )
+STAGE = Histogram(
+    "freshet_api_stage_seconds",
+    "Time that a stage of a request took",
+    ("stage",),
+    buckets=(0.0001, 0.00025, 0.0005, *_LATENCIES),
+)
 RECOMMENDATIONS = Counter(
     "freshet_api_recommendations_total", "Recommendations answered", ("strategy",)
 )

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 from scipy import sparse
 
-from api.live import LiveHeats, LiveMovies
-from api.ranking import Person, rank, trends
+from api.lists.ranking import Person, rank, trends
+from api.serving.live import LiveHeats, LiveMovies
 from benchmarks.report import Report, main
 from stream.coldstart import ItemVectors
 from stream.features import HEATS

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 import pyarrow.compute as pc
 
-from api.freshness import LogPosition
-from api.idempotency import IdempotentRequests
+from api.intake.idempotency import IdempotentRequests
+from api.lists.freshness import LogPosition
 from stream.archive import Archive
 from stream.contracts.errors import DatasetError
 from stream.dead_letters import Buried

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.schemas import MAX_BATCH, MAX_LIMIT
+from api.schemas.common import MAX_LIMIT
+from api.schemas.ratings import MAX_BATCH
 from infra.freshness import WAIT_MS, applied, body_of
 from infra.local import LocalStack
 from producers.replay import publish_movies, replay

@@ -71,9 +71,9 @@ def refresh(settings: "Settings", order: Order) -> "Report":
     """
     from datetime import timedelta
 
-    from api.models import POPULAR
-    from api.schemas import MAX_LIMIT
-    from api.serving import TRENDING
+    from api.schemas.common import MAX_LIMIT
+    from api.serving.models import POPULAR
+    from api.serving.watcher import TRENDING
     from infra.commands.models import promoter
     from stream.archive import Archive
     from stream.lease import Lease

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from api.models import POPULAR
-from api.schemas import MAX_LIMIT
-from api.serving import TRENDING
+from api.schemas.common import MAX_LIMIT
+from api.serving.models import POPULAR
+from api.serving.watcher import TRENDING
 from infra.local import ANY_PORTS, LocalStack
 from infra.production import BEYOND, TIMEOUT, Answer, Production, drive
 from infra.settings import Settings

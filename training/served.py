@@ -1,7 +1,8 @@
 """What the API serves, as a recommender of the lab: the same artifact and policy, asked in bulk.
 
-The policy is that of `api.retrieval`, whose numbers come in as hyperparameters; the second stage is
-`training.ranking` in both. `infra.served` asks both the same questions and compares their answers.
+The policy is that of `api.lists.retrieval`, whose numbers come in as hyperparameters; the second
+stage is `training.ranking` in both. `infra.served` asks both the same questions and compares their
+answers.
 """
 
 import copy

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-from api.admin import ADMIN
 from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.errors import Problem
-from api.idempotency import Answer
-from api.movie_schemas import MovieAccepted, NewMovie
+from api.guard.admin import ADMIN
+from api.intake.idempotency import Answer
+from api.schemas.movies import MovieAccepted, NewMovie
 
 router = APIRouter(prefix=API, tags=["movies"])
 

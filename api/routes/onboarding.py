@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import API, Deps, IdempotencyKey, Services, json_bytes, respond
 from api.errors import Problem, unavailable
-from api.freshness import LogPosition
-from api.idempotency import Answer
-from api.onboarding import new_user_id, profile_strength, suggest
-from api.schemas import Onboarded, Onboarding, Rating, SuggestedMovies
+from api.intake.idempotency import Answer
+from api.intake.onboarding import new_user_id, profile_strength, suggest
+from api.lists.freshness import LogPosition
+from api.schemas.onboarding import Onboarded, Onboarding, SuggestedMovies
+from api.schemas.ratings import Rating
 
 router = APIRouter(prefix=f"{API}/onboarding", tags=["onboarding"])
 

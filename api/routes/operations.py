@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from api.deps import Deps, Services, json_bytes
-from api.schemas import answer_config
+from api.schemas.common import answer_config
 from stream.contracts.errors import FreshetError, IndexUnavailable
 
 router = APIRouter(tags=["operations"])

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Body, Response
 
 from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.errors import Problem
-from api.idempotency import Answer
-from api.schemas import Rating, RatingsAccepted, RatingsBody
+from api.intake.idempotency import Answer
+from api.schemas.ratings import Rating, RatingsAccepted, RatingsBody
 
 router = APIRouter(prefix=API, tags=["ratings"])
 

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.deps import API, Deps, json_bytes
 from api.errors import Problem
-from api.freshness import LogPosition
-from api.schemas import MAX_LIMIT, MAX_WAIT, Recommendations, UserId
+from api.lists.freshness import LogPosition
+from api.schemas.common import MAX_LIMIT, MAX_WAIT, UserId
+from api.schemas.recommendations import Recommendations
 
 router = APIRouter(prefix=API, tags=["recommendations"])
 

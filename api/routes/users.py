@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.deps import API, Deps, json_bytes
 from api.errors import Problem
-from api.forgetting import Forgotten
-from api.schemas import MAX_WAIT, UserId
+from api.intake.forgetting import Forgotten
+from api.schemas.common import MAX_WAIT, UserId
 
 router = APIRouter(prefix=API, tags=["users"])
 

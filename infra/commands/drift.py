@@ -62,9 +62,9 @@ def measure_drift(settings: "Settings") -> "Drift | None":
     """
     import time
 
-    from api.models import POPULAR
-    from api.schemas import MAX_LIMIT
-    from api.serving import TRENDING
+    from api.schemas.common import MAX_LIMIT
+    from api.serving.models import POPULAR
+    from api.serving.watcher import TRENDING
     from producers.admin import partition_count, topic_id
     from stream.archive import Archive
     from stream.contracts.topics import Topics

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from api.forgetting import Forgotten
+    from api.intake.forgetting import Forgotten
     from infra.forgotten import Finding
     from infra.settings import Settings
 
@@ -54,9 +54,9 @@ async def _forget(
     import asyncio
     from functools import partial
 
-    from api.forgetting import Forgetting
-    from api.freshness import LogPosition
-    from api.idempotency import IdempotentRequests
+    from api.intake.forgetting import Forgetting
+    from api.intake.idempotency import IdempotentRequests
+    from api.lists.freshness import LogPosition
     from infra.forgotten import Places, findings
     from producers.admin import partition_count
     from producers.publisher import Publisher

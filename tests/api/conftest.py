@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from api.deps import Services
-from api.forgetting import Forgetting
-from api.idempotency import IdempotentRequests
+from api.intake.forgetting import Forgetting
+from api.intake.idempotency import IdempotentRequests
+from api.intake.movies import MoviePublisher
+from api.intake.ratings import RatingPublisher
+from api.lists.recommender import Recommender
 from api.main import create_app
-from api.models import ServedModel
-from api.movies import MoviePublisher
-from api.ratings import RatingPublisher
-from api.recommender import Recommender
-from api.serving import ServingWatcher
+from api.serving.models import ServedModel
+from api.serving.watcher import ServingWatcher
 from producers.publisher import Publisher
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from api.ranking import HOTTEST
+from api.lists.ranking import HOTTEST
 from producers.publisher import Delivered, Message
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import BrokerUnavailable, IndexUnavailable, StoreUnavailable

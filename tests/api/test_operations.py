@@ -1,6 +1,8 @@
 """Health, readiness, metrics, and the one error model."""
 
+import importlib
 import json
+import pkgutil
 from typing import Any
 
 import httpx
@@ -8,10 +10,10 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from api import errors, forgetting, movie_schemas, schemas
+import api
+from api.errors import Problem
+from api.lists.recommender import Recommender
 from api.main import MAX_BODY, create_app
-from api.recommender import Recommender
-from api.routes import operations
 from tests.api.conftest import World, model_event
 
 
@@ -104,9 +106,9 @@ async def test_only_the_served_model_is_named(world: World) -> None:
 
 
 class TestErrors:
-    async def problem(self, answer: httpx.Response) -> errors.Problem:
+    async def problem(self, answer: httpx.Response) -> Problem:
         assert answer.headers["content-type"] == "application/problem+json"
-        problem = errors.Problem.model_validate_json(answer.content)
+        problem = Problem.model_validate_json(answer.content)
         assert problem.status == answer.status_code
         assert "Traceback" not in answer.text
         return problem
@@ -165,8 +167,8 @@ class TestDocument:
     def test_every_schema_has_an_example_that_is_valid(self, document: dict[str, Any]) -> None:
         models = {
             name: model
-            for module in (schemas, movie_schemas, errors, forgetting, operations)
-            for name, model in vars(module).items()
+            for module in pkgutil.walk_packages(api.__path__, "api.")
+            for name, model in vars(importlib.import_module(module.name)).items()
             if isinstance(model, type) and issubclass(model, BaseModel)
         }
         for name, schema in document["components"]["schemas"].items():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.freshness import LogPosition
-from api.idempotency import Answer, IdempotentRequests
+from api.intake.idempotency import Answer, IdempotentRequests
+from api.lists.freshness import LogPosition
 from infra.forgotten import Finding, Places, findings
 from stream.archive import Archive, Span
 from stream.contracts.events import UserEvent

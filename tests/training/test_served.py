@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from api.live import LiveHeats
-from api.loading import model_loader
-from api.retrieval import retrieve
-from api.serving import Serving
+from api.lists.retrieval import retrieve
+from api.serving.live import LiveHeats
+from api.serving.loading import model_loader
+from api.serving.watcher import Serving
 from stream.contracts.errors import ArtifactError
 from stream.contracts.keys import Position
 from stream.features import Writes

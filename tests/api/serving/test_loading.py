@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.loading import load_model, model_loader
-from api.models import ServedModel
+from api.serving.loading import load_model, model_loader
+from api.serving.models import ServedModel
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.doubles import MemoryIndex

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.onboarding import FIRST_NEW_USER, new_user_id, profile_strength, suggest
-from api.schemas import MovieRating, Onboarded, SuggestedMovies
-from api.serving import Serving
+from api.intake.onboarding import FIRST_NEW_USER, new_user_id, profile_strength, suggest
+from api.schemas.onboarding import Onboarded, SuggestedMovies
+from api.schemas.ratings import MovieRating
+from api.serving.watcher import Serving
 from stream.contracts.events import MAX_ID
 from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie, load, model_event
 from tests.api.doubles import PARTITIONS, Store

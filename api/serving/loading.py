@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from api.live import LiveHeats
-from api.models import ServedModel
-from api.ranking import Person, rank
+from api.lists.ranking import Person, rank
+from api.serving.live import LiveHeats
+from api.serving.models import ServedModel
 from stream.contracts.errors import ArtifactError
 from stream.contracts.events import ModelEvent
 from stream.features import UserState

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from api.live import LiveHeats, LiveMovies
-from api.ranking import HOTTEST, trends
+from api.lists.ranking import HOTTEST, trends
+from api.serving.live import LiveHeats, LiveMovies
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.keys import Position
 from stream.features import HEATS, MovieState, merge

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import models
-from api.models import Models, ServedModel
+from api.serving import models
+from api.serving.models import Models, ServedModel
 from stream.contracts.events import ModelEvent
 from tests.api.conftest import load, model_event
 from tests.api.doubles import MemoryIndex

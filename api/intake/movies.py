@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from api import metrics
-from api.movie_schemas import MovieAccepted, NewMovie
+from api.schemas.movies import MovieAccepted, NewMovie
 from producers.publisher import Message, Publisher
 from stream.contracts.events import MovieEvent, encode, new_event_id
 

@@ -9,11 +9,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from api.live import LiveMovies
-from api.models import ServedModel
-from api.ranking import Person, Ranked, rank
-from api.schemas import DegradedReason, Source, Strategy
-from api.serving import Movie, Serving
+from api.lists.ranking import Person, Ranked, rank
+from api.schemas.recommendations import DegradedReason, Source, Strategy
+from api.serving.live import LiveMovies
+from api.serving.models import ServedModel
+from api.serving.watcher import Movie, Serving
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.records import UserRecord
 from training.ranking import TOWERS, Ranking

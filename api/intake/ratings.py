@@ -8,9 +8,9 @@ from uuid import UUID, uuid5
 
 from api import metrics
 from api.errors import FieldError, ProblemError, unavailable
-from api.freshness import LogPosition
-from api.schemas import AcceptedEvent, MovieRating, Rating, RatingsAccepted
-from api.serving import ServingWatcher
+from api.lists.freshness import LogPosition
+from api.schemas.ratings import AcceptedEvent, MovieRating, Rating, RatingsAccepted
+from api.serving.watcher import ServingWatcher
 from producers.publisher import Message, Publisher
 from stream.contracts.events import RatingEvent, Source, encode, new_event_id
 from stream.contracts.topics import Topics

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from api import metrics, models
-from api.models import ServedModel
-from api.ranking import trends
-from api.serving import ServingWatcher
+from api import metrics
+from api.lists.ranking import trends
+from api.serving import models
+from api.serving.models import ServedModel
+from api.serving.watcher import ServingWatcher
 from stream.contracts.errors import IndexUnavailable, StoreUnavailable
 from stream.contracts.events import ModelEvent
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
@@ -128,7 +129,7 @@ async def test_the_same_model_is_not_loaded_twice(world: World) -> None:
 async def test_the_watch_outlives_an_unreachable_store(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "api.serving")
+    caplog.set_level(logging.INFO, "api.serving.watcher")
     world.store.failing = True
     world.watcher.start()
     await until(lambda: "does not answer" in caplog.text)
@@ -222,7 +223,7 @@ async def test_people_may_be_asked_about_once_it_is_known_what_is_trending(
         before.append(watcher.current.partitions)
         return trends(*given)
 
-    monkeypatch.setattr("api.serving.trends", look)
+    monkeypatch.setattr("api.serving.watcher.trends", look)
     await watcher.refresh()
     assert before[0] is None
     assert watcher.current.partitions == PARTITIONS

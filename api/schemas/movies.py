@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 from pydantic.config import JsonDict
 
-from api.schemas import Genres, MovieId, answer_config, request_config
+from api.schemas.common import Genres, MovieId, answer_config, request_config
 
 MAX_GENRES: Final = 20  # of a movie; MovieLens has at most 10
 FIRST_FILM: Final = 1870  # Passage de Vénus, of 1874, is the oldest

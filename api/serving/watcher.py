@@ -2,7 +2,7 @@
 
 A promotion loads the new model and a private copy of its index beside the old, tries them, and
 swaps. A request takes the `Serving` once and uses only that, so that no answer mixes two versions.
-The old model is kept for a time, so that a rollback only swaps (`api.models`).
+The old model is kept for a time, so that a rollback only swaps (`api.serving.models`).
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from api import metrics
-from api.live import LiveHeats, LiveMovies
-from api.models import Models, ServedModel
-from api.ranking import HOTTEST, trends
-from api.schemas import MAX_LIMIT
+from api.lists.ranking import HOTTEST, trends
+from api.schemas.common import MAX_LIMIT
+from api.serving.live import LiveHeats, LiveMovies
+from api.serving.models import Models, ServedModel
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.store import StateStore

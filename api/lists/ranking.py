@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from api.live import LiveMovies
-from api.schemas import Source
+from api.schemas.recommendations import Source
+from api.serving.live import LiveMovies
 from training.mmr import NOWHERE
 from training.ranker import Weights, utilities
 from training.ranking import TOWERS, Ranking

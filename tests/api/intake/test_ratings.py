@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.schemas import MAX_BATCH, Rating
+from api.schemas.ratings import MAX_BATCH, Rating
 from stream.contracts.errors import InvalidEvent
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, decode_user_event
 from stream.contracts.topics import partition_of

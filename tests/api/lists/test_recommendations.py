@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import retrieval
-from api.freshness import LogPosition, UserView
-from api.live import LiveHeats
-from api.retrieval import retrieve
-from api.schemas import Recommendations
-from api.serving import Serving
+from api.lists import retrieval
+from api.lists.freshness import LogPosition, UserView
+from api.lists.retrieval import retrieve
+from api.schemas.recommendations import Recommendations
+from api.serving.live import LiveHeats
+from api.serving.watcher import Serving
 from stream.contracts import keys
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of

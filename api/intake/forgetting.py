@@ -10,9 +10,9 @@ import time
 from pydantic import BaseModel
 
 from api import metrics
-from api.freshness import LogPosition, wait_for
-from api.idempotency import IdempotentRequests
-from api.schemas import answer_config
+from api.intake.idempotency import IdempotentRequests
+from api.lists.freshness import LogPosition, wait_for
+from api.schemas.common import answer_config
 from producers.publisher import Message, Publisher
 from stream.contracts.events import ForgetEvent, encode, new_event_id
 from stream.contracts.topics import partition_of

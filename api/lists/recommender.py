@@ -4,10 +4,10 @@ import time
 
 from api import metrics
 from api.errors import unavailable
-from api.freshness import LogPosition, UserView, view_user
-from api.retrieval import Retrieved, popular, retrieve
-from api.schemas import Freshness, Recommendations, RecommendedMovie
-from api.serving import Serving, ServingWatcher
+from api.lists.freshness import LogPosition, UserView, view_user
+from api.lists.retrieval import Retrieved, popular, retrieve
+from api.schemas.recommendations import Freshness, Recommendations, RecommendedMovie
+from api.serving.watcher import Serving, ServingWatcher
 from stream.contracts.errors import StoreUnavailable
 from stream.store import StateStore
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import pstdev
 from typing import Final, TypeVar
 
-from api.schemas import MovieRating, SuggestedMovie, SuggestionKind
-from api.serving import Movie, Serving
+from api.schemas.onboarding import SuggestedMovie, SuggestionKind
+from api.schemas.ratings import MovieRating
+from api.serving.watcher import Movie, Serving
 from stream.contracts.events import MAX_ID
 from stream.contracts.topics import partition_of
 from stream.store import StateStore

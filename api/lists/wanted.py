@@ -1,0 +1,22 @@
+"""What a list shall be like: what the routes have understood, and the stages fulfil."""
+
+from dataclasses import dataclass
+
+from training.movie_filter import ALL_MOVIES, MovieFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A list of movies for somebody.
+
+    Attributes:
+        limit: how many movies, at most.
+        filter: which movies.
+        diversity: 0..1, the trade-off of `training.mmr`; None: the model's own.
+        novelty: 0..1, how much rather movies that few people have rated.
+    """
+
+    limit: int
+    filter: MovieFilter = ALL_MOVIES
+    diversity: float | None = None
+    novelty: float = 0.0

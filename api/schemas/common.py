@@ -1,0 +1,28 @@
+"""What every request and answer is made of: ids, and how a schema shows its example.
+
+Constraints are those of the event contracts, so that whatever the API accepts the workers do too.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
+
+from stream.contracts.events import MAX_ID, MAX_MOVIE_ID
+
+MAX_LIMIT: Final = 100  # movies an answer
+MAX_WAIT: Final = 10_000  # ms
+
+UserId = Annotated[int, Field(ge=1, le=MAX_ID)]
+MovieId = Annotated[int, Field(ge=1, le=MAX_MOVIE_ID)]
+Genres = Annotated[list[str], Field(description="as the catalogue names them")]
+
+
+def answer_config(example: JsonDict) -> ConfigDict:
+    """For what the API says."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+def request_config(example: JsonDict) -> ConfigDict:
+    """For what clients say: nothing is guessed, and nothing they say is ignored."""
+    return ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})

@@ -1,0 +1,102 @@
+"""Lists of movies for somebody, and how fresh they are."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
+
+from api.schemas.common import Genres, answer_config
+
+Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
+
+# What proposed a movie: the strategy's own way, that it is like what the person rated, or that it
+# is new and to be tried.
+Source: TypeAlias = Strategy | Literal["similar", "new"]
+
+DegradedReason: TypeAlias = Literal[
+    "state_unavailable", "model_unavailable", "index_unavailable", "ranker_unavailable"
+]
+
+_ITEM: JsonDict = {
+    "movie_id": 858,
+    "title": "Godfather, The (1972)",
+    "genres": ["Crime", "Drama"],
+    "year": 1972,
+    "score": 0.71,
+    "source": "two_tower",
+}
+_FRESHNESS: JsonDict = {
+    "position": "3:1055",
+    "included": True,
+    "last_event_position": "3:1042",
+    "last_event_time": 1_752_537_600_000,
+    "last_produced_time": 1_752_537_600_012,
+    "age_ms": 18,
+}
+RECOMMENDATIONS_EXAMPLE: JsonDict = {
+    "user_id": 42,
+    "strategy": "two_tower",
+    "degraded": [],
+    "model_version": "20260715-101500-3f2a",
+    "index": "movies-20260715-101500-3f2a",
+    "freshness": _FRESHNESS,
+    "items": [_ITEM],
+}
+
+
+class Freshness(BaseModel):
+    """Which events the answer is based on. Null where there is no state."""
+
+    model_config = answer_config(_FRESHNESS)
+
+    position: Annotated[
+        str | None, Field(description="the last event applied in the user's partition")
+    ] = None
+    included: Annotated[
+        bool | None, Field(description="whether the state includes `after`; null without `after`")
+    ] = None
+    last_event_position: Annotated[
+        str | None, Field(description="the user's own last event applied")
+    ] = None
+    last_event_time: Annotated[int | None, Field(description="when it happened, ms")] = None
+    last_produced_time: Annotated[
+        int | None, Field(description="when it was handed to the broker, ms")
+    ] = None
+    age_ms: Annotated[int | None, Field(description="now less `last_produced_time`")] = None
+
+
+class RecommendedMovie(BaseModel):
+    """A movie, and where it came from.
+
+    `score` says how likely it is picked beside the likeliest candidate. Of `popular` movies it is
+    their ratings in the training data as a share of the most rated movie's; where `degraded` has
+    `ranker_unavailable`, the cosine of user and movie. A list that is diversified is not in the
+    order of the scores, nor is one of several sources.
+    """
+
+    model_config = answer_config(_ITEM)
+
+    movie_id: int
+    title: str
+    genres: Genres
+    year: int | None
+    score: float
+    source: Source
+
+
+class Recommendations(BaseModel):
+    """Movies for a person, best first, without those they rated.
+
+    `degraded` says what was missing for a better answer; `model_version` and `index` are those that
+    answered, null where no model is served.
+    """
+
+    model_config = answer_config(RECOMMENDATIONS_EXAMPLE)
+
+    user_id: int
+    strategy: Strategy
+    degraded: list[DegradedReason]
+    model_version: str | None
+    index: str | None
+    freshness: Freshness
+    items: list[RecommendedMovie]
