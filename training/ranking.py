@@ -54,6 +54,23 @@ class Links:
             scores /= np.sqrt(np.maximum(np.diff(evidence.indptr), 1), dtype=np.float32)[:, None]
         return np.pad(scores, ((0, 0), (0, later))) if later else scores
 
+    def scores_at(self, standing: Standing, rows: Ints) -> Floats:
+        """f32[B, k]: the same of k movies alone, for many users and few movies.
+
+        Args:
+            standing: their ratings.
+            rows: i64[k] movies; to one that came after the links none lead.
+        """
+        movies = self.matrix.shape[0]
+        evidence = standing.evidence(movies, self.liked_from, self.recency)
+        sources, scores = np.unique(evidence.indices), np.zeros((standing.users, len(rows)))
+        known = rows < movies
+        links = self.matrix[sources][:, rows[known]].toarray()
+        scores[:, known] = evidence[:, sources] @ links
+        if self.scaled:
+            scores /= np.sqrt(np.maximum(np.diff(evidence.indptr), 1))[:, None]
+        return scores.astype(np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
