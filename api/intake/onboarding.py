@@ -1,13 +1,11 @@
-"""Someone new: which movies to show them first, and what their first ratings are worth."""
+"""Someone new: which movies to show them first, and the id they get."""
 
 import random
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from statistics import pstdev
 from typing import Final, TypeVar
 
 from api.schemas.onboarding import SuggestedMovie, SuggestionKind
-from api.schemas.ratings import MovieRating
 from api.serving.watcher import Movie, Serving
 from stream.contracts.events import MAX_ID
 from stream.contracts.topics import partition_of
@@ -25,12 +23,6 @@ VARIETY: Final = 4
 # New ids begin here: above those of any data set or customer table, so that a person who comes in
 # through the API is not taken for one of theirs.
 FIRST_NEW_USER: Final = 2**40
-
-# Where each part of the profile strength is full: ratings of a good first session, half of the
-# genres that MovieLens has, a standard deviation of one star.
-FULL_RATINGS: Final = 20
-FULL_GENRES: Final = 9
-FULL_SPREAD: Final = 1.0
 
 K = TypeVar("K")
 
@@ -79,27 +71,6 @@ def suggest(serving: Serving, count: int, seed: int | None) -> list[SuggestedMov
     take_popular(count - len(chosen))
     draw.shuffle(chosen)
     return chosen
-
-
-def profile_strength(ratings: Sequence[MovieRating], serving: Serving) -> float:
-    """How much there is to go on, 0 to 1.
-
-    0.5 min(n / 20, 1) + 0.3 min(g / 9, 1) + 0.2 min(s / 1.0, 1), where n is the number of ratings,
-    g that of different genres among the movies, and s the population standard deviation of the
-    stars: someone who likes everything tells little.
-    """
-    genres = {
-        genre
-        for rating in ratings
-        if (movie := serving.movie(rating.movie_id)) is not None
-        for genre in movie.genres
-    }
-    strength = (
-        0.5 * min(len(ratings) / FULL_RATINGS, 1.0)
-        + 0.3 * min(len(genres) / FULL_GENRES, 1.0)
-        + 0.2 * min(pstdev(rating.rating for rating in ratings) / FULL_SPREAD, 1.0)
-    )
-    return round(strength, 3)
 
 
 async def new_user_id(store: StateStore, partitions: int) -> int:

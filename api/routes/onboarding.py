@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query, Response
 from api.deps import API, Deps, IdempotencyKey, Services, json_bytes, respond
 from api.errors import Problem, unavailable
 from api.intake.idempotency import Answer
-from api.intake.onboarding import new_user_id, profile_strength, suggest
+from api.intake.onboarding import new_user_id, suggest
 from api.lists.freshness import LogPosition
+from api.lists.profile import strength_of
 from api.schemas.onboarding import Onboarded, Onboarding, SuggestedMovies
 from api.schemas.ratings import Rating
 
@@ -77,7 +78,11 @@ async def _onboard(services: Services, body: Onboarding) -> Onboarded:
     return Onboarded(
         user_id=user_id,
         position=position,
-        profile_strength=profile_strength(body.ratings, services.watcher.current),
+        profile_strength=strength_of(
+            [rating.movie_id for rating in body.ratings],
+            [rating.rating for rating in body.ratings],
+            services.watcher.current,
+        ),
         recommendations=await services.recommender.recommend(
             user_id, body.limit, LogPosition.parse(position), WAIT
         ),

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.intake.onboarding import FIRST_NEW_USER, new_user_id, profile_strength, suggest
+from api.intake.onboarding import FIRST_NEW_USER, new_user_id, suggest
 from api.schemas.onboarding import Onboarded, SuggestedMovies
-from api.schemas.ratings import MovieRating
 from api.serving.watcher import Serving
 from stream.contracts.events import MAX_ID
 from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie, load, model_event
@@ -186,30 +185,3 @@ async def test_an_id_in_use_is_not_given_away(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(store, "read_user", read_user)
     assert await new_user_id(store, PARTITIONS) == FIRST_NEW_USER + 6
-
-
-def rated(*stars: float, first: int = 1) -> list[MovieRating]:
-    return [
-        MovieRating(movie_id=first + offset, rating=stars_) for offset, stars_ in enumerate(stars)
-    ]
-
-
-def test_profile_strength_by_hand() -> None:
-    here = Serving(catalogue=CATALOGUE)
-    # 5 of 20 ratings, 5 of 9 genres, no spread
-    assert profile_strength(rated(4, 4, 4, 4, 4), here) == pytest.approx(
-        0.125 + 0.3 * 5 / 9, abs=1e-3
-    )
-    # the same with a deviation of half a star: 0.2 of the spread's 0.2 is half
-    assert profile_strength(rated(4, 4, 3, 3), here) == pytest.approx(
-        0.5 * 4 / 20 + 0.3 * 4 / 9 + 0.2 * 0.5, abs=1e-3
-    )
-    # 20 ratings, all nine genres, more than a star of deviation
-    assert profile_strength(rated(*[1.0, 5.0] * 10), here) == 1.0
-    # movies nobody knows have no genres
-    assert profile_strength(rated(4, 4, 4, 4, 4, first=9_000), here) == 0.125
-
-
-@given(st.lists(st.sampled_from([0.5, 1.0, 3.0, 5.0]), min_size=5, max_size=40))
-def test_profile_strength_stays_within_bounds(stars: list[float]) -> None:
-    assert 0 < profile_strength(rated(*stars), Serving(catalogue=CATALOGUE)) <= 1
