@@ -1,4 +1,4 @@
-"""Which movies a client wants: the same in a query string and in every body that asks for a list."""
+"""Which movies a client wants: one model for query strings and for every body with filters."""
 
 from typing import Annotated, Final
 
