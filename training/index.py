@@ -6,13 +6,14 @@ model version. What is built into it never changes; movies that came later are p
 """
 
 from collections.abc import Collection, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from stream.contracts.errors import ArtifactError
+from training.movie_filter import ALL_MOVIES, MovieFilter
 
 # The alias that names the collection in use on a Qdrant server.
 ALIAS: Final = "movies"
@@ -34,13 +35,17 @@ EXACT_FROM: Final = 500
 
 # gc=False: it refers to nothing that could refer back, and there are very many of them.
 class IndexedMovie(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A movie's payload. `popularity` is how many ratings it has in the training data."""
+    """A movie's payload. `popularity` is how many ratings it has in the training data.
+
+    `mean_rating` is their mean in stars, None without any.
+    """
 
     movie_id: int
     title: str
     genres: tuple[str, ...]
     year: int | None
     popularity: int
+    mean_rating: float | None = None
 
 
 # Payload fields that filters and orders may use, and Qdrant's name of their type.
@@ -49,6 +54,7 @@ PAYLOAD_INDEXES: Final = {
     "genres": "keyword",
     "year": "integer",
     "popularity": "integer",
+    "mean_rating": "float",
 }
 
 
@@ -66,7 +72,11 @@ class MovieIndex(Protocol):
     def in_process(self) -> bool: ...
 
     def search(
-        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        exclude: Collection[int] = (),
+        wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         """The nearest movies as (movie id, score), best first.
 
@@ -75,8 +85,9 @@ class MovieIndex(Protocol):
 
         Args:
             vector: f32[d].
-            limit: how many; fewer come back only where the index has no more.
+            limit: how many; fewer come back only where the index has no more that are wanted.
             exclude: movie ids to leave out, any number.
+            wanted: which movies are looked among.
 
         Raises:
             ArtifactError: the vector has another dimension than the index.
@@ -148,3 +159,56 @@ def split_exclusions(exclude: Collection[int]) -> tuple[list[int], frozenset[int
     """(ids to send as a filter, ids to over-fetch for and drop from the answer)."""
     ids = list(exclude)
     return ids[:MAX_FILTER_IDS], frozenset(ids[MAX_FILTER_IDS:])
+
+
+class AnyOf(NamedTuple):
+    """A payload field has one of these values."""
+
+    field: str
+    values: frozenset[str]
+
+
+class Between(NamedTuple):
+    """A payload field is a number from `low` to `high`, both included; None: without a bound."""
+
+    field: str
+    low: float | None
+    high: float | None
+
+
+class HasId(NamedTuple):
+    """The movie is one of these."""
+
+    movie_ids: frozenset[int]
+
+
+Condition: TypeAlias = AnyOf | Between | HasId
+
+
+def conditions(
+    wanted: MovieFilter, without: Collection[int]
+) -> tuple[list[Condition], list[Condition]]:
+    """What must hold of a movie, and what must not, as Qdrant is asked for it.
+
+    Args:
+        wanted: which movies; its `exclude` is not looked at, because there may be very many.
+        without: ids of movies that are excluded.
+    """
+    must: list[Condition] = [AnyOf("genres", frozenset([one])) for one in wanted.genres_all]
+    if wanted.genres_any:
+        must.append(AnyOf("genres", wanted.genres_any))
+    for name, low, high in (
+        ("year", wanted.year_from, wanted.year_to),
+        ("mean_rating", wanted.min_rating, None),
+        ("popularity", wanted.min_ratings or None, None),
+    ):
+        if low is not None or high is not None:
+            must.append(Between(name, low, high))
+    if wanted.only is not None:
+        must.append(HasId(wanted.only))
+    must_not: list[Condition] = []
+    if wanted.genres_none:
+        must_not.append(AnyOf("genres", wanted.genres_none))
+    if without:
+        must_not.append(HasId(frozenset(without)))
+    return must, must_not

@@ -24,15 +24,19 @@ from qdrant_edge import (
     EdgeConfig,
     EdgeShard,
     EdgeVectorParams,
+    FieldCondition,
     Filter,
+    FloatIndexParams,
     HasIdCondition,
     IntegerIndexParams,
     KeywordIndexParams,
+    MatchAny,
     Memory,
     OrderBy,
     Point,
     Query,
     QueryRequest,
+    RangeFloat,
     ScrollRequest,
     SearchParams,
     UpdateOperation,
@@ -43,19 +47,26 @@ from training.index import (
     EXACT_FROM,
     HNSW_EF,
     PAYLOAD_INDEXES,
+    AnyOf,
+    Between,
+    Condition,
+    HasId,
     IndexedMovie,
     check_dimension,
     check_points,
+    conditions,
     split_exclusions,
 )
 from training.index_later import LaterMovies
+from training.movie_filter import ALL_MOVIES, MovieFilter
 
 # Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
 UPSERT_POINTS: Final = 2_000
 
 # Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
 # instead of 150 to 300, in which nothing else of the process would run.
-_SCHEMAS: Final[dict[str, IntegerIndexParams | KeywordIndexParams]] = {
+_SCHEMAS: Final[dict[str, FloatIndexParams | IntegerIndexParams | KeywordIndexParams]] = {
+    "float": FloatIndexParams(memory=Memory.Cold),
     "integer": IntegerIndexParams(memory=Memory.Cold),
     "keyword": KeywordIndexParams(memory=Memory.Cold),
 }
@@ -104,22 +115,27 @@ class EdgeIndex:
                 )
 
     def search(
-        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        exclude: Collection[int] = (),
+        wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         check_dimension(vector, self._dimension)
         later = self._later
-        filtered, dropped = split_exclusions({*exclude, *later.replaced})
+        filtered, dropped = split_exclusions({*exclude, *wanted.exclude, *later.replaced})
         request = QueryRequest(
             limit=limit + len(dropped),
             query=Query.Nearest(vector.tolist()),
-            filter=_without(filtered),
+            filter=_filter(wanted, filtered),
             params=SearchParams(hnsw_ef=HNSW_EF + len(filtered), exact=len(filtered) > EXACT_FROM),
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)
         hits = [hit for one in found if (hit := (int(one.id), one.score))[0] not in dropped]
         if later.movies:
-            hits = sorted(hits + later.search(vector, limit, set(exclude)), key=lambda hit: -hit[1])
+            others = later.search(vector, limit, set(exclude), wanted)
+            hits = sorted(hits + others, key=lambda hit: -hit[1])
         return hits[:limit]
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
@@ -137,7 +153,7 @@ class EdgeIndex:
             records, _ = self._shard.scroll(
                 ScrollRequest(
                     limit=limit,
-                    filter=_without(later.replaced),
+                    filter=_filter(ALL_MOVIES, later.replaced),
                     order_by=OrderBy("popularity", Direction.Desc),
                     with_payload=True,
                 )
@@ -213,8 +229,21 @@ def _build(
         shard.close()
 
 
-def _without(movie_ids: Collection[int]) -> Filter | None:
-    return Filter(must_not=[HasIdCondition(set(movie_ids))]) if movie_ids else None
+def _filter(wanted: MovieFilter, without: Collection[int]) -> Filter | None:
+    must, must_not = conditions(wanted, without)
+    if not must and not must_not:
+        return None
+    return Filter(must=[*map(_condition, must)], must_not=[*map(_condition, must_not)])
+
+
+def _condition(condition: Condition) -> FieldCondition | HasIdCondition:
+    match condition:
+        case AnyOf(field, values):
+            return FieldCondition(field, match=MatchAny(sorted(values)))
+        case Between(field, low, high):
+            return FieldCondition(field, range=RangeFloat(gte=low, lte=high))
+        case HasId(movie_ids):
+            return HasIdCondition(set(movie_ids))
 
 
 @contextmanager

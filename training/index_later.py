@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.index import IndexedMovie
+from training.movie_filter import ALL_MOVIES, MovieFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,18 @@ class LaterMovies:
         return LaterMovies(moved, together, self.replaced | frozenset(built))
 
     def search(
-        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int]
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        exclude: Collection[int],
+        wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         """The nearest as (movie id, score), best first; see `MovieIndex.search`."""
-        scores, ids = self.vectors @ vector, list(self.movies)
+        scores, movies = self.vectors @ vector, list(self.movies.values())
         order = (-scores).argsort(kind="stable").tolist()
-        found = ((ids[at], float(scores[at])) for at in order if ids[at] not in exclude)
+        found = (
+            (movies[at].movie_id, float(scores[at]))
+            for at in order
+            if movies[at].movie_id not in exclude and wanted.wants(movies[at])
+        )
         return list(islice(found, limit))

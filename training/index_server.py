@@ -20,11 +20,14 @@ from qdrant_client.models import (
     DeleteAliasOperation,
     Direction,
     Distance,
+    FieldCondition,
     Filter,
     HasIdCondition,
+    MatchAny,
     OrderBy,
     PayloadSchemaType,
     PointStruct,
+    Range,
     SearchParams,
     VectorParams,
 )
@@ -35,11 +38,17 @@ from training.index import (
     EXACT_FROM,
     HNSW_EF,
     PAYLOAD_INDEXES,
+    AnyOf,
+    Between,
+    Condition,
+    HasId,
     IndexedMovie,
     check_dimension,
     check_points,
+    conditions,
     split_exclusions,
 )
+from training.movie_filter import ALL_MOVIES, MovieFilter
 
 # Points per upload request: 512 x 128 floats are about 1 MB of JSON, far below the 32 MB limit.
 UPLOAD_POINTS: Final = 512
@@ -73,18 +82,20 @@ class ServerIndex:
             )
 
     def search(
-        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        exclude: Collection[int] = (),
+        wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         check_dimension(vector, self._dimension)
-        filtered, dropped = split_exclusions(exclude)
+        filtered, dropped = split_exclusions({*exclude, *wanted.exclude})
         with _server_errors("the search failed"):
             found = self._client.query_points(
                 self._collection,
                 query=vector.tolist(),
                 limit=limit + len(dropped),
-                query_filter=(
-                    Filter(must_not=[HasIdCondition(has_id=list(filtered))]) if filtered else None
-                ),
+                query_filter=_filter(wanted, filtered),
                 search_params=SearchParams(
                     hnsw_ef=HNSW_EF + len(filtered), exact=len(filtered) > EXACT_FROM
                 ),
@@ -213,6 +224,23 @@ def _points(
         yield PointStruct(
             id=movie.movie_id, vector=row.tolist(), payload=msgspec.to_builtins(movie)
         )
+
+
+def _filter(wanted: MovieFilter, without: Collection[int]) -> Filter | None:
+    must, must_not = conditions(wanted, without)
+    if not must and not must_not:
+        return None
+    return Filter(must=[*map(_condition, must)], must_not=[*map(_condition, must_not)])
+
+
+def _condition(condition: Condition) -> FieldCondition | HasIdCondition:
+    match condition:
+        case AnyOf(field, values):
+            return FieldCondition(key=field, match=MatchAny(any=sorted(values)))
+        case Between(field, low, high):
+            return FieldCondition(key=field, range=Range(gte=low, lte=high))
+        case HasId(movie_ids):
+            return HasIdCondition(has_id=list(movie_ids))
 
 
 def _aliased(client: QdrantClient) -> str | None:

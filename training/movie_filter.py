@@ -1,6 +1,10 @@
 """Which movies somebody wants: what the index filters by, and the same for what else proposes."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from training.index import IndexedMovie
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +36,20 @@ class MovieFilter:
     only: frozenset[int] | None = None
     exclude: frozenset[int] = frozenset()
 
+    def wants(self, movie: "IndexedMovie") -> bool:
+        """Whether every condition holds for one movie; many at once: `MovieTable.matching`."""
+        genres, year, mean = frozenset(movie.genres), movie.year, movie.mean_rating
+        return (
+            (not self.genres_any or not genres.isdisjoint(self.genres_any))
+            and genres >= self.genres_all
+            and genres.isdisjoint(self.genres_none)
+            and (self.year_from is None or (year is not None and year >= self.year_from))
+            and (self.year_to is None or (year is not None and year <= self.year_to))
+            and (self.min_rating is None or (mean is not None and mean >= self.min_rating))
+            and movie.popularity >= self.min_ratings
+            and (self.only is None or movie.movie_id in self.only)
+            and movie.movie_id not in self.exclude
+        )
 
-ALL_MOVIES = MovieFilter()
+
+ALL_MOVIES: Final = MovieFilter()

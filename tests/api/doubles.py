@@ -25,6 +25,7 @@ from stream.records import UserRecord
 from stream.store import Batch
 from tests.fakes import MemoryStore
 from training.index import IndexedMovie, check_dimension, check_points
+from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.ranking import TOWERS, Links, Ranking
 from training.tower_inputs import Content
 
@@ -45,14 +46,21 @@ class MemoryIndex:
         self.closed = False
 
     def search(
-        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        exclude: Collection[int] = (),
+        wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         self._check()
         check_dimension(vector, self._vectors.shape[1])
         scores = self._vectors @ vector
-        ids = list(self._movies)
+        ids = [
+            id_ if id_ not in exclude and wanted.wants(movie) else None
+            for id_, movie in self._movies.items()
+        ]
         hits = [(ids[row], float(scores[row])) for row in np.argsort(-scores).tolist()]
-        return [hit for hit in hits if hit[0] not in exclude][:limit]
+        return [(id_, score) for id_, score in hits if id_ is not None][:limit]
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
         self._check()

@@ -15,6 +15,7 @@ from training.dataset import Ratings
 from training.index import IndexedMovie
 from training.index_check import PEOPLE, PLACES, IndexCheck, check_index
 from training.index_edge import EdgeIndex
+from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.tower_inputs import Floats
 
 KNOWN = [movie.movie_id for movie in CATALOGUE]
@@ -49,12 +50,17 @@ class Exact:
     in_process = True
 
     def search(
-        self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        exclude: Collection[int] = (),
+        wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         self.asked.append((limit, list(exclude)))
         scores = self.vectors @ vector
         order = np.argsort(-scores).tolist()
-        found = [(self.stored[row].movie_id, float(scores[row])) for row in order]
+        some = [row for row in order if wanted.wants(self.stored[row])]
+        found = [(self.stored[row].movie_id, float(scores[row])) for row in some]
         return [hit for hit in found if hit[0] not in set(exclude)][:limit]
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
@@ -165,9 +171,13 @@ def lossy(artifact: Artifact, every: int) -> Exact:
 
     class Lossy(Exact):
         def search(
-            self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+            self,
+            vector: npt.NDArray[np.float32],
+            limit: int,
+            exclude: Collection[int] = (),
+            wanted: MovieFilter = ALL_MOVIES,
         ) -> list[tuple[int, float]]:
-            found = super().search(vector, 2 * limit, exclude)
+            found = super().search(vector, 2 * limit, exclude, wanted)
             return [hit for place, hit in enumerate(found) if place % every][:limit]
 
     return Lossy(artifact.movies(), artifact.items.vectors)
@@ -193,9 +203,13 @@ def test_what_was_excluded_is_not_found(artifact: Artifact) -> None:
 
     class Deaf(Exact):
         def search(
-            self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+            self,
+            vector: npt.NDArray[np.float32],
+            limit: int,
+            exclude: Collection[int] = (),
+            wanted: MovieFilter = ALL_MOVIES,
         ) -> list[tuple[int, float]]:
-            return super().search(vector, limit)
+            return super().search(vector, limit, wanted=wanted)
 
     index = Deaf(artifact.movies(), artifact.items.vectors)
     with pytest.raises(ArtifactError, match=r"finds movie \d+, which was excluded"):
@@ -205,9 +219,13 @@ def test_what_was_excluded_is_not_found(artifact: Artifact) -> None:
 def test_a_movie_found_twice_counts_once(artifact: Artifact) -> None:
     class Stammering(Exact):
         def search(
-            self, vector: npt.NDArray[np.float32], limit: int, exclude: Collection[int] = ()
+            self,
+            vector: npt.NDArray[np.float32],
+            limit: int,
+            exclude: Collection[int] = (),
+            wanted: MovieFilter = ALL_MOVIES,
         ) -> list[tuple[int, float]]:
-            found = super().search(vector, limit, exclude)
+            found = super().search(vector, limit, exclude, wanted)
             return [*found[: limit // 2], *found[: limit // 2]]
 
     index = Stammering(artifact.movies(), artifact.items.vectors)
