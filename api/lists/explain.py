@@ -128,3 +128,4 @@ MEANINGS: Final = {
     "new_30": "people who are new here have rated it in the last weeks",
     "new_365": "people who are new here have rated it in the last year",
 }
+OTHER: Final = "it goes with what you rated"  # of links that have no words of their own

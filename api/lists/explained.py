@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from api.lists.explain import MEANINGS, Evidence, evidence, strongest
+from api.lists.explain import MEANINGS, OTHER, Evidence, evidence, strongest
 from api.schemas.explanations import (
     Explanation,
     FeatureEvidence,
@@ -86,7 +86,9 @@ def _tell(
     names = list(features)
     told.features = [
         FeatureEvidence(
-            feature=names[at], meaning=MEANINGS[names[at]], contribution=features[names[at]]
+            feature=names[at],
+            meaning=MEANINGS.get(names[at], OTHER),
+            contribution=features[names[at]],
         )
         for at in strongest(list(features.values()), len(names))
     ]

@@ -1,0 +1,159 @@
+"""What moved a movie up: by really leaving it out, and told in words that name it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from api.lists.explain import LATEST, MEANINGS, evidence, strongest
+from api.lists.explained import explanations
+from api.lists.scoring import features_of
+from api.serving.live import LiveHeats, LiveMovies
+from api.serving.watcher import Serving
+from stream.features import UserState
+from stream.left_out import keeping
+from tests.api.conftest import MOVIES, catalogue_movie, load, model_event
+from tests.api.doubles import PARTITIONS
+from training.ranking import Links
+from training.standing import standing_of
+
+MODEL = load(model_event("v1"))
+REPERTOIRE = MODEL.repertoire
+LIVE = LiveHeats().movies(REPERTOIRE.items)
+HOT = 300
+
+
+def hot(*rows: int) -> LiveMovies:
+    """The movies with heat in these rows alone."""
+    heat = np.zeros(MOVIES, np.float32)
+    heat[list(rows)] = 1
+    return replace(LIVE, features={name: heat for name in LIVE.features})
+
+
+def state_of(movies: Sequence[int], half_stars: int = 10) -> UserState:
+    return UserState(
+        bytearray(np.array(movies, "<u4").tobytes()),
+        bytearray(4 * len(movies)),
+        bytearray([half_stars] * len(movies)),
+        events=len(movies),
+    )
+
+
+def utilities(state: UserState, rows: np.ndarray) -> np.ndarray:
+    features = features_of(MODEL.artifact, REPERTOIRE, LIVE, [state], rows)
+    return MODEL.artifact.ranking.utilities(features)[0]
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, MOVIES), min_size=2, max_size=12, unique=True),
+    st.lists(st.integers(0, MOVIES - 1), min_size=1, max_size=5),
+)
+def test_a_contribution_is_what_the_utility_lacks_without_the_rating(
+    movies: list[int], listed: list[int]
+) -> None:
+    state, rows = state_of(movies), np.array(listed)
+    found = evidence(MODEL.artifact, REPERTOIRE, LIVE, state, rows, {})
+    for at, contributions in zip(found.rated, found.ratings, strict=True):
+        without = state_of(movies[:at] + movies[at + 1 :])
+        lacking = utilities(state, rows) - utilities(without, rows)
+        assert contributions == pytest.approx(lacking, abs=1e-3)
+
+
+def test_a_whole_genre_is_left_out_together() -> None:
+    state, rows = state_of([7, 8, 9]), np.array([7, 8])
+    both = np.array([True, False, True])
+    found = evidence(MODEL.artifact, REPERTOIRE, LIVE, state, rows, {"Drama": both})
+    expected = utilities(state, rows) - utilities(state_of([8]), rows)
+    assert found.genres["Drama"] == pytest.approx(expected, abs=1e-3)
+    assert found.of_genre == {"Drama": 2}
+
+
+def test_the_only_rating_is_not_left_out() -> None:
+    found = evidence(MODEL.artifact, REPERTOIRE, LIVE, state_of([7]), np.array([7]), {})
+    assert found.ratings.tolist() == [[0]]
+
+
+def test_only_the_latest_ratings_are_left_out() -> None:
+    state = state_of(range(1, LATEST + 11))
+    found = evidence(MODEL.artifact, REPERTOIRE, LIVE, state, np.array([0]), {})
+    assert found.rated.tolist() == list(range(10, LATEST + 10))
+
+
+def test_a_feature_counts_beside_what_is_typical() -> None:
+    """One movie of 400 is hot, so a typical heat is 1/400 of its."""
+    found = evidence(MODEL.artifact, REPERTOIRE, hot(HOT), state_of([7]), np.array([HOT, 1]), {})
+    weight = MODEL.artifact.ranking.weights["heat_30"][0]
+    assert found.features["heat_30"] == pytest.approx(
+        [weight * (1 - 1 / MOVIES), -weight / MOVIES], rel=1e-3
+    )
+
+
+def test_the_strongest_come_first_and_nothing_that_adds_nothing() -> None:
+    assert strongest([0.1, -1, 0.3, 0.1, 0], 3) == [2, 0, 3]
+    assert strongest([0, -1], 3) == []
+
+
+@given(st.lists(st.booleans(), min_size=3, max_size=3))
+def test_what_is_left_out_leaves_the_rest_in_order(kept: list[bool]) -> None:
+    state = state_of([5, 3, 9])
+    found = keeping(state, np.array(kept))
+    assert found.movie_ids().tolist() == [
+        id_ for id_, stays in zip([5, 3, 9], kept, strict=True) if stays
+    ]
+    assert len(found) == sum(kept)
+    assert state == state_of([5, 3, 9])
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_scores_of_some_movies_are_those_of_all(scaled: bool) -> None:
+    chance = np.random.default_rng(3)
+    matrix = sparse.random_array((MOVIES, MOVIES), density=0.05, rng=chance, dtype=np.float32)
+    links = Links(matrix.tocsr(), 0.8, 4, scaled)
+    people = [state_of(chance.permutation(MOVIES)[:size] + 1) for size in (1, 7, 30)]
+    standing = standing_of(people, REPERTOIRE.items.rows)
+    rows = np.array([3, 399, 400, 17])  # 400 came later
+    expected = links.scores(standing, later=1)[:, rows]
+    assert links.scores_at(standing, rows) == pytest.approx(expected, abs=1e-5)
+
+
+class TestWords:
+    serving = Serving(
+        MODEL,
+        {id_: catalogue_movie(id_) for id_ in range(1, MOVIES + 1)},
+        live=hot(HOT),
+        partitions=PARTITIONS,
+        repertoire=REPERTOIRE,
+    )
+
+    def test_the_sentence_names_what_moved_it_up(self) -> None:
+        """The planted user vector is that of the movie rated last."""
+        [near] = explanations(self.serving, state_of([10, 200]), [(201, "two_tower")])
+        assert near.sentence.startswith("Because you rated Movie 200 5 stars")
+        assert near.ratings[0].movie_id == 200
+        assert near.ratings[0].contribution > 0
+
+    def test_what_everybody_rates_is_told(self) -> None:
+        [one] = explanations(self.serving, state_of([10, 300]), [(HOT + 1, "trending")])
+        assert one.sentence == "Many people have rated it in the last weeks."
+        [one] = explanations(self.serving, state_of([10, 300]), [(HOT + 1, "two_tower")])
+        assert MEANINGS["heat_30"] in one.sentence
+
+    def test_genres_are_looked_at_from_fifty_ratings_on(self) -> None:
+        movies = list(range(2, 52))
+        [few] = explanations(self.serving, state_of(movies[1:]), [(56, "two_tower")])
+        [many] = explanations(self.serving, state_of(movies), [(56, "two_tower")])
+        assert few.genres == []
+        [genre] = catalogue_movie(51).genres  # without it the last one is 50, farther away
+        assert [(one.genre, one.ratings) for one in many.genres] == [(genre, 6)]
+        assert f"you have rated 6 movies of {genre}" in many.sentence
+
+    def test_without_a_model_the_source_is_the_reason(self) -> None:
+        serving = replace(self.serving, model=None, repertoire=None)
+        [one] = explanations(serving, state_of([1]), [(2, "popular")])
+        assert one.sentence == "It is one of the movies that most people have rated."
+        assert one.ratings == one.features == one.genres == []
