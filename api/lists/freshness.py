@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from api.errors import FieldError, invalid
-from api.schemas.recommendations import Freshness
+from api.schemas.freshness import Freshness
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState

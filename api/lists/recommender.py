@@ -6,7 +6,8 @@ from api import metrics
 from api.errors import unavailable
 from api.lists.freshness import LogPosition, UserView, view_user
 from api.lists.retrieval import Retrieved, popular, retrieve
-from api.schemas.recommendations import Freshness, Recommendations, RecommendedMovie
+from api.schemas.freshness import Freshness
+from api.schemas.recommendations import Recommendations, RecommendedMovie
 from api.serving.watcher import Serving, ServingWatcher
 from stream.contracts.errors import StoreUnavailable
 from stream.store import StateStore

@@ -1,11 +1,12 @@
 """Lists of movies for somebody, and how fresh they are."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic.config import JsonDict
 
 from api.schemas.common import Genres, answer_config
+from api.schemas.freshness import FRESHNESS_EXAMPLE, Freshness
 
 Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
 
@@ -25,44 +26,15 @@ _ITEM: JsonDict = {
     "score": 0.71,
     "source": "two_tower",
 }
-_FRESHNESS: JsonDict = {
-    "position": "3:1055",
-    "included": True,
-    "last_event_position": "3:1042",
-    "last_event_time": 1_752_537_600_000,
-    "last_produced_time": 1_752_537_600_012,
-    "age_ms": 18,
-}
 RECOMMENDATIONS_EXAMPLE: JsonDict = {
     "user_id": 42,
     "strategy": "two_tower",
     "degraded": [],
     "model_version": "20260715-101500-3f2a",
     "index": "movies-20260715-101500-3f2a",
-    "freshness": _FRESHNESS,
+    "freshness": FRESHNESS_EXAMPLE,
     "items": [_ITEM],
 }
-
-
-class Freshness(BaseModel):
-    """Which events the answer is based on. Null where there is no state."""
-
-    model_config = answer_config(_FRESHNESS)
-
-    position: Annotated[
-        str | None, Field(description="the last event applied in the user's partition")
-    ] = None
-    included: Annotated[
-        bool | None, Field(description="whether the state includes `after`; null without `after`")
-    ] = None
-    last_event_position: Annotated[
-        str | None, Field(description="the user's own last event applied")
-    ] = None
-    last_event_time: Annotated[int | None, Field(description="when it happened, ms")] = None
-    last_produced_time: Annotated[
-        int | None, Field(description="when it was handed to the broker, ms")
-    ] = None
-    age_ms: Annotated[int | None, Field(description="now less `last_produced_time`")] = None
 
 
 class RecommendedMovie(BaseModel):

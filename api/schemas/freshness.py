@@ -1,0 +1,38 @@
+"""Which events an answer is based on."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
+
+from api.schemas.common import answer_config
+
+FRESHNESS_EXAMPLE: JsonDict = {
+    "position": "3:1055",
+    "included": True,
+    "last_event_position": "3:1042",
+    "last_event_time": 1_752_537_600_000,
+    "last_produced_time": 1_752_537_600_012,
+    "age_ms": 18,
+}
+
+
+class Freshness(BaseModel):
+    """Which events the answer is based on. Null where there is no state."""
+
+    model_config = answer_config(FRESHNESS_EXAMPLE)
+
+    position: Annotated[
+        str | None, Field(description="the last event applied in the user's partition")
+    ] = None
+    included: Annotated[
+        bool | None, Field(description="whether the state includes `after`; null without `after`")
+    ] = None
+    last_event_position: Annotated[
+        str | None, Field(description="the user's own last event applied")
+    ] = None
+    last_event_time: Annotated[int | None, Field(description="when it happened, ms")] = None
+    last_produced_time: Annotated[
+        int | None, Field(description="when it was handed to the broker, ms")
+    ] = None
+    age_ms: Annotated[int | None, Field(description="now less `last_produced_time`")] = None
