@@ -1,14 +1,17 @@
-"""DELETE /users: a person is forgotten."""
+"""What is known of a person, and how they are forgotten."""
 
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from api.deps import API, Deps, json_bytes
-from api.errors import Problem
+from api.deps import API, Deps, Services, json_bytes
+from api.errors import Problem, unavailable
 from api.intake.forgetting import Forgotten
+from api.lists.freshness import UserView, view_user
+from api.people.history import Place, history_of
 from api.schemas.common import MAX_WAIT, UserId
+from api.schemas.users import MAX_HISTORY, History
 
 router = APIRouter(prefix=API, tags=["users"])
 
@@ -40,3 +43,31 @@ async def forget(
     forgotten = await services.forgetting.forget(user_id, wait_ms)
     status = HTTPStatus.OK if forgotten.applied else HTTPStatus.ACCEPTED
     return Response(json_bytes(forgotten), status_code=status, media_type="application/json")
+
+
+@router.get(
+    "/users/{user_id}/history",
+    response_model=History,
+    responses={422: {"model": Problem}, 503: {"model": Problem}},
+)
+async def history(
+    services: Deps,
+    user_id: Annotated[UserId, Path()],
+    limit: Annotated[int, Query(ge=1, le=MAX_HISTORY)] = 50,
+    cursor: Annotated[
+        str | None,
+        Query(description="`next_cursor` of the page before", examples=["1752537600:318"]),
+    ] = None,
+) -> Response:
+    """What a person has rated, the latest first. Somebody unknown has rated nothing."""
+    after = None if cursor is None else Place.parse(cursor)
+    view = await _view(services, user_id)
+    page = history_of(user_id, view, services.watcher.current, limit, after)
+    return Response(json_bytes(page), media_type="application/json")
+
+
+async def _view(services: Services, user_id: int) -> UserView:
+    partitions = services.watcher.current.partitions
+    if partitions is None:
+        raise unavailable("no worker has said yet how many partitions there are: start one")
+    return await view_user(services.store, partitions, user_id, None, 0)
