@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from api.lists.ranking import Person, rank, trends
+from api.lists.wanted import Wanted
 from api.serving.live import LiveHeats, LiveMovies
 from benchmarks.report import Report, main
 from stream.coldstart import ItemVectors
@@ -128,7 +129,7 @@ def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
 
 
 def _ask(world: World, people: Iterator[Person]) -> None:
-    rank(world.ranking, world.repertoire, world.live, next(people), LIMIT)
+    rank(world.ranking, world.repertoire, world.live, next(people), Wanted(LIMIT))
 
 
 def _look(world: World) -> None:

@@ -5,14 +5,17 @@ whose nearest movies come from an index in place of a product with every vector.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from api.lists.wanted import Wanted
 from api.schemas.recommendations import Source
 from api.serving.live import LiveMovies
 from training.mmr import NOWHERE
+from training.movie_filter import ALL_MOVIES
 from training.ranker import Weights, utilities
 from training.ranking import TOWERS, Ranking
 from training.repertoire import Repertoire
@@ -22,6 +25,15 @@ from training.tower_inputs import Floats, Ints
 # Weights for people without a rating before there is a model: by heat, so that exp(utility) is the
 # share of the hottest movie's.
 HOTTEST: Final[Weights] = {"heat_30": np.array([np.log(2), 0, 0], np.float32)}
+
+# The trade-off where all the diversity is wanted: what is the same as a movie of the list must be
+# e^19 times as likely as what has nothing in common with it. At 1 utility would not count at all.
+MOST_DIVERSE: Final = 0.95
+
+# Log-odds that the movie with the most ratings has less where all the novelty is wanted: about what
+# ratings have taught of a movie that people pick (`training.explore.BONUS`). In between it goes by
+# the logarithm of the number of ratings.
+WELL_KNOWN: Final = np.float32(5.0)
 
 
 class Ranked(NamedTuple):
@@ -49,33 +61,42 @@ class Person(NamedTuple):
 
 
 def rank(
-    ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, limit: int
+    ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, wanted: Wanted
 ) -> list[Ranked]:
     """The movies that are best for one person, without those they rated, best first.
+
+    Up to what is proposed, a list has the same first movies however long it is; beyond that it has
+    the rest of the nearest ones, by utility.
 
     Args:
         ranking: of the model.
         movies: what it can recommend.
         live: the movies as they are now, those of the repertoire first.
         person: who.
-        limit: how many.
+        wanted: what the list shall be like.
     """
     standing, vectors = person.standing, movies.items.vectors
     later = len(movies.later)
     features = {name: of.scores(standing, later) for name, of in ranking.links.items()}
     features |= live.of_model(len(vectors))
-    rated = np.zeros((1, len(vectors)), np.bool_)
-    rated[0, standing.rows[standing.rows >= 0]] = True
-    bonuses = _tried(ranking, movies, live, rated, person.vector)
-    sources = _sources(ranking, ranking.proposals(features, rated), person, bonuses)
-    rows = np.array(sorted(row for row in sources if not rated[0, row]), np.int64)
+    left_out = np.zeros((1, len(vectors)), np.bool_)
+    left_out[0, standing.rows[standing.rows >= 0]] = True
+    matching = None if wanted.filter == ALL_MOVIES else movies.matching(wanted.filter)
+    if matching is not None:
+        left_out |= ~matching
+    bonuses = _tried(ranking, movies, live, left_out, person.vector)
+    sources = _sources(ranking, ranking.proposals(features, left_out), person, bonuses)
+    rows = np.array(sorted(row for row in sources if not left_out[0, row]), np.int64)
     if not len(rows):
         return []
+    if wanted.diversity is not None:
+        ranking = replace(ranking, trade_off=min(wanted.diversity, MOST_DIVERSE))
     of_rows = {name: values[:, rows] for name, values in features.items()}
     of_rows[TOWERS] = (vectors[rows] @ person.vector)[None]
     found = ranking.utilities(of_rows)
     bonus = np.array([[bonuses.get(row, 0) for row in rows.tolist()]], np.float32)
-    [order], [tried] = ranking.order(found, rows[None], movies.likeness, limit, bonus)
+    worth = found if not wanted.novelty else found - wanted.novelty * _known(live, rows)
+    [order], [tried] = ranking.order(worth, rows[None], movies.likeness, wanted.limit, bonus)
     scores = np.exp(found[0] - found[0].max())
     return [
         Ranked(int(rows[at]), float(scores[at]), "new" if new else sources[int(rows[at])])
@@ -105,6 +126,13 @@ def trends(live: LiveMovies, newcomers: Weights, limit: int) -> list[tuple[int, 
     first = first[np.lexsort((ids[first], -found[first]))][:limit]
     scores = np.exp(found[first] - found[first[0]])
     return list(zip(ids[first].tolist(), scores.tolist(), strict=True))
+
+
+def _known(live: LiveMovies, rows: Ints) -> Floats:
+    """f32[k], 0..WELL_KNOWN: what is taken from utilities for how many people have rated each."""
+    most = max(int(live.ratings.max(initial=0)), 1)
+    known: Floats = WELL_KNOWN * np.log1p(live.ratings[rows], dtype=np.float32) / np.log1p(most)
+    return known
 
 
 def _tried(

@@ -6,6 +6,7 @@ from api import metrics
 from api.errors import unavailable
 from api.lists.freshness import LogPosition, UserView, view_user
 from api.lists.retrieval import Retrieved, popular, retrieve
+from api.lists.wanted import Wanted
 from api.schemas.freshness import Freshness
 from api.schemas.recommendations import Recommendations, RecommendedMovie
 from api.serving.watcher import Serving, ServingWatcher
@@ -36,9 +37,9 @@ class Recommender:
         view = await self._view(user_id, after, wait_ms)
         serving = self._watcher.current  # from here on this one only
         if view is None:
-            found = popular(serving, limit, "state_unavailable")
+            found = popular(serving, Wanted(limit), "state_unavailable")
         else:
-            found = await retrieve(serving, view.record, limit)
+            found = await retrieve(serving, view.record, Wanted(limit))
         if not found.candidates and (view is None or _nothing_to_serve(serving)):
             raise unavailable(
                 "there is nothing to recommend from: "

@@ -9,7 +9,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from api.lists.deadline import NEVER, Deadline, DeadlinePassed
 from api.lists.ranking import Person, Ranked, rank
+from api.lists.wanted import Wanted
 from api.schemas.recommendations import DegradedReason, Source, Strategy
 from api.serving.live import LiveMovies
 from api.serving.models import ServedModel
@@ -38,39 +40,48 @@ class Retrieved:
     degraded: list[DegradedReason] = field(default_factory=list)
 
 
-async def retrieve(serving: Serving, record: UserRecord, limit: int) -> Retrieved:
+async def retrieve(
+    serving: Serving, record: UserRecord, wanted: Wanted, deadline: Deadline = NEVER
+) -> Retrieved:
     """Movies for a user, without those they rated.
 
     From the first rating on, the ranker's order of what is near the user's vector, like what they
     rated, hot, and new; before it, trending. Trending too where there is no model, or where it
     learnt none of the movies rated.
 
-    What fails is done without. The user tower: near the pooled vector of what they rated instead.
-    The index: what the others propose is ranked alone. The ranker: the nearest movies as they are.
+    What fails is done without, and so is what would be late. The user tower: near the pooled vector
+    of what they rated instead. The index: what the others propose is ranked alone. The ranker: the
+    nearest movies as they are.
+
+    Args:
+        serving: what to answer from.
+        record: of the user.
+        wanted: how long the list is, and which movies are in it.
+        deadline: a search on a server is given up then; nothing that takes time begins after it.
     """
     seen = frozenset(record.state.movie_ids().tolist())
     model, movies = serving.model, serving.repertoire
     if not seen:
-        return trending(serving, seen, limit)
+        return trending(serving, seen, wanted)
     if model is None or movies is None:
-        return trending(serving, seen, limit, "model_unavailable")
+        return trending(serving, seen, wanted, "model_unavailable")
     with model.use():
-        return await _personal(serving, model, movies, record, seen, limit)
+        return await _personal(serving, model, movies, record, seen, wanted, deadline)
 
 
 def trending(
-    serving: Serving, seen: Collection[int], limit: int, *degraded: DegradedReason
+    serving: Serving, seen: Collection[int], wanted: Wanted, *degraded: DegradedReason
 ) -> Retrieved:
     """What is trending, filled up with popular movies where that is too little."""
-    candidates = list(islice(_trending(serving, seen), limit))
+    candidates = list(islice(_trending(serving, seen), wanted.limit))
     taken = {candidate.movie.movie_id for candidate in candidates}
-    candidates += islice(_popular(serving, taken | set(seen)), limit - len(candidates))
+    candidates += islice(_popular(serving, taken | set(seen)), wanted.limit - len(candidates))
     return Retrieved("trending", candidates, list(degraded))
 
 
-def popular(serving: Serving, limit: int, *degraded: DegradedReason) -> Retrieved:
+def popular(serving: Serving, wanted: Wanted, *degraded: DegradedReason) -> Retrieved:
     """The most rated movies of the training data: needs neither Redis nor the index."""
-    return Retrieved("popular", list(islice(_popular(serving, ()), limit)), list(degraded))
+    return Retrieved("popular", list(islice(_popular(serving, ()), wanted.limit)), list(degraded))
 
 
 def _trending(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
@@ -96,12 +107,13 @@ async def _personal(
     movies: Repertoire,
     record: UserRecord,
     seen: Collection[int],
-    limit: int,
+    wanted: Wanted,
+    deadline: Deadline,
 ) -> Retrieved:
     items, ranking = movies.items, model.artifact.ranking
     standing = standing_of([record.state], items.rows)
     if not ((standing.rows >= 0) & (standing.rows < movies.learnt)).any():
-        return trending(serving, seen, limit)
+        return trending(serving, seen, wanted)
     found = Retrieved("two_tower", [])
     try:
         vector = _tower(model, record)
@@ -110,12 +122,16 @@ async def _personal(
         found.strategy = "cold_start"
         pooled = _pooled(model, record)
         if pooled is None:
-            return trending(serving, seen, limit, *found.degraded)
+            return trending(serving, seen, wanted, *found.degraded)
         vector = pooled
     nearest: list[tuple[int, float]] = []
-    wanted = max(limit, ranking.proposed.get(TOWERS, 0))
+    count = max(wanted.limit, ranking.proposed.get(TOWERS, 0))
     try:
-        nearest = await _ask(model, lambda: model.index.search(vector, wanted, seen))
+        nearest = await _ask(
+            model, lambda: model.index.search(vector, count, seen, wanted.filter), deadline
+        )
+    except DeadlinePassed:
+        found.degraded.append("index_late")
     except IndexUnavailable as error:
         _missing(model, found, "index_unavailable", error)
     rows = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32)).tolist()
@@ -126,14 +142,18 @@ async def _personal(
     ]
     person = Person(standing, vector, [movie.row for movie in near], found.strategy)
     try:
-        ranked = _ranked(ranking, movies, serving.live, person, limit)
+        ranked = None if deadline.passed else _ranked(ranking, movies, serving.live, person, wanted)
+        if ranked is None:
+            found.degraded.append("ranker_late")
     except ArtifactError as error:
         _missing(model, found, "ranker_unavailable", error)
-        ranked = near[:limit]
+        ranked = None
+    if ranked is None:
+        ranked = near[: wanted.limit]
         if not ranked:
-            return trending(serving, seen, limit, *found.degraded)
+            return trending(serving, seen, wanted, *found.degraded)
     ids = items.movie_ids[[movie.row for movie in ranked]].tolist()
-    await _describe(serving, model, found, dict(zip(ids, ranked, strict=True)))
+    await _describe(serving, model, found, dict(zip(ids, ranked, strict=True)), deadline)
     return found
 
 
@@ -155,10 +175,10 @@ def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32]:
 
 
 def _ranked(
-    ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, limit: int
+    ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, wanted: Wanted
 ) -> list[Ranked]:
     try:
-        return rank(ranking, movies, live, person, limit)
+        return rank(ranking, movies, live, person, wanted)
     except Exception as error:  # whatever it is, there is an answer without it
         raise ArtifactError(f"the ranker failed: {error}") from error
 
@@ -172,7 +192,11 @@ def _pooled(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32] |
 
 
 async def _describe(
-    serving: Serving, model: ServedModel, found: Retrieved, ranked: Mapping[int, Ranked]
+    serving: Serving,
+    model: ServedModel,
+    found: Retrieved,
+    ranked: Mapping[int, Ranked],
+    deadline: Deadline,
 ) -> None:
     """Add what the catalogue says of the movies, or else the index; without both there is none."""
     known = serving.catalogue
@@ -180,7 +204,9 @@ async def _describe(
     strangers = [id_ for id_ in ranked if id_ not in movies]
     if strangers:
         try:
-            movies |= await _ask(model, lambda: model.index.movies(strangers))
+            movies |= await _ask(model, lambda: model.index.movies(strangers), deadline)
+        except DeadlinePassed:
+            found.degraded.append("index_late")
         except IndexUnavailable as error:
             _missing(model, found, "index_unavailable", error)
     found.candidates = [
@@ -190,5 +216,20 @@ async def _describe(
     ]
 
 
-async def _ask(model: ServedModel, question: Callable[[], T]) -> T:
-    return question() if model.index.in_process else await asyncio.to_thread(question)
+async def _ask(model: ServedModel, question: Callable[[], T], deadline: Deadline) -> T:
+    """The index's answer. Raises IndexUnavailable, and DeadlinePassed where it would be late."""
+    if deadline.passed:
+        raise DeadlinePassed
+    if model.index.in_process:
+        return question()
+    asked = asyncio.create_task(_ask_server(model, question))
+    done, _ = await asyncio.wait([asked], timeout=deadline.left_or_none())
+    if not done:
+        asked.add_done_callback(asyncio.Task.exception)  # its answer is of no use any more
+        raise DeadlinePassed
+    return asked.result()
+
+
+async def _ask_server(model: ServedModel, question: Callable[[], T]) -> T:
+    with model.use():  # the thread goes on after the request has given up
+        return await asyncio.to_thread(question)

@@ -15,7 +15,12 @@ Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
 Source: TypeAlias = Strategy | Literal["similar", "new"]
 
 DegradedReason: TypeAlias = Literal[
-    "state_unavailable", "model_unavailable", "index_unavailable", "ranker_unavailable"
+    "state_unavailable",
+    "model_unavailable",
+    "index_unavailable",
+    "index_late",
+    "ranker_unavailable",
+    "ranker_late",
 ]
 
 _ITEM: JsonDict = {

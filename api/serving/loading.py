@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from api.lists.ranking import Person, rank
+from api.lists.wanted import Wanted
 from api.serving.live import LiveHeats
 from api.serving.models import ServedModel
 from stream.contracts.errors import ArtifactError
@@ -50,7 +51,7 @@ def load_model(
             [vector] = artifact.user_vectors([state])
             index.search(vector, 10, [1])
             person = Person(standing_of([state], artifact.items.rows), vector, [], "two_tower")
-            rank(artifact.ranking, model.repertoire, live, person, 10)
+            rank(artifact.ranking, model.repertoire, live, person, Wanted(10))
         return model
     except BaseException:
         index.close()

@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 
 from api.lists.retrieval import retrieve
+from api.lists.wanted import Wanted
 from api.serving.live import LiveHeats
 from api.serving.loading import model_loader
 from api.serving.watcher import Serving
@@ -14,7 +15,7 @@ from stream.contracts.keys import Position
 from stream.features import Writes
 from stream.records import UserRecord
 from stream.store import Batch
-from tests.api.test_loading import promotion
+from tests.api.serving.test_loading import promotion
 from tests.fakes import MemoryStore
 from tests.planted_model import CATALOGUE, Trait
 from tests.stream.build import folded, rating
@@ -141,7 +142,7 @@ async def test_lists_are_those_of_the_api(
     served.take_in(catalogue)
     live = heats.movies(served.repertoire.items)
     serving = Serving(served, catalogue, live, (), 1, served.repertoire)
-    found = await retrieve(serving, UserRecord(writes.users[user]), 100)
+    found = await retrieve(serving, UserRecord(writes.users[user]), Wanted(100))
     served.index.close()
 
     [lab] = movies(recommend(model, users(user), 100))

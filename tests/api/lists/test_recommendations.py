@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from api.lists import retrieval
 from api.lists.freshness import LogPosition, UserView
 from api.lists.retrieval import retrieve
+from api.lists.wanted import Wanted
 from api.schemas.recommendations import Recommendations
 from api.serving.live import LiveHeats
 from api.serving.watcher import Serving
@@ -145,7 +146,7 @@ async def test_rated_movies_never_come_back(rated: list[int], limit: int) -> Non
     serving = Serving(model, {}, live, ((3, 1.0), (2, 0.5)), PARTITIONS)
     if rated and rated[-1] > MOVIES:
         return  # the planted tower needs to know the last one
-    found = await retrieve(serving, UserRecord(state), limit)
+    found = await retrieve(serving, UserRecord(state), Wanted(limit))
     got = [candidate.movie.movie_id for candidate in found.candidates]
     assert len(set(got)) == len(got) == min(limit, MOVIES - len({*rated} & {*range(1, MOVIES + 1)}))
     assert not set(got) & set(rated)
