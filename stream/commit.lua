@@ -1,6 +1,7 @@
 -- Commits one batch of a partition: its writes and its position, or nothing.
 --
 -- KEYS  1 live   2 generations   3 users   4 movies   5 changed
+--       6, ... what is kept for the users that are erased
 -- ARGV  1 the position the batch was computed from, '' for none
 --       2 the position after it
 --       3 its generation where it is another one than before, else 0
@@ -71,6 +72,9 @@ local function write(command, key, values)
 end
 write('HSET', KEYS[3], users)
 write('HDEL', KEYS[3], erased)
+for at = 6, #KEYS do
+  redis.call('UNLINK', KEYS[at])
+end
 write('HSET', KEYS[4], movies)
 write('ZADD', KEYS[5], changed)
 

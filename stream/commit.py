@@ -14,14 +14,19 @@ SCRIPT: Final = files("stream").joinpath("commit.lua").read_text()
 _ENTRY: Final = struct.Struct("<QI")  # what precedes a record in the script's arguments: id, size
 
 
-def script_keys(partition: int, generation: int) -> tuple[bytes, ...]:
-    """KEYS of a commit into this generation, all of one slot."""
+def script_keys(partition: int, generation: int, batch: Batch) -> tuple[bytes, ...]:
+    """KEYS of a commit of `batch` into this generation, all of one slot."""
     return (
         keys.live(partition),
         keys.generations(partition),
         keys.users(partition, generation),
         keys.movies(partition, generation),
         keys.changed(partition, generation),
+        *(
+            keys.kept(partition, user)
+            for user, record in batch.users.items()
+            if not record.state.events
+        ),
     )
 
 

@@ -33,6 +33,9 @@ _MOVIES: Final = np.dtype(
 )
 _NO_TAG: Final = bytes(8)
 
+# Where a packed user record has its last offset: with it scripts tell one state from another.
+LAST_OFFSET: Final = slice(struct.calcsize("<BII"), struct.calcsize("<BIIq"))
+
 
 @dataclass(slots=True)
 class ColdStartVector:
@@ -101,6 +104,11 @@ def unpack_user(value: bytes) -> UserRecord:
     if tag == _NO_TAG:
         return UserRecord(state)
     return UserRecord(state, ColdStartVector(tag, np.frombuffer(value, dtype="<f2", offset=end)))
+
+
+def pack_last_offset(offset: int) -> bytes:
+    """As a user record has it, at `LAST_OFFSET`."""
+    return struct.pack("<q", offset)
 
 
 def pack_movie(state: MovieState) -> bytes:

@@ -6,18 +6,11 @@ sent twice: a commit compares before it sets, the others write the same values a
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any, Final, TypeVar
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
+from typing import Final, TypeVar
 
 from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import events, keys
-from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
@@ -30,14 +23,9 @@ from stream.records import (
     unpack_movie,
     unpack_user,
 )
+from stream.redis_connection import TIMEOUT
+from stream.redis_kept import RedisKept
 from stream.store import Batch, Snapshot
-
-# Seconds for one call, whatever is tried again within it: an API request must be able to degrade,
-# and a worker to be restarted, before anyone gives up on them.
-TIMEOUT: Final = 5.0
-
-# Tries after the first, within that time.
-RETRIES: Final = 3
 
 # Entries written or scanned by one command: about 2 MB of users, a few ms of Redis' time.
 CHUNK: Final = 1000
@@ -45,29 +33,15 @@ CHUNK: Final = 1000
 # HMGET wants one id at least; no user and no movie has this one.
 _NOBODY: Final = 0
 
-_READ_USER: Final = "return {redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1])}"
-
 T = TypeVar("T")
 
 
-class RedisStore:
+class RedisStore(RedisKept):
     """`StateStore` on one Redis."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
-        """Does not connect yet. `timeout`: seconds for one call, retries included."""
-        # Any: redis-py's annotations leave open if answers are bytes or str, for both are possible.
-        self._redis: Any = Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), RETRIES),
-        )
-        self._timeout = timeout
-        at = self._redis.connection_pool.connection_kwargs
-        self._where = at.get("path") or f"{at.get('host')}:{at.get('port')}"  # without password
+        super().__init__(url, timeout)
         self._commit = self._redis.register_script(SCRIPT)
-        self._read_user = self._redis.register_script(_READ_USER)
-        self._generations: dict[int, int] = {}  # the live ones as last seen
 
     async def position(self, partition: int) -> Position | None:
         async with self._bounded():
@@ -96,7 +70,7 @@ class RedisStore:
         async with self._bounded():
             return _position(
                 await self._commit(
-                    keys=script_keys(partition, new.generation),
+                    keys=script_keys(partition, new.generation, batch),
                     args=script_arguments(expected, new, batch),
                 )
             )
@@ -130,22 +104,6 @@ class RedisStore:
         if older:
             async with self._bounded():
                 await self._redis.unlink(*older)
-
-    async def read_user(
-        self, partition: int, user_id: int
-    ) -> tuple[Position | None, UserRecord | None]:
-        async with self._bounded():
-            while True:
-                generation = self._generations.get(partition, 0)
-                live, value = await self._read_user(
-                    keys=(keys.live(partition), keys.users(partition, generation)), args=(user_id,)
-                )
-                position = _position(live)
-                if position is None:
-                    return None, None
-                if position.generation == generation:
-                    return position, None if value is None else unpack_user(value)
-                self._generations[partition] = position.generation
 
     async def holding(self, partition: int, user_id: int) -> list[int]:
         async with self._bounded():
@@ -240,13 +198,6 @@ class RedisStore:
         async with self._bounded():
             return int(await self._redis.get(keys.PARTITIONS) or 0) or None
 
-    async def ping(self) -> None:
-        async with self._bounded():
-            await self._redis.ping()
-
-    async def close(self) -> None:
-        await self._redis.aclose()
-
     async def _scan(self, key: bytes) -> AsyncIterator[dict[bytes, bytes]]:
         """A hash in chunks."""
         cursor = None
@@ -254,18 +205,6 @@ class RedisStore:
             async with self._bounded():
                 cursor, values = await self._redis.hscan(key, cursor or 0, count=CHUNK)
             yield values
-
-    @asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[None]:
-        """One deadline for all that a call does, and one error for whatever keeps it from it."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                yield
-        except (RedisError, OSError) as error:  # the deadline's TimeoutError is an OSError
-            why = str(error) or f"no answer within {self._timeout:g} s"
-            raise StoreUnavailable(
-                f"Redis at {self._where}: {why}. Is it up, and is FRESHET_REDIS_URL right?"
-            ) from error
 
 
 def _position(value: bytes | None) -> Position | None:

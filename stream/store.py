@@ -7,6 +7,7 @@ from typing import Protocol
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
+from stream.kept import KeepingStore
 from stream.records import MovieHeats, UserRecord
 
 
@@ -36,7 +37,7 @@ class Snapshot:
     movies: dict[int, MovieState]
 
 
-class StateStore(Protocol):
+class StateStore(KeepingStore, Protocol):
     """Live state by partition and generation.
 
     Everything raises StoreUnavailable when the store does not answer in time. `tests/suites`

@@ -1,5 +1,6 @@
 """Doubles at the seams, in memory. The conformance suites hold them to what the real ones do."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 from stream.contracts import events
@@ -7,6 +8,7 @@ from stream.contracts.errors import BrokerUnavailable, EventsMissing
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
+from stream.kept import MAX_KEPT, Kept, UserVersion
 from stream.log import DeadLetter, LogRecord, Record
 from stream.records import (
     MovieHeats,
@@ -33,6 +35,7 @@ class MemoryStore:
         self.user_values: dict[tuple[int, int], dict[int, bytes]] = {}
         self.movie_values: dict[tuple[int, int], dict[int, bytes]] = {}
         self.changed: dict[tuple[int, int], dict[int, int]] = {}
+        self.kept_values: dict[tuple[int, int], dict[bytes, tuple[float, bytes]]] = {}
         self.movie_events: dict[int, bytes] = {}
         self.version = 0
         self.model_value: bytes | None = None
@@ -61,6 +64,9 @@ class MemoryStore:
         if stored != expected or forgotten:
             return stored
         await self.write(partition, new.generation, batch)
+        for user, record in batch.users.items():
+            if not record.state.events:
+                self.kept_values.pop((partition, user), None)
         self.changed.setdefault((partition, new.generation), {}).update(
             dict.fromkeys(batch.movies, new.next_offset)
         )
@@ -95,6 +101,22 @@ class MemoryStore:
         if position is None:
             return None, None
         return position, self._records(partition, position.generation, [user_id]).get(user_id)
+
+    async def read_user_with(
+        self, partition: int, user_id: int, name: bytes
+    ) -> tuple[Position | None, UserRecord | None, bytes | None]:
+        position, record = await self.read_user(partition, user_id)
+        expires, value = self.kept_values.get((partition, user_id), {}).get(name, (0.0, None))
+        return position, record, value if expires > time.time() else None
+
+    async def keep(self, things: Sequence[Kept]) -> list[bool]:
+        return [await self._keep(thing) for thing in things]
+
+    async def drop_kept(self, partition: int, user_id: int) -> int:
+        return len(self.kept_values.pop((partition, user_id), {}))
+
+    async def kept(self, partition: int, user_id: int) -> int:
+        return len(self.kept_values.get((partition, user_id), {}))
 
     async def holding(self, partition: int, user_id: int) -> list[int]:
         return sorted(
@@ -154,6 +176,16 @@ class MemoryStore:
 
     async def close(self) -> None:
         pass
+
+    async def _keep(self, thing: Kept) -> bool:
+        position, record = await self.read_user(thing.partition, thing.user_id)
+        if position is None or UserVersion.of(position, record) != thing.of:
+            return False
+        kept = self.kept_values.setdefault((thing.partition, thing.user_id), {})
+        if thing.name not in kept and len(kept) >= MAX_KEPT:
+            del kept[min(kept)]
+        kept[thing.name] = (time.time() + thing.seconds, thing.value)
+        return True
 
     def _records(
         self, partition: int, generation: int, users: Iterable[int]

@@ -14,6 +14,8 @@ CATALOGUE: Final = b"{catalogue}"  # hash: movie id -> JSON of MovieEvent
 CATALOGUE_VERSION: Final = b"{catalogue}:version"  # counts changes, so that readers can poll it
 PARTITIONS: Final = b"partitions"  # string: how many partitions `ratings` has
 SERVING_MODEL: Final = b"model:serving"  # JSON of the last ModelEvent
+API_KEYS: Final = b"{api-keys}"  # hash: key id -> JSON of `api.guard.keys.ApiKey`
+API_KEYS_VERSION: Final = b"{api-keys}:version"  # counts changes, so that readers can poll it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ def changed(partition: int, generation: int) -> bytes:
     generation than before reads all of it.
     """
     return b"{%d}:%d:changed" % (partition, generation)
+
+
+def kept(partition: int, user_id: int) -> bytes:
+    """Hash: name -> when it expires, and what readers keep for the user (`stream.kept`)."""
+    return b"{%d}:kept:%d" % (partition, user_id)
 
 
 def idempotency(digest: str) -> bytes:

@@ -17,6 +17,7 @@ from stream.contracts.errors import StoreUnavailable
 from stream.contracts.keys import Position
 from stream.redis_store import RedisStore
 from stream.store import Batch
+from tests.suites.keeping_store import KeepingStoreSuite
 from tests.suites.state_store import StateStoreSuite, batch_of
 
 
@@ -33,7 +34,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield redis
 
 
-class TestRedisStore(StateStoreSuite):
+class TestRedisStore(StateStoreSuite, KeepingStoreSuite):
     pass
 
 
@@ -82,7 +83,7 @@ async def test_a_malformed_commit_writes_nothing(
     arguments: list[Any] = list(script_arguments(position, new, batch_of((2, 2, 4.0))))
     arguments[argument] = damage(arguments[argument])
     with pytest.raises(ResponseError, match=complaint):
-        await redis.eval(SCRIPT, 5, *script_keys(0, 1), *arguments)
+        await redis.eval(SCRIPT, 5, *script_keys(0, 1, Batch()), *arguments)
     assert await everything(redis) == before
 
 
