@@ -5,22 +5,29 @@ links, and no part in a user's history until a model learns it. Torch-free, beca
 lab ask the same.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from stream.coldstart import ItemVectors
+from stream.contracts.events import MAX_MOVIE_ID
 from training.artifact import Artifact
 from training.index import IndexedMovie
 from training.mmr import genre_names, likeness
+from training.movie_filter import ALL_MOVIES, MovieFilter
+from training.movie_table import Mask, MovieTable
 from training.tower_inputs import Floats, Ints
 
 # Movies without a rating that are looked at for every person, the newest ones. A
 # catalogue may have tens of thousands that nobody ever rated.
 POOL: Final = 2_000
+
+# Filters of which it is remembered what matches: many people ask with the same ones, and each takes
+# a byte a movie.
+_REMEMBERED: Final = 32
 
 
 class Described(Protocol):
@@ -60,6 +67,7 @@ class Repertoire:
             ones, then of those with the highest ids, `POOL` at most.
         unrated_vectors: f32[len(unrated), d] theirs, in a row: every request reads all of them.
         later: the m movies, row by row.
+        table: what is known of all of them, row by row.
         genres: the g names of the model's genres.
     """
 
@@ -69,12 +77,14 @@ class Repertoire:
     unrated: Ints
     unrated_vectors: Floats
     later: tuple[IndexedMovie, ...]
+    table: MovieTable
     genres: tuple[str, ...]
+    _matching: dict[MovieFilter, Mask] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
     def of(cls, artifact: Artifact) -> "Repertoire":
         """What the model learnt. Raises ArtifactError."""
-        items, movies = artifact.items, artifact.movies()
+        items, movies = artifact.items, MovieTable.of(artifact.movies())
         genres = [movie.genres for movie in movies]
         names = genre_names(genres)
         unrated = np.flatnonzero([not movie.popularity for movie in movies])
@@ -86,8 +96,35 @@ class Repertoire:
             unrated=unrated,
             unrated_vectors=items.vectors[unrated],
             later=(),
+            table=movies,
             genres=names,
         )
+
+    def matching(self, wanted: MovieFilter) -> Mask | None:
+        """bool[n + m]: which movies are wanted, as an index finds them; None: all of them."""
+        if wanted == ALL_MOVIES:
+            return None
+        described = replace(wanted, only=None, exclude=frozenset())
+        found = self._matching.get(described)
+        if found is None:
+            found = self.table.matching(described)
+            while len(self._matching) >= _REMEMBERED:
+                self._matching.pop(next(iter(self._matching)))
+            self._matching[described] = found
+        if wanted.only is not None:
+            of_these = np.zeros_like(found)
+            of_these[self._rows(wanted.only)] = True
+            found = found & of_these
+        if wanted.exclude:
+            found = found.copy()
+            found[self._rows(wanted.exclude)] = False
+        return found
+
+    def _rows(self, movie_ids: Collection[int]) -> Ints:
+        """i64[]: of those of the movies that are here."""
+        known = [one for one in movie_ids if 0 < one <= MAX_MOVIE_ID]
+        rows = self.items.rows(np.array(known, np.uint32)).astype(np.int64)
+        return rows[rows >= 0]
 
     def lacking(self, artifact: Artifact, catalogue: Iterable[Described]) -> Later:
         """What the catalogue has that this has not, or has otherwise, but for what was learnt.
@@ -152,6 +189,7 @@ class Repertoire:
             unrated=unrated,
             unrated_vectors=vectors[unrated],
             later=later,
+            table=self.table.first(self.learnt).and_these(later),
         )
 
 
