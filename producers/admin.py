@@ -23,6 +23,10 @@ REQUEST_TIMEOUT: Final = 10.0  # s, for one question to the broker
 _KEPT: Final = {"retention.ms": "-1", "retention.bytes": "-1"}
 _COMPACTED: Final = {"cleanup.policy": "compact"}
 
+# What was shown and what came of it: as long as an experiment may run and be looked at again. What
+# is counted of it stays.
+_A_QUARTER: Final = {"retention.ms": str(90 * 86_400_000)}
+
 
 def ensure_topics(
     config: Mapping[str, str],
@@ -47,8 +51,9 @@ def ensure_topics(
 
     Raises:
         BrokerUnavailable: no answer in time.
-        ConfigurationError: the broker refuses, or a topic that has to be ordered as a whole exists
-            with more than one partition.
+        ConfigurationError: the broker refuses, or a topic exists with another number of partitions
+            than it has to have: 1 where it is ordered as a whole, those of `exposures` where
+            it is `feedback`.
     """
     connection = Connection(config)
     client = AdminClient(connection.config())
@@ -63,7 +68,25 @@ def ensure_topics(
         NewTopic(topics.refreshes, 1, replication, config=_KEPT),
         NewTopic(topics.movies, 1, replication, config=_COMPACTED),
         NewTopic(topics.models, 1, replication, config=_COMPACTED),
+        NewTopic(topics.experiments, 1, replication, config=_COMPACTED),
     ]
+    described = _create(connection, client, wanted, timeout)
+    for name in (topics.movies, topics.models, topics.experiments):
+        if len(described[name].partitions) != 1:
+            raise _cannot_be_used(described[name], 1)
+    found = len(described[topics.ratings].partitions)
+    # A person's feedback is in the partition of what they were shown. Ratings may have got more.
+    beside = [NewTopic(it, found, replication, config=_A_QUARTER) for it in topics.shown]
+    shown, feedback = _create(connection, client, beside, timeout).values()
+    if len(feedback.partitions) != len(shown.partitions):
+        raise _cannot_be_used(feedback, len(shown.partitions))
+    return found
+
+
+def _create(
+    connection: Connection, client: AdminClient, wanted: list[NewTopic], timeout: float
+) -> dict[str, TopicDescription]:
+    """Those of the topics that are missing; all of them as they are, once they have leaders."""
     for topic, created in client.create_topics(wanted, request_timeout=timeout).items():
         try:
             created.result()
@@ -71,16 +94,14 @@ def ensure_topics(
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 client.poll(0)
                 raise connection.failure(f"creating topic {topic}", error.args[0]) from error
+    return _wait_until_led(connection, client, [topic.topic for topic in wanted], timeout)
 
-    names = [topic.topic for topic in wanted]
-    described = _wait_until_led(connection, client, names, timeout)
-    for name in (topics.movies, topics.models):
-        if len(described[name].partitions) != 1:
-            raise ConfigurationError(
-                f"topic {name} has {len(described[name].partitions)} partitions and needs exactly "
-                "1: delete it, or choose another FRESHET_KAFKA_TOPIC_PREFIX"
-            )
-    return len(described[topics.ratings].partitions)
+
+def _cannot_be_used(topic: TopicDescription, partitions: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"topic {topic.name} has {len(topic.partitions)} partitions and needs exactly "
+        f"{partitions}: delete it, or choose another FRESHET_KAFKA_TOPIC_PREFIX"
+    )
 
 
 def topic_id(config: Mapping[str, str], topic: str, timeout: float = REQUEST_TIMEOUT) -> str:

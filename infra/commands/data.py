@@ -144,11 +144,11 @@ def schema_files() -> dict[str, str]:
     """The text of each event's schema file, by the event's tag."""
     import json
 
-    from stream.contracts.events import json_schemas
+    from stream.contracts import events, experiments
 
     return {
         tag: json.dumps({"$schema": JSON_SCHEMA, **schema}, indent=2) + "\n"
-        for tag, schema in json_schemas().items()
+        for tag, schema in events.json_schemas(events.EVENTS + experiments.EVENTS).items()
     }
 
 

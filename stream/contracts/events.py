@@ -5,8 +5,9 @@ handed to the broker (`produced_time`) and where it came from (`source`). Times 
 milliseconds since the Unix epoch. `freshet events schema` writes `docs/events/*.json` from here.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, Protocol, TypeAlias, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -132,7 +133,19 @@ Event: TypeAlias = UserEvent | MovieEvent | ModelEvent | RefreshEvent
 
 MODEL_KEY: Final = b"serving"
 
+
+class PersonEvent(Protocol):
+    """Something that happened to a person; its key is the user id in decimal ASCII."""
+
+    @property
+    def user_id(self) -> int: ...
+
+    @property
+    def event_time(self) -> int: ...
+
+
 T = TypeVar("T")
+P = TypeVar("P", bound=PersonEvent)
 
 _encoder = msgspec.json.Encoder()
 _ratings = msgspec.json.Decoder(RatingEvent)
@@ -142,7 +155,7 @@ _models = msgspec.json.Decoder(ModelEvent)
 _refreshes = msgspec.json.Decoder(RefreshEvent)
 
 
-def encode(event: Event) -> bytes:
+def encode(event: msgspec.Struct) -> bytes:
     """The event as JSON bytes."""
     return _encoder.encode(event)
 
@@ -169,13 +182,23 @@ def decode_user_event(value: bytes | None, key: bytes | None, record_time: int) 
     Raises:
         InvalidEvent: with the reason the dead letters and metrics use.
     """
-    event: UserEvent
+    return decode_keyed(_ratings, value, key, record_time)
+
+
+def decode_keyed(
+    decoder: msgspec.json.Decoder[P], value: bytes | None, key: bytes | None, record_time: int
+) -> P | ForgetEvent:
+    """Parse and validate one record of a topic of people's events: its own, or a ForgetEvent.
+
+    Raises InvalidEvent. See `decode_user_event`.
+    """
+    event: P | ForgetEvent
     try:
-        event = _decode(_ratings, value)
+        event = decode_value(decoder, value)
     except InvalidEvent:
         if not _is_forget(value):
             raise
-        event = _decode(_forgets, value)
+        event = decode_value(_forgets, value)
     if key != b"%d" % event.user_id:
         raise InvalidEvent("key_mismatch", f"key {key!r} is not user id {event.user_id}")
     if event.event_time > record_time + MAX_AHEAD:
@@ -187,25 +210,27 @@ def decode_user_event(value: bytes | None, key: bytes | None, record_time: int) 
 
 def decode_movie(value: bytes | None) -> MovieEvent:
     """Parse and validate one record of the `movies` topic. Raises InvalidEvent."""
-    return _decode(_movies, value)
+    return decode_value(_movies, value)
 
 
 def decode_model(value: bytes | None) -> ModelEvent:
     """Parse and validate one record of the `models` topic. Raises InvalidEvent."""
-    return _decode(_models, value)
+    return decode_value(_models, value)
 
 
 def decode_refresh(value: bytes | None) -> RefreshEvent:
     """Parse and validate one record of the `refreshes` topic. Raises InvalidEvent."""
-    return _decode(_refreshes, value)
+    return decode_value(_refreshes, value)
 
 
-def json_schemas() -> dict[str, dict[str, object]]:
+EVENTS: Final = (RatingEvent, ForgetEvent, MovieEvent, ModelEvent, RefreshEvent)
+
+
+def json_schemas(
+    events: Iterable[type[msgspec.Struct]] = EVENTS,
+) -> dict[str, dict[str, object]]:
     """A JSON Schema for each event type, by tag, for producers in other languages."""
-    return {
-        str(event.__struct_config__.tag): msgspec.json.schema(event)
-        for event in (RatingEvent, ForgetEvent, MovieEvent, ModelEvent, RefreshEvent)
-    }
+    return {str(event.__struct_config__.tag): msgspec.json.schema(event) for event in events}
 
 
 def _is_forget(value: bytes | None) -> bool:
@@ -223,7 +248,8 @@ _REASONS: Final = {
 }
 
 
-def _decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
+def decode_value(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
+    """Parse and validate a record's value. Raises InvalidEvent."""
     if value is None:
         raise InvalidEvent("empty", "the record has no value")
     if len(value) > MAX_EVENT_BYTES:

@@ -38,6 +38,23 @@ class Topics:
         return f"{self.prefix}refreshes"
 
     @property
+    def experiments(self) -> str:
+        return f"{self.prefix}experiments"
+
+    @property
+    def exposures(self) -> str:
+        return f"{self.prefix}exposures"
+
+    @property
+    def feedback(self) -> str:
+        return f"{self.prefix}feedback"
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Those of what was shown and what came of it, partitioned as `ratings` is."""
+        return self.exposures, self.feedback
+
+    @property
     def group(self) -> str:
         """The consumer group of the stream workers."""
         return f"{self.prefix}freshet"

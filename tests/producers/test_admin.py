@@ -21,8 +21,19 @@ def test_creates_what_is_missing_once(config: dict[str, str], topics: Topics) ->
     assert ensure_topics(config, topics, partitions=3, replication=1) == 3
     assert topic_id(config, topics.ratings) == before
     assert partition_count(config, topics.ratings) == 3
-    for topic in (topics.dead_letters, topics.movies, topics.models):
+    for topic in (topics.dead_letters, topics.movies, topics.models, topics.experiments):
         assert partition_count(config, topic) == 1
+    for topic in (topics.exposures, topics.feedback):
+        assert partition_count(config, topic) == 3
+
+
+def test_feedback_must_have_the_partitions_of_exposures(
+    config: dict[str, str], topics: Topics
+) -> None:
+    client = AdminClient(config)
+    client.create_topics([NewTopic(topics.feedback, 2, 1)])[topics.feedback].result()
+    with pytest.raises(ConfigurationError, match=r"feedback has 2 partitions and needs exactly 3"):
+        ensure_topics(config, topics, partitions=3, replication=1)
 
 
 def test_the_ratings_that_exist_keep_their_partitions(
