@@ -1,12 +1,17 @@
 """What the routes work with, made once for the process."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
+from api.guard.access import OPEN, Guard
+from api.guard.keyring import KeyRing
+from api.guard.keys import KeyStore
+from api.guard.limits import RateLimits
+from api.intake.applied import Applied
 from api.intake.forgetting import Forgetting
 from api.intake.idempotency import Answer, IdempotentRequests
 from api.intake.movies import MoviePublisher
@@ -42,13 +47,21 @@ class Services:
     idempotent: IdempotentRequests
     forgetting: Forgetting
     movies: MoviePublisher
-    admin_token: str | None = None
+    applied: Applied
+    guard: Guard = OPEN
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop, still answering
+
+    def start(self) -> None:
+        """Begin to watch what changes elsewhere."""
+        self.watcher.start()
+        self.guard.start()
 
     async def close(self) -> None:
         """Finish what is under way, then let go of everything."""
         await self.watcher.stop()
         await asyncio.to_thread(self.publisher.close)
         await self.idempotent.close()
+        await self.guard.close()
         await self.store.close()
 
 
@@ -61,7 +74,6 @@ def connect(settings: Settings) -> Services:
     store = RedisStore(settings.redis(), REDIS_TIMEOUT)
     publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
     api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    admin = settings.api_admin_token
     watcher = ServingWatcher(
         store,
         model_loader(settings.qdrant_url, api_key),
@@ -69,17 +81,28 @@ def connect(settings: Settings) -> Services:
         settings.api_keep_seconds,
     )
     idempotent = IdempotentRequests(settings.redis())
+    applied = Applied()
     return Services(
         store=store,
         publisher=publisher,
         watcher=watcher,
         recommender=Recommender(store, watcher),
-        ratings=RatingPublisher(publisher, topics, watcher),
+        ratings=RatingPublisher(publisher, topics, watcher, applied),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, topics.ratings, idempotent),
         movies=MoviePublisher(publisher, topics.movies),
-        admin_token=admin.get_secret_value() if admin is not None else None,
+        applied=applied,
+        guard=_guard(settings),
     )
+
+
+def _guard(settings: Settings) -> Guard:
+    """Raises ConfigurationError where a rate cannot be read."""
+    per_key, per_address = settings.api_rate_per_key, settings.api_rate_per_address
+    keys = KeyRing(KeyStore(settings.redis())) if settings.api_keys_needed else None
+    if keys is None and per_address is None:  # no key has a rate of its own, either
+        return OPEN
+    return Guard(keys, RateLimits(settings.redis(), per_key, per_address))
 
 
 async def _services(request: Request) -> Services:

@@ -1,20 +1,17 @@
 """One error model for everything that goes wrong: `Problem`, as RFC 9457 describes."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from api.schemas.common import answer_config
+from api.stages import request_id
 from stream.contracts.errors import FreshetError, Unavailable
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -22,8 +19,6 @@ RETRY_AFTER: Final = 1  # s: what is unavailable is mostly back, or replaced, wi
 
 # Field errors an answer lists; a batch of a thousand may have as many.
 MAX_ERRORS: Final = 20
-
-_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 
 class FieldError(BaseModel):
@@ -38,7 +33,8 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """Why a request failed (RFC 9457).
 
-    `type` is a stable name of the kind of problem, ``about:blank`` where the status says it all.
+    `type` is a stable name of the kind of problem, ``about:blank`` where the status says it all;
+    `instance` names this request, as `X-Request-ID` and the API's log do.
     """
 
     model_config = answer_config(
@@ -47,6 +43,7 @@ class Problem(BaseModel):
             "title": "The request is not valid",
             "status": 422,
             "detail": "body.rating: Input should be less than or equal to 5",
+            "instance": "urn:freshet:request:4f6c1a0b9d2e7385",
             "errors": [
                 {"field": "body.rating", "message": "Input should be less than or equal to 5"}
             ],
@@ -57,6 +54,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    instance: str | None = None
     errors: list[FieldError] = []
 
 
@@ -92,6 +90,9 @@ class ProblemError(Exception):
         self.headers = headers
 
     def response(self) -> Response:
+        named = request_id.get(None)
+        if named is not None:
+            self.problem.instance = f"urn:freshet:request:{named}"
         return Response(
             self.problem.model_dump_json(),
             status_code=self.problem.status,
@@ -122,14 +123,22 @@ def unavailable(detail: str) -> ProblemError:
     )
 
 
+def unexpected(error: Exception) -> ProblemError:
+    """Whatever nobody has foreseen: what it was is for the log, unless it is an error of ours."""
+    return ProblemError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "Something went wrong here",
+        str(error) if isinstance(error, FreshetError) else "the error is in the log of the API",
+    )
+
+
 def install(app: FastAPI) -> None:
-    """Have `app` answer every error in the one model, and say so in its OpenAPI document."""
+    """Have `app` answer every error in the one model."""
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Unavailable, _unavailable)
-    app.add_exception_handler(Exception, _unexpected)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -161,18 +170,6 @@ async def _unavailable(_: Request, error: Exception) -> Response:
     return unavailable(str(error)).response()
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    # Starlette's outermost middleware raises the error again, and the server logs its traceback.
-    log.error("%s %s failed: %r", request.method, request.url.path, error)
-    ours = isinstance(error, FreshetError)
-    return ProblemError(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal-error",
-        "Something went wrong here",
-        str(error) if ours else "the error is in the log of the API",
-    ).response()
-
-
 def _is_json(request: Request) -> bool:
     return "json" in request.headers.get("content-type", "")
 
@@ -186,22 +183,3 @@ def _path(location: Sequence[int | str]) -> str:
         elif part not in ("one", "batch"):  # which alternative of a body it is
             path += f".{part}" if path else part
     return path
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with errors under the media type that they are sent as."""
-    if app.openapi_schema is None:
-        app.openapi_schema = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-            tags=app.openapi_tags,
-        )
-        for operations in app.openapi_schema["paths"].values():
-            for operation in operations.values():
-                for response in operation["responses"].values():
-                    content = response.get("content", {})
-                    if content.get("application/json", {}).get("schema") == _PROBLEM:
-                        content[MEDIA_TYPE] = content.pop("application/json")
-    return app.openapi_schema

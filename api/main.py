@@ -1,28 +1,43 @@
 """The application: routes, one error model, and a life from connecting to closing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from api import errors
-from api.deps import Services
+from api import document, errors
+from api.deps import API, Services
+from api.guard.access import CHECK_SCOPE, GuardRequests
 from api.guard.body import LimitBody
-from api.metrics import MeasureRequests
+from api.observe import ObserveRequests
 from api.routes import movies, onboarding, operations, ratings, recommendations, users
 
 # Bytes: ten times a full batch of ratings.
 MAX_BODY: Final = 1 << 20
 
 
-def create_app(services: Services) -> FastAPI:
-    """The API over `services`, which it closes when it shuts down."""
+# What pages of other origins may send, and read of an answer.
+_CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+_CORS_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
+_CORS_EXPOSED: Final = (
+    *("X-Request-ID", "Server-Timing", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag"),
+)
+
+
+def create_app(services: Services, cors_origins: Sequence[str] = ()) -> FastAPI:
+    """The API over `services`, which it closes when it shuts down.
+
+    Args:
+        services: what it works with.
+        cors_origins: whose pages a browser lets ask, ``*`` for all; a page sends its key itself.
+    """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        services.watcher.start()
+        services.start()
         yield
         await services.close()
 
@@ -31,11 +46,26 @@ def create_app(services: Services) -> FastAPI:
         version=version("freshet"),
         description="Movie recommendations that include what a person did a moment ago.",
         lifespan=life,
+        generate_unique_id_function=document.operation_id,
     )
     app.state.services = services
+    guard = services.guard
     app.add_middleware(LimitBody, limit=MAX_BODY)
-    app.add_middleware(MeasureRequests)
+    if guard.keys is not None or guard.limits is not None:
+        app.add_middleware(GuardRequests, guard=guard, path=API)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=_CORS_METHODS,
+            allow_headers=_CORS_HEADERS,
+            expose_headers=_CORS_EXPOSED,
+        )
+    app.add_middleware(ObserveRequests)
     errors.install(app)
-    for module in (recommendations, ratings, onboarding, movies, users, operations):
-        app.include_router(module.router)
+    document.install(app)
+    checks = [] if guard.keys is None else [CHECK_SCOPE]
+    for module in (recommendations, ratings, onboarding, movies, users):
+        app.include_router(module.router, dependencies=checks)
+    app.include_router(operations.router)
     return app

@@ -1,11 +1,8 @@
 """What the API measures about itself, for Prometheus."""
 
-import time
-from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Seconds. The promises are 8 ms and 30 ms for a GET, and 30, 100, 150 and 500 ms of freshness:
 # each is a bucket's bound.
@@ -65,30 +62,14 @@ EXPLORED = Counter(
     "freshet_api_explored_total", "Places of lists given to movies that are new, to try them"
 )
 
-
-class MeasureRequests:
-    """ASGI middleware: counts requests and times them, by route rather than by path."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        start = time.perf_counter()
-        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note_status)
-        finally:
-            # Routing sets `route`; what matches none must not make a series for each path.
-            route = getattr(scope.get("route"), "path", "unmatched")
-            REQUESTS.labels(scope["method"], route, status).inc()
-            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - start)
+IN_FLIGHT = Gauge("freshet_api_requests_in_flight", "Requests that are being answered")
+REFUSED = Counter(
+    "freshet_api_refused_total",
+    "Requests refused: unauthenticated, forbidden, rate_limited or too_large",
+    ("reason",),
+)
+KEY_REQUESTS = Counter("freshet_api_key_requests_total", "Requests with a valid key", ("key",))
+UNLIMITED = Counter(
+    "freshet_api_rate_limit_failures_total",
+    "Times that Redis could not say how many requests there were, and they passed",
+)

@@ -7,6 +7,7 @@ environment wins over that file.
 
 import fcntl
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -68,8 +69,19 @@ class Settings(BaseSettings):
     api_look_seconds: float = Field(
         0.5, gt=0, description="between two looks at new movies, what is to be served, and heats"
     )
-    api_admin_token: SecretStr | None = Field(
-        None, min_length=8, description="for `POST /movies`; unset: whoever reaches the API may"
+    api_auth: Literal["auto", "required"] = Field(
+        "auto", description="whether requests need a key; auto: off loopback they do"
+    )
+    api_key: SecretStr | None = Field(None, description="that our own commands send to the API")
+    api_rate_per_key: str | None = Field(
+        None, description="such as `100/s burst 200`, for keys without a rate of their own"
+    )
+    api_rate_per_address: str | None = Field(
+        None, description="the same of an address that sends no valid key"
+    )
+    api_cors_origins: str = Field("", description="whose pages may ask: comma-separated, or `*`")
+    api_drain_seconds: float = Field(
+        0.0, ge=0, description="that a stopping API says it is not ready, and still takes requests"
     )
     api_keep_seconds: float = Field(
         600.0, ge=0, description="that the API keeps the model before, to go back to at once"
@@ -79,7 +91,12 @@ class Settings(BaseSettings):
 
     archive_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
-    @field_validator("kafka_sasl_password", "qdrant_api_key", "api_admin_token")
+    log_format: Literal["text", "json"] = "text"
+    otel_enabled: bool = Field(
+        False, description="traces; where they go and what is sampled say OTEL_ variables"
+    )
+
+    @field_validator("kafka_sasl_password", "qdrant_api_key", "api_key")
     @classmethod
     def refuse_placeholders(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and value.get_secret_value().lower() in PLACEHOLDERS:
@@ -136,6 +153,11 @@ class Settings(BaseSettings):
         return config | {name: str(path) for name, path in files.items() if path is not None}
 
     @property
+    def api_keys_needed(self) -> bool:
+        """Whether requests to the API need a key: off loopback always."""
+        return self.api_auth == "required" or not _is_loopback(self.api_host)
+
+    @property
     def artifacts(self) -> Path:
         """Where model artifacts and their embedded indexes are written."""
         return self.home / "artifacts"
@@ -174,6 +196,13 @@ class Settings(BaseSettings):
             if value is not None:
                 variables[f"FRESHET_{name.upper()}"] = str(value)
         return variables
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings() -> Settings:

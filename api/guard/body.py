@@ -5,6 +5,8 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import metrics
+
 
 class LimitBody:
     """ASGI middleware: stops reading a body that is larger than `limit` bytes.
@@ -24,6 +26,7 @@ class LimitBody:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._limit:
+                metrics.REFUSED.labels("too_large").inc()
                 raise HTTPException(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {self._limit} bytes"
                 )

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from api import metrics
 from api.errors import FieldError, ProblemError, unavailable
+from api.intake.applied import Applied
 from api.lists.freshness import LogPosition
 from api.schemas.ratings import AcceptedEvent, MovieRating, Rating, RatingsAccepted
 from api.serving.watcher import ServingWatcher
@@ -20,7 +21,10 @@ _EVENT_IDS: Final = UUID("5d8f0f8e-6a55-4e0e-9c39-9a1c4c0f2f61")
 
 
 class RatingPublisher:
-    def __init__(self, publisher: Publisher, topics: Topics, watcher: ServingWatcher) -> None:
+    def __init__(
+        self, publisher: Publisher, topics: Topics, watcher: ServingWatcher, applied: Applied
+    ) -> None:
+        self._applied = applied
         self._publisher = publisher
         self._topic = topics.ratings
         self._watcher = watcher
@@ -79,6 +83,7 @@ class RatingPublisher:
             [Message(self._topic, b"%d" % event.user_id, encode(event)) for event in events]
         )
         metrics.RATINGS.labels(source).inc(len(events))
+        self._applied.published(delivered)
         accepted = [
             AcceptedEvent(
                 event_id=event.event_id,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Response
 
 from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.errors import Problem
-from api.guard.admin import ADMIN
+from api.guard.access import needs
 from api.intake.idempotency import Answer
 from api.schemas.movies import MovieAccepted, NewMovie
 
@@ -18,9 +18,9 @@ router = APIRouter(prefix=API, tags=["movies"])
     "/movies",
     status_code=HTTPStatus.ACCEPTED,
     response_model=MovieAccepted,
-    responses={status: {"model": Problem} for status in (401, 409, 413, 415, 422, 503)},
-    dependencies=[ADMIN],
+    responses={status: {"model": Problem} for status in (409, 410, 422, 503)},
 )
+@needs("admin")
 async def post_movie(
     services: Deps,
     body: Annotated[NewMovie, Body()],

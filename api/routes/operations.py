@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask: alive, ready, metrics."""
+"""What operators and orchestrators ask: alive, ready, well, metrics."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -44,7 +44,7 @@ class Readiness(BaseModel):
     checks: dict[str, Check]
 
 
-class Health(BaseModel):
+class Liveness(BaseModel):
     """The process is alive."""
 
     model_config = answer_config({"status": "ok"})
@@ -52,15 +52,65 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/healthz", response_model=Health)
-async def healthz() -> Response:
-    """The process answers."""
-    return Response(json_bytes(Health()), media_type="application/json")
+class Health(BaseModel):
+    """The state of everything that answers depend on, and whether all of it is well."""
+
+    model_config = answer_config(
+        {
+            "status": "degraded",
+            "checks": {
+                "redis": {"ok": True, "detail": "8 partitions, 9742 movies"},
+                "worker": {"ok": False, "detail": "3:1042, sent 12 s ago, is not applied"},
+            },
+        }
+    )
+
+    status: Literal["ok", "degraded"]
+    checks: dict[str, Check]
+
+
+@router.get("/livez", response_model=Liveness)
+async def livez() -> Response:
+    """The process answers. To be started again where it does not; asks nothing of others."""
+    return Response(json_bytes(Liveness()), media_type="application/json")
 
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(services: Deps) -> Response:
-    """Whether broker, Redis, model and index are there, and what is wrong with each that is not."""
+    """Whether requests should come here: broker, Redis, model and index are there.
+
+    Not any more once the process was told to stop, while it still answers.
+    """
+    checks = await _checks(services)
+    if services.stopping.is_set():
+        checks["process"] = Check(ok=False, detail="it is about to stop")
+    ready = all(check.ok for check in checks.values())
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    body = json_bytes(Readiness(ready=ready, checks=checks))
+    return Response(body, status_code=status, media_type="application/json")
+
+
+@router.get("/healthz", response_model=Health)
+async def healthz(services: Deps) -> Response:
+    """The state of each thing that answers depend on, the workers included; 200 in any case.
+
+    Another process in this one's place would not make it better: only `/livez` and `/readyz` are to
+    be acted upon.
+    """
+    checks = await _checks(services)
+    checks["worker"] = await _check(services.applied.check(services.store))
+    well = all(check.ok for check in checks.values())
+    body = json_bytes(Health(status="ok" if well else "degraded", checks=checks))
+    return Response(body, media_type="application/json")
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics() -> Response:
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _checks(services: Services) -> dict[str, Check]:
+    """What every answer is made of."""
     names = ("broker", "redis", "model", "index")
     results = await asyncio.gather(
         _check(_broker(services)),
@@ -68,16 +118,7 @@ async def readyz(services: Deps) -> Response:
         _check(_model(services)),
         _check(_index(services)),
     )
-    readiness = Readiness(
-        ready=all(check.ok for check in results), checks=dict(zip(names, results, strict=True))
-    )
-    status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return Response(json_bytes(readiness), status_code=status, media_type="application/json")
-
-
-@router.get("/metrics", include_in_schema=False)
-async def metrics() -> Response:
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return dict(zip(names, results, strict=True))
 
 
 async def _check(detail: Awaitable[str]) -> Check:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from api.deps import Services
+from api.intake.applied import Applied
 from api.intake.forgetting import Forgetting
 from api.intake.idempotency import IdempotentRequests
 from api.intake.movies import MoviePublisher
@@ -124,15 +125,17 @@ async def empty_world(redis_url: str) -> AsyncIterator[World]:
     watcher = ServingWatcher(store, load, pause=0.001)
     publisher = cast(Publisher, log)
     idempotent = IdempotentRequests(redis_url)
+    applied = Applied()
     services = Services(
         store=store,
         publisher=publisher,
         watcher=watcher,
         recommender=Recommender(store, watcher),
-        ratings=RatingPublisher(publisher, Topics(), watcher),
+        ratings=RatingPublisher(publisher, Topics(), watcher, applied),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, Topics().ratings, idempotent),
         movies=MoviePublisher(publisher, Topics().movies),
+        applied=applied,
     )
     world = World(store, log, watcher, services)
     await watcher.refresh()

@@ -24,7 +24,7 @@ async def ready(world: World) -> tuple[int, dict[str, Any]]:
 
 async def test_alive_even_when_nothing_is_ready(empty_world: World) -> None:
     empty_world.store.failing = empty_world.log.failing = True
-    answer = await empty_world.client.get("/healthz")
+    answer = await empty_world.client.get("/livez")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
@@ -69,6 +69,39 @@ async def test_a_model_that_cannot_be_served_is_named(empty_world: World) -> Non
     await empty_world.watcher.refresh()
     _, body = await ready(empty_world)
     assert body["checks"]["model"] == {"ok": True, "detail": "v1"}
+
+
+async def test_not_ready_once_told_to_stop(world: World) -> None:
+    world.services.stopping.set()
+    status, body = await ready(world)
+    assert (status, body["ready"]) == (503, False)
+    assert [name for name, check in body["checks"].items() if not check["ok"]] == ["process"]
+
+
+async def health(world: World) -> tuple[str, dict[str, Any]]:
+    answer = await world.client.get("/healthz")
+    assert answer.status_code == 200
+    return answer.json()["status"], answer.json()["checks"]
+
+
+async def test_health_has_the_state_of_everything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await health(world))[0] == "ok"
+    world.log.lag = True
+    position = await world.rate(42, 3)
+    assert (await health(world))[0] == "ok"  # it may be applied yet
+    monkeypatch.setattr("api.intake.applied.PATIENCE", -1.0)
+    status, checks = await health(world)
+    assert status == "degraded"
+    assert checks["worker"]["detail"].startswith(f"{position}, sent 0 s ago, is not applied:")
+    await world.log.apply()
+    status, checks = await health(world)
+    assert (status, checks["worker"]["ok"]) == ("ok", True)
+    world.store.failing = world.log.failing = True
+    status, checks = await health(world)
+    assert status == "degraded"
+    assert {name for name, check in checks.items() if not check["ok"]} == {"broker", "redis"}
 
 
 async def metric(world: World, line: str) -> float:

@@ -1,7 +1,6 @@
 """POST /movies, and what a movie that came after the model is in answers."""
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,7 +9,6 @@ import pytest
 from msgspec import structs
 
 from api import metrics
-from api.main import create_app
 from stream.contracts.errors import ArtifactError
 from tests.api.conftest import MOVIES, World, catalogue_movie
 from training.artifact import Artifact
@@ -94,30 +92,6 @@ class TestRoute:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         world.log.failing = False
         assert (await post(world, MOVIE, **KEY)).status_code == 202
-
-    @pytest.mark.parametrize(
-        ("given", "status"),
-        [
-            ({}, 401),
-            ({"Authorization": "Bearer wrong"}, 401),
-            ({"Authorization": "the-token"}, 401),
-            ({"Authorization": "Bearer ü"}, 401),
-            ({"Authorization": "Bearer the-token"}, 202),
-        ],
-    )
-    async def test_where_there_is_a_token_it_is_needed(
-        self, world: World, given: dict[str, str], status: int
-    ) -> None:
-        app = create_app(replace(world.services, admin_token="the-token"))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            headers = {name.encode(): value.encode() for name, value in given.items()}
-            answer = await client.post("/api/v1/movies", json=MOVIE, headers=headers)
-        assert answer.status_code == status
-        assert len(world.log.movies) == (status == 202)
-        if status == 401:
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
-            assert answer.json()["type"] == "urn:freshet:admin-only"
 
 
 class TestRecommended:
