@@ -127,7 +127,7 @@ async def _personal(
     nearest: list[tuple[int, float]] = []
     count = max(wanted.limit, ranking.proposed.get(TOWERS, 0))
     try:
-        nearest = await _ask(
+        nearest = await ask(
             model, lambda: model.index.search(vector, count, seen, wanted.filter), deadline
         )
     except DeadlinePassed:
@@ -204,7 +204,7 @@ async def _describe(
     strangers = [id_ for id_ in ranked if id_ not in movies]
     if strangers:
         try:
-            movies |= await _ask(model, lambda: model.index.movies(strangers), deadline)
+            movies |= await ask(model, lambda: model.index.movies(strangers), deadline)
         except DeadlinePassed:
             found.degraded.append("index_late")
         except IndexUnavailable as error:
@@ -216,7 +216,7 @@ async def _describe(
     ]
 
 
-async def _ask(model: ServedModel, question: Callable[[], T], deadline: Deadline) -> T:
+async def ask(model: ServedModel, question: Callable[[], T], deadline: Deadline = NEVER) -> T:
     """The index's answer. Raises IndexUnavailable, and DeadlinePassed where it would be late."""
     if deadline.passed:
         raise DeadlinePassed
