@@ -88,8 +88,8 @@ def _world(movies: int, chance: np.random.Generator) -> World:
     artifact = cast(Artifact, SimpleNamespace(items=items, movies=lambda: learnt))
     heats = LiveHeats()
     heats._start(PARTITIONS)
-    counts = chance.integers(0, 1_000, movies)
-    everything = MovieHeats(items.movie_ids, chance.normal(600, 5, (movies, len(HEATS))), counts)
+    sums = chance.integers(0, 1_000, (3, movies))
+    everything = MovieHeats(items.movie_ids, chance.normal(600, 5, (movies, len(HEATS))), sums)
     for partition in range(PARTITIONS):
         heats._take(partition, everything)
     heats._add_up(np.arange(movies))

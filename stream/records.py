@@ -52,17 +52,17 @@ class UserRecord:
 
 
 class MovieHeats(NamedTuple):
-    """Heats of n movies.
+    """Heats of n movies, and what they were rated.
 
     Attributes:
         movies: u32[n] ids.
         heats: f64[n, len(HEATS)], see `MovieState`.
-        counts: i64[n], see `MovieState`.
+        sums: i64[3, n]: count, total and squares, see `MovieState`.
     """
 
     movies: npt.NDArray[np.uint32]
     heats: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.int64]
 
 
 def pack_user(record: UserRecord) -> bytes:
@@ -123,11 +123,12 @@ def unpack_movie(value: bytes) -> MovieState:
 
 
 def unpack_heats(movies: Sequence[int], values: Sequence[bytes]) -> MovieHeats:
-    """What `unpack_movie` gives of many at once, heats and counts. Raises as it does."""
+    """What `unpack_movie` gives of many at once, without recent means. Raises as it does."""
     packed = b"".join(values)
     _check_movies(len(packed), len(values))
     read = np.frombuffer(packed, _MOVIES)
-    return MovieHeats(np.array(movies, np.uint32), read["heats"], read["count"].astype(np.int64))
+    sums = np.stack([read[name].astype(np.int64) for name in ("count", "total", "squares")])
+    return MovieHeats(np.array(movies, np.uint32), read["heats"], sums)
 
 
 def _check_movies(size: int, count: int) -> None:

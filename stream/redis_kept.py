@@ -1,6 +1,6 @@
 """What is kept for a user in Redis, and the user's record read together with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import NoScriptError
@@ -19,6 +19,11 @@ if kept then
   kept = struct.unpack('<d', kept) > now[1] + now[2] / 1e6 and string.sub(kept, 9)
 end
 return {redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1]), kept}
+"""
+
+# KEYS: live, users. ARGV: user ids.
+_READ_MANY: Final = """
+return {redis.call('GET', KEYS[1]), unpack(redis.call('HMGET', KEYS[2], unpack(ARGV)))}
 """
 
 # KEYS: live, users, kept.
@@ -87,6 +92,32 @@ class RedisKept(RedisConnection):
                     return position, None if value is None else unpack_user(value), kept
                 self._generations[partition] = position.generation
 
+    async def read_users(
+        self, users: Mapping[int, Sequence[int]]
+    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
+        found: dict[int, tuple[Position | None, dict[int, UserRecord]]] = {}
+        async with self._bounded():
+            while asked := {
+                partition: self._generations.get(partition, 0)
+                for partition in users
+                if partition not in found
+            }:
+                pipeline = self._redis.pipeline(transaction=False)
+                for partition, generation in asked.items():
+                    of = keys.live(partition), keys.users(partition, generation)
+                    # `Script` would ask first whether Redis has it: another round trip.
+                    pipeline.eval(_READ_MANY, len(of), *of, *users[partition])
+                answers: list[Any] = await pipeline.execute()
+                for partition, (live, *values) in zip(asked, answers, strict=True):
+                    if live is None:
+                        found[partition] = None, {}
+                        continue
+                    position = Position.decode(live)
+                    if position.generation == asked[partition]:
+                        found[partition] = position, _records(users[partition], values)
+                    self._generations[partition] = position.generation
+        return found
+
     async def keep(self, things: Sequence[Kept]) -> list[bool]:
         async with self._bounded():
             try:
@@ -129,3 +160,8 @@ class RedisKept(RedisConnection):
             )
         kept: list[Any] = await pipeline.execute()
         return kept
+
+
+def _records(users: Iterable[int], values: Iterable[bytes | None]) -> dict[int, UserRecord]:
+    pairs = zip(users, values, strict=True)
+    return {user: unpack_user(value) for user, value in pairs if value is not None}

@@ -1,6 +1,6 @@
 """The seam between the fold and where its state lives."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -86,6 +86,18 @@ class StateStore(KeepingStore, Protocol):
         self, partition: int, user_id: int
     ) -> tuple[Position | None, UserRecord | None]:
         """A user's record and the partition's position, both of one instant."""
+        ...
+
+    async def read_users(
+        self, users: Mapping[int, Sequence[int]]
+    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
+        """`read_user` of many in one round trip: by partition, of one instant each.
+
+        Those without state are left out.
+
+        Args:
+            users: by partition, a thousand at most and one at least.
+        """
         ...
 
     async def holding(self, partition: int, user_id: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Doubles at the seams, in memory. The conformance suites hold them to what the real ones do."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 
 from stream.contracts import events
 from stream.contracts.errors import BrokerUnavailable, EventsMissing
@@ -101,6 +101,16 @@ class MemoryStore:
         if position is None:
             return None, None
         return position, self._records(partition, position.generation, [user_id]).get(user_id)
+
+    async def read_users(
+        self, users: Mapping[int, Sequence[int]]
+    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
+        found = {}
+        for partition, some in users.items():
+            each = [(user, await self.read_user(partition, user)) for user in some]
+            records = {user: record for user, (_, record) in each if record is not None}
+            found[partition] = (self.live.get(partition), records)
+        return found
 
     async def read_user_with(
         self, partition: int, user_id: int, name: bytes

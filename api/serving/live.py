@@ -1,4 +1,4 @@
-"""How hot every movie is, kept in memory and as new as the last look at the store."""
+"""How hot and how liked every movie is, in memory and as new as the last look at the store."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from training.live import Heats, live_features, model_first
 from training.tower_inputs import Floats
 
 _ROOM: Final = 1_024  # movies at first; doubled where there are more
+_SUMS: Final = 3  # of `MovieHeats.sums`
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,20 @@ class LiveMovies:
     Attributes:
         ids: u32[n] the movies.
         rated: bool[n] which of them anybody has rated.
-        ratings: i64[n] how many people have.
+        sums: i64[3, n] how many people have, the sum of their half stars, and of the squares.
         features: by name, f32[n], see `training.live`.
     """
 
     ids: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     rated: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    ratings: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    sums: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     features: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def ratings(self) -> npt.NDArray[np.int64]:
+        """i64[n] how many people have rated each."""
+        count: npt.NDArray[np.int64] = self.sums[0]
+        return count
 
     def of_model(self, movies: int) -> dict[str, Floats]:
         """By name, f32[1, movies]: those of the model's movies, by row."""
@@ -87,14 +94,14 @@ class LiveHeats:
     def movies(self, items: ItemVectors | None) -> LiveMovies:
         """The movies as they are now, those of `items` first."""
         count = len(self._slots)
-        ids, heats, ratings = self._ids[:count], self._heats[:, :count], self._ratings[None, :count]
+        ids, heats, sums = self._ids[:count], self._heats[:, :count], self._sums[:, :count]
         if items is not None:
             rows = items.rows(ids).astype(np.int64)
             heats = model_first(heats, rows, len(items.movie_ids))
-            ratings = model_first(ratings, rows, len(items.movie_ids), nobody=0)
+            sums = model_first(sums, rows, len(items.movie_ids), nobody=0)
             ids = np.concatenate([items.movie_ids, ids[rows < 0]])
         rated = heats.max(axis=0) > -np.inf
-        return LiveMovies(ids.copy(), rated, ratings[0].copy(), live_features(heats))
+        return LiveMovies(ids.copy(), rated, sums.copy(), live_features(heats))
 
     def _start(self, partitions: int) -> None:
         self._positions: list[Position | None] = [None] * partitions
@@ -102,14 +109,14 @@ class LiveHeats:
         self._ids = np.zeros(_ROOM, np.uint32)
         self._parts = np.full((partitions, len(HEATS), _ROOM), -np.inf)
         self._heats: Heats = np.full((len(HEATS), _ROOM), -np.inf)
-        self._counts = np.zeros((partitions, _ROOM), np.int64)
-        self._ratings = np.zeros(_ROOM, np.int64)
+        self._shares = np.zeros((partitions, _SUMS, _ROOM), np.int64)
+        self._sums = np.zeros((_SUMS, _ROOM), np.int64)
         self._stale = np.zeros(_ROOM, np.bool_)
 
     def _forget(self, partition: int) -> None:
         self._positions[partition] = None
         self._stale |= (self._parts[partition] > -np.inf).any(axis=0)
-        self._parts[partition], self._counts[partition] = -np.inf, 0
+        self._parts[partition], self._shares[partition] = -np.inf, 0
 
     def _take(self, partition: int, read: MovieHeats) -> None:
         slots = [self._slots.setdefault(id_, len(self._slots)) for id_ in read.movies.tolist()]
@@ -117,20 +124,20 @@ class LiveHeats:
             self._grow()
         self._ids[slots] = read.movies
         self._parts[partition][:, slots] = read.heats.T
-        self._counts[partition][slots] = read.counts
+        self._shares[partition][:, slots] = read.sums
         self._stale[slots] = True
 
     def _grow(self) -> None:
         self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)])
         self._parts = np.concatenate([self._parts, np.full_like(self._parts, -np.inf)], axis=2)
         self._heats = np.concatenate([self._heats, np.full_like(self._heats, -np.inf)], axis=1)
-        self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)], axis=1)
-        self._ratings = np.concatenate([self._ratings, np.zeros_like(self._ratings)])
+        self._shares = np.concatenate([self._shares, np.zeros_like(self._shares)], axis=2)
+        self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)], axis=1)
         self._stale = np.concatenate([self._stale, np.zeros_like(self._stale)])
 
     def _add_up(self, slots: npt.NDArray[np.intp]) -> None:
         self._heats[:, slots] = np.logaddexp2.reduce(self._parts[:, :, slots], axis=0)
-        self._ratings[slots] = self._counts[:, slots].sum(axis=0)
+        self._sums[:, slots] = self._shares[:, :, slots].sum(axis=0)
         self._stale[slots] = False
 
 

@@ -1,6 +1,6 @@
 """Doubles at the API's boundary: an index, a model and a log that need no files and no servers."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +143,12 @@ class Store(MemoryStore):
     async def position(self, partition: int) -> Position | None:
         self.check()
         return await super().position(partition)
+
+    async def read_users(
+        self, users: Mapping[int, Sequence[int]]
+    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
+        self.check()
+        return await super().read_users(users)
 
     async def read_user(
         self, partition: int, user_id: int

@@ -63,20 +63,20 @@ def test_a_record_of_another_layout_says_what_to_do() -> None:
     st.builds(
         MovieState,
         st.integers(0, 2**32 - 1),
-        st.integers(0, 2**64 - 1),
-        st.integers(0, 2**64 - 1),
+        st.integers(0, 2**63 - 1),
+        st.integers(0, 2**63 - 1),
         st.tuples(*[st.floats(allow_nan=False)] * len(HEATS)),
         st.floats(0, 10),
     )
 )
 def test_a_movie_comes_back(state: MovieState) -> None:
     assert unpack_movie(pack_movie(state)) == state
-    movies, heats, counts = unpack_heats(
+    movies, heats, sums = unpack_heats(
         [7, 2**32 - 1], [pack_movie(state), pack_movie(MovieState())]
     )
     assert movies.tolist() == [7, 2**32 - 1]
     assert [tuple(of_movie) for of_movie in heats] == [state.heats, MovieState().heats]
-    assert counts.tolist() == [state.count, 0]
+    assert sums.tolist() == [[state.count, 0], [state.total, 0], [state.squares, 0]]
 
 
 def test_a_movie_of_another_layout_says_what_to_do() -> None:

@@ -108,6 +108,24 @@ class StateStoreSuite:
         assert stranger[1].cold_start is None  # no model knows the movie
         assert await store.read_user(3, 7) == (position, None)
 
+    async def test_many_users_are_read_as_each_is(self, store: StateStore) -> None:
+        """Also right after a switch to another generation, and of a partition without any."""
+        await self.first(store, batch_of((1, 1, 4.0), (2, 2, 3.0)))
+        for _ in range(2):
+            live = await store.position(3)
+            found = await store.read_users({3: [2, 7, 1, 5], 0: [9]})
+            assert found[0] == (None, {})
+            assert found[3][0] == live
+            alone = {user: (await store.read_user(3, user))[1] for user in (1, 2, 5, 7)}
+            assert {user: one.state for user, one in found[3][1].items()} == {
+                user: one.state for user, one in alone.items() if one is not None
+            }
+            assert len(found[3][1]) == 2
+            aside = await store.new_generation(3)
+            await store.write(3, aside, batch_of((1, 9, 1.0), (5, 5, 5.0)))
+            switched = Position(aside, "topic", 30)
+            assert await store.commit(3, live, switched, Batch()) == switched
+
     async def test_a_commit_replaces_what_it_names_and_nothing_else(
         self, store: StateStore
     ) -> None:

@@ -57,13 +57,13 @@ async def rate(store: MemoryStore, partition: int, *movies: int) -> None:
     assert await store.commit(partition, before, after, Batch({}, written)) == after
 
 
-async def stored(store: MemoryStore) -> dict[int, tuple[float, ...]]:
+async def stored(store: MemoryStore) -> dict[int, MovieState]:
     """What all partitions' shares add up to."""
     parts: dict[int, list[MovieState]] = {}
     for partition, position in store.live.items():
         for movie, state in (await store.movies(partition, position.generation)).items():
             parts.setdefault(movie, []).append(state)
-    return {movie: merge(states).heats for movie, states in parts.items()}
+    return {movie: merge(states) for movie, states in parts.items()}
 
 
 async def holds(heats: LiveHeats, store: MemoryStore) -> bool:
@@ -74,7 +74,11 @@ async def holds(heats: LiveHeats, store: MemoryStore) -> bool:
     expected = await stored(store)
     assert found.keys() == expected.keys()
     for movie, of_movie in expected.items():
-        np.testing.assert_allclose(found[movie], of_movie, atol=1e-9)
+        np.testing.assert_allclose(found[movie], of_movie.heats, atol=1e-9)
+    sums = dict(zip(live.ids[live.rated].tolist(), live.sums.T[live.rated].tolist(), strict=True))
+    assert sums == {
+        movie: [state.count, state.total, state.squares] for movie, state in expected.items()
+    }
     return True
 
 
