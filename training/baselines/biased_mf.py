@@ -12,7 +12,7 @@ from scipy import sparse
 
 from stream.contracts.errors import DatasetError
 from training.baselines.evidence import stars
-from training.baselines.least_squares import solve_each
+from training.baselines.least_squares import Penalties, biased
 from training.dataset import Ratings
 from training.histories import Histories
 from training.recommender import OnProgress
@@ -79,13 +79,5 @@ class BiasedMf:
 
     def _solve(self, rated: sparse.csr_array, others: Floats) -> Floats:
         """f32[n, 1 + factors]: bias and factors of each row of ratings, given those of columns."""
-        biases, inputs = others[:, 0], others.copy()
-        inputs[:, 0] = 1
-        # Divided by the root of the number of ratings, which multiplies the penalty by it.
-        counts = np.diff(rated.indptr)
-        weights, targets = rated.copy(), rated.copy()
-        weights.data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
-        targets.data = (rated.data - self.mean - biases[rated.indices]) * weights.data
-        penalty = np.full(self.factors + 1, self.regularization, np.float32)
-        penalty[0] = self.bias_regularization
-        return solve_each(weights, targets, inputs, np.diag(penalty))
+        penalties = Penalties(self.regularization, self.bias_regularization)
+        return biased(rated, self.mean, others, penalties)

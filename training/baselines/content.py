@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from stream.contracts.errors import ConfigurationError
-from training.baselines.evidence import blocks, evidence, interactions, reasons, shares
+from training.baselines.evidence import evidence, interactions, reasons, shares
+from training.blocks import blocks
 from training.dataset import LIKED, Movie, Ratings, Tags
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason

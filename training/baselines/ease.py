@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import linalg, sparse
 
-from training.baselines.evidence import blocks, evidence, interactions, reasons, shares
+from training.baselines.evidence import evidence, interactions, reasons, shares
+from training.blocks import blocks
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason

@@ -1,7 +1,5 @@
 """What histories say, as sparse matrices: the common ground of the baselines that add things up."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -51,13 +49,6 @@ def shares(liked: sparse.csr_array) -> Floats:
     users, movies = liked.shape
     counts = np.bincount(liked.indices, minlength=movies)
     return np.asarray(counts / users, np.float32)
-
-
-def blocks(rows: int, width: int, elements: int) -> Iterator[slice]:
-    """All rows of a matrix, so many at a time that a dense block has no more than `elements`."""
-    size = max(1, elements // max(1, width))
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
 
 
 def strongest(matrix: Floats, keep: int) -> sparse.csr_array:

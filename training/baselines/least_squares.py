@@ -1,9 +1,11 @@
 """Many small least squares problems at once: one vector each, from the same vectors."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import sparse
 
-from training.baselines.evidence import blocks
+from training.blocks import blocks
 from training.tower_inputs import Floats
 
 _ELEMENTS = 1 << 24  # of all systems that are solved together: 64 MB
@@ -28,6 +30,36 @@ def solve_each(
         systems = penalty + outer_sums(weights[some], vectors)
         solved[some] = np.linalg.solve(systems, sides[some, :, None])[..., 0]
     return solved
+
+
+class Penalties(NamedTuple):
+    """Of a bias and of factors, each multiplied by the root of the number of ratings it is for."""
+
+    factors: float
+    bias: float
+
+
+def biased(rated: sparse.csr_array, mean: Floats, others: Floats, penalties: Penalties) -> Floats:
+    """f32[n, 1 + d]: bias and factors of each row of ratings, given those of the columns.
+
+    The ridge regression of what a rating is above the mean and the column's bias.
+
+    Args:
+        rated: f32[n, m] stars.
+        mean: f32[1] of all stars.
+        others: f32[m, 1 + d] biases and factors of the columns.
+        penalties: of what is found.
+    """
+    biases, inputs = others[:, 0], others.copy()
+    inputs[:, 0] = 1
+    # Divided by the root of the number of ratings, which multiplies the penalty by it.
+    counts = np.diff(rated.indptr)
+    weights, targets = rated.copy(), rated.copy()
+    weights.data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
+    targets.data = (rated.data - mean - biases[rated.indices]) * weights.data
+    penalty = np.full(others.shape[1], penalties.factors, np.float32)
+    penalty[0] = penalties.bias
+    return solve_each(weights, targets, inputs, np.diag(penalty))
 
 
 def outer_sums(weights: sparse.csr_array, vectors: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """Features of a user, of a movie and of the two, from which a linear model predicts ratings."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -7,9 +8,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from stream.features import DAY
-from training.dataset import Movie
-from training.features import genre_counts
-from training.tower_inputs import Floats, Ints
+from training.tower_inputs import Content, Floats, Ints, movie_features
 
 ERA: Final = 10  # years
 WEEK: Final = 7 * DAY  # ms
@@ -49,6 +48,21 @@ class Prior(NamedTuple):
             stars: [e].
         """
         count, total, squares = (np.bincount(owners, stars**power, n) for power in range(3))
+        return self.updated_by(count, total, squares)
+
+    def updated_by(
+        self,
+        count: npt.NDArray[np.float64],
+        total: npt.NDArray[np.float64],
+        squares: npt.NDArray[np.float64],
+    ) -> Floats:
+        """f32[n, 2]: the same from how many ratings each has, their sum and that of their squares.
+
+        Args:
+            count: [n].
+            total: [n] stars.
+            squares: [n].
+        """
         means = (total + self.ratings * self.mean) / (count + self.ratings)
         squared = squares - 2 * means * total + count * means**2
         variances = (squared + self.ratings * self.deviation**2) / (count + self.ratings)
@@ -80,10 +94,18 @@ def users(rated: sparse.csr_array, movie_means: Floats, groups: Floats, prior: P
         groups: f32[movies, groups] 1 where a movie is of a group.
         prior: of users.
     """
+    return users_above(rated, rated.data - movie_means[rated.indices], groups, prior)
+
+
+def users_above(rated: sparse.csr_array, by: Floats, groups: Floats, prior: Prior) -> Users:
+    """`users` where f32[e] by how many stars each rating is above the mean of its movie is known.
+
+    A column may be in a row more than once.
+    """
     counts = np.diff(rated.indptr)
     owners = np.repeat(np.arange(len(counts)), counts)
     above, ones = rated.copy(), rated.copy()
-    above.data = rated.data - movie_means[rated.indices]
+    above.data = by
     ones.data = np.ones_like(rated.data)
     generosity = above.sum(axis=1) / (counts + prior.ratings)
     members = ones @ groups
@@ -93,21 +115,33 @@ def users(rated: sparse.csr_array, movie_means: Floats, groups: Floats, prior: P
     return Users(features.astype(np.float32), tastes.astype(np.float32))
 
 
-def movie_years(movies: list[Movie]) -> Floats:
+def movie_years(movies: Sequence[Content]) -> Floats:
     """f32[movies], that of a movie without one being the mean of the others."""
     years = np.array([movie.year or np.nan for movie in movies], np.float32)
     known = ~np.isnan(years)
     return np.where(known, years, years[known].mean() if known.any() else 0).astype(np.float32)
 
 
-def group_shares(movies: list[Movie], genres: tuple[str, ...]) -> Floats:
+def eras_of(movies: Sequence[Content]) -> Ints:
+    """i64[eras]: the decades of the movies' years, as years / 10, ascending."""
+    return np.unique(np.array([it.year // ERA for it in movies if it.year is not None], np.int64))
+
+
+def group_shares(
+    movies: Sequence[Content], genres: Sequence[str], decades: Ints | None = None
+) -> Floats:
     """f32[movies, genres + eras]: shares of a movie's genres, then 1 in the decade of its year.
 
     Each of the two adds up to 1 for a movie, or to 0 where nothing is known.
+
+    Args:
+        movies: to describe.
+        genres: those that have a column; others do not count.
+        decades: those that have one, see `eras_of`; unless told those of the movies.
     """
-    of = genre_counts(movies, genres) > 0
-    decades = np.array([-1 if movie.year is None else movie.year // ERA for movie in movies])
-    eras = decades[:, None] == np.unique(decades[decades >= 0])
+    of = movie_features(movies, genres)[:, : len(genres)] > 0
+    own = np.array([-1 if movie.year is None else movie.year // ERA for movie in movies], np.int64)
+    eras = own[:, None] == (eras_of(movies) if decades is None else decades)
     return np.hstack([of / np.maximum(of.sum(axis=1, keepdims=True), 1), eras]).astype(np.float32)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from training.baselines.evidence import blocks, evidence, interactions, reasons, shares, strongest
+from training.baselines.evidence import evidence, interactions, reasons, shares, strongest
+from training.blocks import blocks
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason
