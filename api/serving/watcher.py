@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from api import metrics
+from api.catalogue.search import TitleIndex
 from api.lists.ranking import HOTTEST, trends
 from api.schemas.common import MAX_LIMIT
 from api.serving.live import LiveHeats, LiveMovies
@@ -45,6 +46,7 @@ class Serving:
         trending: (movie id, score) of movies with a known title, best first.
         partitions: of the `ratings` topic, None before anyone said.
         repertoire: what the model can recommend, None without one.
+        titles: of the catalogue, or for a moment of the one before.
     """
 
     model: ServedModel | None = None
@@ -53,6 +55,7 @@ class Serving:
     trending: tuple[tuple[int, float], ...] = ()
     partitions: int | None = None
     repertoire: Repertoire | None = None
+    titles: TitleIndex = field(default_factory=lambda: TitleIndex({}))
 
     def movie(self, movie_id: int) -> Movie | None:
         """What is known of a movie without asking the index."""
@@ -127,6 +130,10 @@ class ServingWatcher:
         event = await self._store.model()
         if event is not None and self._models.is_new(event):
             await self._serve(event)
+        serving = self.current
+        if serving.titles.catalogue is not serving.catalogue:  # last: only who searches waits
+            titles = await asyncio.to_thread(TitleIndex, serving.catalogue, serving.titles)
+            self.current = replace(self.current, titles=titles)
         metrics.LOOKS.inc()
 
     async def _seen_by(self, serving: Serving) -> Serving:
