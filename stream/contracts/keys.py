@@ -14,6 +14,8 @@ CATALOGUE: Final = b"{catalogue}"  # hash: movie id -> JSON of MovieEvent
 CATALOGUE_VERSION: Final = b"{catalogue}:version"  # counts changes, so that readers can poll it
 PARTITIONS: Final = b"partitions"  # string: how many partitions `ratings` has
 SERVING_MODEL: Final = b"model:serving"  # JSON of the last ModelEvent
+EXPERIMENTS: Final = b"experiments"  # hash: name -> JSON of the last ExperimentEvent
+OUTCOME_PARTITIONS: Final = b"outcomes:partitions"  # string: how many `exposures` has
 API_KEYS: Final = b"{api-keys}"  # hash: key id -> JSON of `api.guard.keys.ApiKey`
 API_KEYS_VERSION: Final = b"{api-keys}:version"  # counts changes, so that readers can poll it
 
@@ -73,6 +75,21 @@ def changed(partition: int, generation: int) -> bytes:
 def kept(partition: int, user_id: int) -> bytes:
     """Hash: name -> when it expires, and what readers keep for the user (`stream.kept`)."""
     return b"{%d}:kept:%d" % (partition, user_id)
+
+
+def outcome_position(partition: int) -> bytes:
+    """String: how far a partition of `exposures` and of `feedback` is counted."""
+    return b"{%d}:outcomes:position" % partition
+
+
+def outcomes(partition: int) -> bytes:
+    """Hash: user id -> packed `stream.experiments.outcomes.Person`."""
+    return b"{%d}:outcomes:people" % partition
+
+
+def outcome_sums(partition: int) -> bytes:
+    """Hash: experiment, round, variant and two figures -> the sum of their products over people."""
+    return b"{%d}:outcomes:sums" % partition
 
 
 def idempotency(digest: str) -> bytes:
