@@ -16,6 +16,7 @@ from api.intake.forgetting import Forgetting
 from api.intake.idempotency import Answer, IdempotentRequests
 from api.intake.movies import MoviePublisher
 from api.intake.ratings import RatingPublisher
+from api.lists.cache import AnswerCache
 from api.lists.recommender import Recommender
 from api.serving.loading import model_loader
 from api.serving.watcher import ServingWatcher
@@ -62,6 +63,7 @@ class Services:
         await asyncio.to_thread(self.publisher.close)
         await self.idempotent.close()
         await self.guard.close()
+        await self.recommender.close()
         await self.store.close()
 
 
@@ -86,7 +88,12 @@ def connect(settings: Settings) -> Services:
         store=store,
         publisher=publisher,
         watcher=watcher,
-        recommender=Recommender(store, watcher),
+        recommender=Recommender(
+            store,
+            watcher,
+            AnswerCache(store, settings.api_cache_seconds),
+            settings.api_deadline_ms / 1_000,
+        ),
         ratings=RatingPublisher(publisher, topics, watcher, applied),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, topics.ratings, idempotent),

@@ -62,6 +62,15 @@ EXPLORED = Counter(
     "freshet_api_explored_total", "Places of lists given to movies that are new, to try them"
 )
 
+CACHE = Counter(
+    "freshet_api_cache_total",
+    "Lists by whether an earlier answer was given again: hit, miss, or bypass where none is kept",
+    ("result",),
+)
+CACHE_FAILURES = Counter(
+    "freshet_api_cache_write_failures_total", "Answers that Redis did not take in to be kept"
+)
+
 IN_FLIGHT = Gauge("freshet_api_requests_in_flight", "Requests that are being answered")
 REFUSED = Counter(
     "freshet_api_refused_total",

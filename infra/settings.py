@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     api_look_seconds: float = Field(
         0.5, gt=0, description="between two looks at new movies, what is to be served, and heats"
     )
+    api_deadline_ms: int = Field(
+        1_000, ge=1, description="in which a list is there, with what has answered by then"
+    )
+    api_cache_seconds: float = Field(
+        5.0, ge=0, description="that an answer is given again while nothing has changed; 0: none"
+    )
     api_auth: Literal["auto", "required"] = Field(
         "auto", description="whether requests need a key; auto: off loopback they do"
     )

@@ -11,6 +11,7 @@ from api.schemas.freshness import Freshness
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState
+from stream.kept import UserVersion
 from stream.records import UserRecord
 from stream.store import StateStore
 
@@ -51,32 +52,74 @@ class UserView:
         position: how far the partition had got, None where nothing was ever applied.
         record: an empty one for someone unknown.
         included: whether the event that was asked for is part of it, None where none was.
+        kept: what was kept for them under the name asked for.
     """
 
     partition: int
     position: Position | None
     record: UserRecord
     included: bool | None
+    kept: bytes | None = None
+
+    def version(self) -> UserVersion | None:
+        """Of their state; None where nothing was ever applied."""
+        if self.position is None:
+            return None
+        return UserVersion.of(self.position, self.record if self.record.state.events else None)
 
     def freshness(self) -> Freshness:
         state = self.record.state
-        applied = self.position.next_offset - 1 if self.position else -1
-        freshness = Freshness(
-            position=str(LogPosition(self.partition, applied)) if applied >= 0 else None,
-            included=self.included,
+        last = LastEvent(state.last_offset, state.last_event_time, state.last_produced_time)
+        return freshness_of(
+            self.partition,
+            self.position.next_offset if self.position else 0,
+            last if state.events else None,
+            self.included,
         )
-        if state.events:
-            freshness.last_event_position = str(LogPosition(self.partition, state.last_offset))
-            freshness.last_event_time = state.last_event_time
-            freshness.last_produced_time = state.last_produced_time
-            freshness.age_ms = max(int(time.time() * 1000) - state.last_produced_time, 0)
-        return freshness
+
+
+class LastEvent(NamedTuple):
+    """A user's last event: its offset, when it happened and was handed to the broker, in ms."""
+
+    offset: int
+    event_time: int
+    produced_time: int
+
+
+def freshness_of(
+    partition: int, next_offset: int, last: LastEvent | None, included: bool | None
+) -> Freshness:
+    """Of what was made from a user's state.
+
+    Args:
+        partition: the user's.
+        next_offset: the first one that was not applied to it.
+        last: the user's last event, None without one.
+        included: see `Freshness`.
+    """
+    freshness = Freshness(
+        position=str(LogPosition(partition, next_offset - 1)) if next_offset > 0 else None,
+        included=included,
+    )
+    if last is not None:
+        freshness.last_event_position = str(LogPosition(partition, last.offset))
+        freshness.last_event_time = last.event_time
+        freshness.last_produced_time = last.produced_time
+        freshness.age_ms = max(int(time.time() * 1000) - last.produced_time, 0)
+    return freshness
 
 
 async def view_user(
-    store: StateStore, partitions: int, user_id: int, after: LogPosition | None, wait_ms: int
+    store: StateStore,
+    partitions: int,
+    user_id: int,
+    after: LogPosition | None,
+    wait_ms: int,
+    name: bytes = b"",
 ) -> UserView:
     """The user's state, once it includes `after` or `wait_ms` have passed.
+
+    What is kept for them under `name` is read with it, at the same instant.
 
     Raises:
         ProblemError: `after` is in another partition than the user's events (422).
@@ -87,9 +130,9 @@ async def view_user(
         if after.partition != partition:
             raise _bad_after(f"the events of user {user_id} are in partition {partition}")
         await wait_for(store, after, wait_ms)
-    position, record = await store.read_user(partition, user_id)
+    position, record, kept = await store.read_user_with(partition, user_id, name)
     included = None if after is None else _includes(position, after)
-    return UserView(partition, position, record or UserRecord(UserState()), included)
+    return UserView(partition, position, record or UserRecord(UserState()), included, kept)
 
 
 async def wait_for(store: StateStore, after: LogPosition, wait_ms: int) -> bool:

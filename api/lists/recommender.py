@@ -1,87 +1,165 @@
 """Recommendations for a user: read the state, choose what is possible, say what was done."""
 
+import asyncio
 import time
+from dataclasses import replace
+from typing import Final
 
 from api import metrics
 from api.errors import unavailable
-from api.lists.freshness import LogPosition, UserView, view_user
+from api.lists.asked import Asked, Case
+from api.lists.cache import AnswerCache
+from api.lists.cursor import Cursor, question_of
+from api.lists.deadline import Deadline
+from api.lists.emptiness import why_empty
+from api.lists.freshness import UserView, view_user
+from api.lists.pages import DEPTH, Page, first_page, kept_page, second_page
 from api.lists.retrieval import Retrieved, popular, retrieve
 from api.lists.wanted import Wanted
-from api.schemas.freshness import Freshness
-from api.schemas.recommendations import Recommendations, RecommendedMovie
-from api.serving.watcher import Serving, ServingWatcher
+from api.schemas.recommendations import DegradedReason, Recommendations, RecommendedMovie
+from api.serving.watcher import ServingWatcher
+from api.stages import stage
 from stream.contracts.errors import StoreUnavailable
 from stream.store import StateStore
 
+# s that are left for the list at least when the state is waited for until a deadline: ranking takes
+# some milliseconds, and a wait that leaves nothing would only end in a worse answer.
+RESERVE: Final = 0.05
+
 
 class Recommender:
-    def __init__(self, store: StateStore, watcher: ServingWatcher) -> None:
+    """Answers requests for recommendations.
+
+    Args:
+        store: has the users' state, and what is kept for them.
+        watcher: knows what is served.
+        cache: of answers.
+        time_for_answers: s in which an answer shall be there, where a request does not say.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        watcher: ServingWatcher,
+        cache: AnswerCache,
+        time_for_answers: float,
+    ) -> None:
         self._store = store
         self._watcher = watcher
+        self._cache = cache
+        self._time = time_for_answers
 
-    async def recommend(
-        self, user_id: int, limit: int, after: LogPosition | None = None, wait_ms: int = 0
-    ) -> Recommendations:
-        """At most `limit` movies from the state that includes `after`, or from what there is.
+    async def recommend(self, user_id: int, asked: Asked) -> Recommendations:
+        """Movies from the state that includes what was asked for, or from what there is.
+
+        What fails or would be late is done without, and the answer says so.
+
+        1. Read the state, with the answer given before, or the list that is paged through.
+        2. Take that answer or list; else make one.
+        3. Keep it, where it may be asked for again.
 
         Args:
             user_id: known or not.
-            limit: how many movies.
-            after: an event of this user that the state shall include.
-            wait_ms: how long to wait for that.
+            asked: which list, and how.
 
         Raises:
-            ProblemError: `after` is not a position of this user (422), or there is nothing at all
-                to recommend from (503).
+            ProblemError: `after` is not a position of this user, or the cursor none of this list
+                (422); the cursor has expired (410); there is nothing at all to recommend from, or
+                the list that is paged through cannot be read (503).
         """
-        view = await self._view(user_id, after, wait_ms)
+        question = question_of(asked.wanted)
+        cursor = None
+        if asked.cursor is not None:
+            cursor = Cursor.decode(asked.cursor, user_id, question)
+        deadline = self._deadline(asked)
+        # 1.
+        before = self._watcher.current.model
+        name = cursor.kept if cursor is not None else b""
+        if cursor is None and asked.use_cache:
+            name = self._cache.name(before, question, asked.wanted.limit)
+        with stage("state"):
+            view = await self._view(user_id, asked, deadline, name)
         serving = self._watcher.current  # from here on this one only
-        if view is None:
-            found = popular(serving, Wanted(limit), "state_unavailable")
+        case = Case(user_id, asked, question, cursor, view, serving, deadline)
+        # 2., 3.
+        if cursor is None:
+            page = await self._first_page(case, name if serving.model is before else b"")
+        elif cursor.kept:
+            page = kept_page(case, cursor)
         else:
-            found = await retrieve(serving, view.record, Wanted(limit))
-        if not found.candidates and (view is None or _nothing_to_serve(serving)):
-            raise unavailable(
-                "there is nothing to recommend from: "
-                + ("no model is served" if view else "Redis does not answer, no model is served")
-            )
-        _measure(view, found)
-        return _answer(user_id, serving, view, found, after)
+            found = await self._list(case, replace(asked.wanted, limit=DEPTH))
+            page = await second_page(self._store, case, cursor, found)
+        _measure(case, page)
+        return _answer(case, page)
 
-    async def _view(self, user_id: int, after: LogPosition | None, wait_ms: int) -> UserView | None:
-        """None where the store does not answer, or nobody has said yet what is in it."""
+    async def close(self) -> None:
+        """Keep what is to be kept."""
+        await self._cache.settled()
+
+    def _deadline(self, asked: Asked) -> Deadline:
+        if asked.timeout_ms is not None:
+            return Deadline.after(asked.timeout_ms / 1_000)
+        waiting = 0 if asked.after is None else asked.wait_ms / 1_000
+        return Deadline.after(self._time + waiting)
+
+    async def _view(
+        self, user_id: int, asked: Asked, deadline: Deadline, name: bytes
+    ) -> UserView | DegradedReason:
+        """The state with what is kept under a name, or why it is not known."""
         partitions = self._watcher.current.partitions
-        if partitions is None:
-            return None
+        if partitions is None:  # nobody has said yet what is in the store
+            return "state_unavailable"
+        wait_ms = min(asked.wait_ms, int(max(deadline.left() - RESERVE, 0) * 1_000))
         try:
-            return await view_user(self._store, partitions, user_id, after, wait_ms)
+            async with asyncio.timeout(deadline.left_or_none()):
+                return await view_user(self._store, partitions, user_id, asked.after, wait_ms, name)
         except StoreUnavailable:
-            return None
+            return "state_unavailable"
+        except TimeoutError:
+            return "state_late"
+
+    async def _first_page(self, case: Case, name: bytes) -> Page:
+        """The answer given before to the same question, or a new one."""
+        view = case.known
+        if not name or view is None or not view.record.state.events:  # others are quickly made
+            metrics.CACHE.labels("bypass").inc()
+            return first_page(case, await self._list(case, case.asked.wanted), cached=False)
+        found = self._cache.find(case.serving, view)
+        if found is not None:
+            metrics.CACHE.labels("hit").inc()
+            return first_page(case, found, cached=True)
+        metrics.CACHE.labels("miss").inc()
+        found = await self._list(case, case.asked.wanted)
+        self._cache.put(case.user_id, view, case.serving, name, found)
+        return first_page(case, found, cached=False)
+
+    async def _list(self, case: Case, wanted: Wanted) -> Retrieved:
+        """Raises ProblemError (503) where there is nothing to recommend from."""
+        view, serving = case.view, case.serving
+        if isinstance(view, UserView):
+            found = await retrieve(serving, view.record, wanted, case.deadline)
+        else:
+            found = popular(serving, wanted, view)
+        if not found.candidates and serving.model is None:
+            if not isinstance(view, UserView):
+                raise unavailable(
+                    "there is nothing to recommend from: Redis does not answer, no model is served"
+                )
+            if not serving.trending:
+                raise unavailable("there is nothing to recommend from: no model is served")
+        return found
 
 
-def _nothing_to_serve(serving: Serving) -> bool:
-    return serving.model is None and not serving.trending
-
-
-def _answer(
-    user_id: int,
-    serving: Serving,
-    view: UserView | None,
-    found: Retrieved,
-    after: LogPosition | None,
-) -> Recommendations:
-    model = serving.model
-    if view is not None:
-        freshness = view.freshness()
-    else:
-        freshness = Freshness(included=None if after is None else False)
+def _answer(case: Case, page: Page) -> Recommendations:
+    found = page.found
     return Recommendations(
-        user_id=user_id,
+        user_id=case.user_id,
         strategy=found.strategy,
         degraded=found.degraded,
-        model_version=model.event.version if model else None,
-        index=model.event.collection if model else None,
-        freshness=freshness,
+        model_version=page.model_version,
+        index=page.index,
+        cached=page.cached,
+        freshness=page.freshness,
         items=[
             RecommendedMovie(
                 movie_id=movie.movie_id,
@@ -93,14 +171,18 @@ def _answer(
             )
             for movie, score, source in found.candidates
         ],
+        next_cursor=page.further.encode() if page.further else None,
+        empty_because=None if found.candidates else why_empty(case, found),
     )
 
 
-def _measure(view: UserView | None, found: Retrieved) -> None:
+def _measure(case: Case, page: Page) -> None:
+    found = page.found
     metrics.RECOMMENDATIONS.labels(found.strategy).inc()
     metrics.EXPLORED.inc(sum(candidate.source == "new" for candidate in found.candidates))
     for reason in found.degraded:
         metrics.DEGRADED.labels(reason).inc()
+    view = case.known
     if view is None or not view.record.state.events:
         return
     age = max(time.time() - view.record.state.last_produced_time / 1000, 0.0)

@@ -9,8 +9,10 @@ from api.deps import API, Deps, IdempotencyKey, Services, json_bytes, respond
 from api.errors import Problem, unavailable
 from api.intake.idempotency import Answer
 from api.intake.onboarding import new_user_id, suggest
+from api.lists.asked import Asked
 from api.lists.freshness import LogPosition
 from api.lists.profile import strength_of
+from api.lists.wanted import Wanted
 from api.schemas.onboarding import Onboarded, Onboarding, SuggestedMovies
 from api.schemas.ratings import Rating
 
@@ -84,6 +86,6 @@ async def _onboard(services: Services, body: Onboarding) -> Onboarded:
             services.watcher.current,
         ),
         recommendations=await services.recommender.recommend(
-            user_id, body.limit, LogPosition.parse(position), WAIT
+            user_id, Asked(Wanted(body.limit), LogPosition.parse(position), WAIT)
         ),
     )

@@ -6,41 +6,49 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.deps import API, Deps, json_bytes
 from api.errors import Problem
+from api.lists.asked import Asked
 from api.lists.freshness import LogPosition
-from api.schemas.common import MAX_LIMIT, MAX_WAIT, UserId
+from api.lists.wanted import Wanted
+from api.schemas.common import UserId
+from api.schemas.query import RecommendationQuery
 from api.schemas.recommendations import Recommendations
 
 router = APIRouter(prefix=API, tags=["recommendations"])
-
-DEFAULT_WAIT = 1_000  # ms: with a healthy worker an event is in the state after some 10 ms
 
 
 @router.get(
     "/recommendations/{user_id}",
     response_model=Recommendations,
-    responses={422: {"model": Problem}, 503: {"model": Problem}},
+    responses={
+        410: {"model": Problem, "description": "The cursor has expired: begin again without it"},
+        422: {"model": Problem},
+        503: {"model": Problem},
+    },
 )
 async def recommendations(
     services: Deps,
     user_id: Annotated[UserId, Path()],
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 10,
-    after: Annotated[
-        str | None,
-        Query(
-            description="wait until the state includes this event of the user: a position as "
-            "`POST /ratings` answers it",
-            examples=["3:1042"],
-        ),
-    ] = None,
-    wait_ms: Annotated[
-        int, Query(ge=0, le=MAX_WAIT, description="how long at most to wait for `after`")
-    ] = DEFAULT_WAIT,
+    query: Annotated[RecommendationQuery, Query()],
 ) -> Response:
     """Movies for a person, best first, without those they rated.
 
     Someone unknown gets what is trending. If `after` is not in the state when `wait_ms` have
     passed, the answer is based on the state as it is and says `included: false`.
+
+    `next_cursor` leads on, up to 500 movies. No page repeats a movie or leaves one out, whatever is
+    rated or promoted meanwhile: the second page ranks the rest of the list, which is kept for ten
+    minutes. Only what the person has rated since then is left out.
+
+    Filters that nothing meets are no error: `items` is empty, and `empty_because` says why.
     """
-    position = None if after is None else LogPosition.parse(after)
-    found = await services.recommender.recommend(user_id, limit, position, wait_ms)
+    asked = Asked(
+        wanted=Wanted(query.limit, query.to_filter(), query.diversity, query.novelty),
+        after=None if query.after is None else LogPosition.parse(query.after),
+        wait_ms=query.wait_ms,
+        timeout_ms=query.timeout_ms,
+        cursor=query.cursor,
+        use_cache=query.use_cache,
+        explain=query.explain,
+    )
+    found = await services.recommender.recommend(user_id, asked)
     return Response(json_bytes(found), media_type="application/json")

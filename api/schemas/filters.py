@@ -21,6 +21,28 @@ IdList = Annotated[list[MovieId], Field(max_length=MAX_IDS)]
 Year = Annotated[int, Field(ge=0, le=LAST_YEAR)]
 Stars = Annotated[float, Field(ge=0.5, le=5.0, allow_inf_nan=False)]
 
+Diversity = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="0: the best movies, however alike they are; 1: as different ones as can be; "
+        "by default what the model does best with",
+        examples=[0.5],
+    ),
+]
+Novelty = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="how much rather movies that few people have rated",
+        examples=[0.3],
+    ),
+]
+
 FILTERS_EXAMPLE: Final[JsonDict] = {
     "genres_any": ["Sci-Fi", "Thriller"],
     "genres_none": ["Horror"],

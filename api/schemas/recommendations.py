@@ -1,8 +1,8 @@
 """Lists of movies for somebody, and how fresh they are."""
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
 from api.schemas.common import Genres, answer_config
@@ -16,6 +16,7 @@ Source: TypeAlias = Strategy | Literal["similar", "new"]
 
 DegradedReason: TypeAlias = Literal[
     "state_unavailable",
+    "state_late",
     "model_unavailable",
     "index_unavailable",
     "index_late",
@@ -37,8 +38,10 @@ RECOMMENDATIONS_EXAMPLE: JsonDict = {
     "degraded": [],
     "model_version": "20260715-101500-3f2a",
     "index": "movies-20260715-101500-3f2a",
+    "cached": False,
     "freshness": FRESHNESS_EXAMPLE,
     "items": [_ITEM],
+    "next_cursor": "1aS4wJhKlipyxAjRAz1dUbjFm85pIe0AxARaAwAAxAAA",
 }
 
 
@@ -65,7 +68,8 @@ class Recommendations(BaseModel):
     """Movies for a person, best first, without those they rated.
 
     `degraded` says what was missing for a better answer; `model_version` and `index` are those that
-    answered, null where no model is served.
+    ranked the list, null where no model is served. Pages after the second are of a list that is
+    kept, whose model and freshness they say.
     """
 
     model_config = answer_config(RECOMMENDATIONS_EXAMPLE)
@@ -75,5 +79,15 @@ class Recommendations(BaseModel):
     degraded: list[DegradedReason]
     model_version: str | None
     index: str | None
+    cached: Annotated[
+        bool, Field(description="whether the movies were found for an earlier request")
+    ]
     freshness: Freshness
     items: list[RecommendedMovie]
+    next_cursor: Annotated[
+        str | None,
+        Field(description="send it as `cursor` for the next page; null at the end of the list"),
+    ] = None
+    empty_because: Annotated[
+        str | None, Field(description="why there are no `items`, where there are none")
+    ] = None

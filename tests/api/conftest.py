@@ -14,6 +14,7 @@ from api.intake.forgetting import Forgetting
 from api.intake.idempotency import IdempotentRequests
 from api.intake.movies import MoviePublisher
 from api.intake.ratings import RatingPublisher
+from api.lists.cache import AnswerCache
 from api.lists.recommender import Recommender
 from api.main import create_app
 from api.serving.models import ServedModel
@@ -130,7 +131,9 @@ async def empty_world(redis_url: str) -> AsyncIterator[World]:
         store=store,
         publisher=publisher,
         watcher=watcher,
-        recommender=Recommender(store, watcher),
+        recommender=Recommender(
+            store, watcher, AnswerCache(store, seconds=3_600), time_for_answers=60
+        ),
         ratings=RatingPublisher(publisher, Topics(), watcher, applied),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, Topics().ratings, idempotent),
