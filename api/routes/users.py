@@ -10,8 +10,9 @@ from api.errors import Problem, unavailable
 from api.intake.forgetting import Forgotten
 from api.lists.freshness import UserView, view_user
 from api.people.history import Place, history_of
+from api.people.portrait import portrait
 from api.schemas.common import MAX_WAIT, UserId
-from api.schemas.users import MAX_HISTORY, History
+from api.schemas.users import MAX_HISTORY, History, UserProfile
 
 router = APIRouter(prefix=API, tags=["users"])
 
@@ -64,6 +65,21 @@ async def history(
     view = await _view(services, user_id)
     page = history_of(user_id, view, services.watcher.current, limit, after)
     return Response(json_bytes(page), media_type="application/json")
+
+
+@router.get(
+    "/users/{user_id}/profile",
+    response_model=UserProfile,
+    responses={422: {"model": Problem}, 503: {"model": Problem}},
+)
+async def profile(services: Deps, user_id: Annotated[UserId, Path()]) -> Response:
+    """What is known of a person by now, and what the served model makes of it.
+
+    Somebody unknown has an empty one that says what to do.
+    """
+    view = await _view(services, user_id)
+    found = portrait(user_id, view, services.watcher.current)
+    return Response(json_bytes(found), media_type="application/json")
 
 
 async def _view(services: Services, user_id: int) -> UserView:

@@ -58,7 +58,7 @@ def view(rated: dict[int, int]) -> UserView:
     for movie_id, seconds in rated.items():
         state.movies += movie_id.to_bytes(4, "little")
         state.times += seconds.to_bytes(4, "little")
-        state.half_stars.append(8)
+        state.half_stars += bytes([8])
     return UserView(0, None, UserRecord(state), None)
 
 
