@@ -92,6 +92,15 @@ class Settings(BaseSettings):
     api_keep_seconds: float = Field(
         600.0, ge=0, description="that the API keeps the model before, to go back to at once"
     )
+    api_exposures: bool = Field(
+        True, description="say which list was shown to whom, in `exposures`; drift reads them too"
+    )
+    experiment_holdout: float = Field(
+        0.0, ge=0, le=1, description="share of all people who are in no experiment"
+    )
+    experiment_window_seconds: int = Field(
+        86_400, ge=1, description="after a list was shown, in which feedback counts for it"
+    )
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="0: any free port")
 
@@ -162,6 +171,10 @@ class Settings(BaseSettings):
     def api_keys_needed(self) -> bool:
         """Whether requests to the API need a key: off loopback always."""
         return self.api_auth == "required" or not _is_loopback(self.api_host)
+
+    @property
+    def cors_origins(self) -> list[str]:
+        return [it.strip() for it in self.api_cors_origins.split(",") if it.strip()]
 
     @property
     def artifacts(self) -> Path:

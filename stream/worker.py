@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from infra.settings import Settings
-from producers.admin import ensure_topics
+from producers.admin import ensure_topics, partition_count
 from producers.publisher import Publisher
 from stream.agents import Appliers, add_agents
 from stream.app import create_app
@@ -25,6 +25,9 @@ from stream.contracts.errors import (
 )
 from stream.contracts.topics import Topics
 from stream.dead_letters import KafkaDeadLetters
+from stream.experiments.agents import ExperimentAgents
+from stream.experiments.store import RedisExperiments
+from stream.experiments.tally import Tally
 from stream.health import HealthServer
 from stream.log_reader import KafkaLog
 from stream.metrics import Metrics
@@ -111,7 +114,7 @@ class Worker:
             settings: where Kafka and Redis are.
             partitions: how many the `ratings` topic has.
         """
-        config = settings.librdkafka()
+        self._config = config = settings.librdkafka()
         self._topics = topics = Topics(settings.kafka_topic_prefix)
         self._partitions = partitions
         self._store = store = RedisStore(settings.redis())
@@ -128,9 +131,18 @@ class Worker:
             known_movies=lambda: views.known_movies,
         )
         self._resume = Resume(topics, self._processor, store, views)
+        self._outcomes = RedisExperiments(settings.redis())
+        tally = Tally(
+            self._outcomes,
+            topics,
+            {topic: KafkaLog(config, topic) for topic in topics.shown},
+            settings.experiment_window_seconds * 1_000,
+        )
+        self._experiments = ExperimentAgents(topics, self._outcomes, tally, metrics)
         self._watchdog = Watchdog()
-        self._app = create_app(config, topics, self._resume.start_offset)
+        self._app = create_app(config, topics, self._start_offset)
         add_agents(self._app, topics, Appliers(topics, self._processor, store, metrics))
+        self._experiments.add_to(self._app)
         self._tasks: list[asyncio.Task[object]] = []
 
     async def check_ready(self) -> None:
@@ -141,7 +153,8 @@ class Worker:
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Process until `stop`. Raises whatever else ended it."""
-        await retrying()(self._store.put_partitions, self._partitions)
+        self._shown = await asyncio.to_thread(partition_count, self._config, self._topics.exposures)
+        await retrying()(self._put_partitions)
         self._tasks = [
             asyncio.create_task(it) for it in (stop.wait(), self._process(), self._watch())
         ]
@@ -160,6 +173,7 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._publisher.close)
         await self._store.close()
+        await self._outcomes.close()
 
     @property
     def _consumer(self) -> BatchConsumer:
@@ -169,6 +183,14 @@ class Worker:
     def _settled(self) -> bool:
         """Whether the group has given out its partitions and reading has begun."""
         return self._consumer.can_resume_flow.is_set()
+
+    async def _put_partitions(self) -> None:
+        await self._store.put_partitions(self._partitions)
+        await self._outcomes.put_partitions(self._shown)
+
+    async def _start_offset(self, tp: TP) -> int | None:
+        of_experiments = tp.topic in self._experiments.topics
+        return await (self._experiments if of_experiments else self._resume).start_offset(tp)
 
     async def _process(self) -> None:
         """Raises what an agent or the consumer died of."""
@@ -190,9 +212,11 @@ class Worker:
 
     async def _look_at_store(self) -> None:
         """Take over what is new, and give it back what it has lost."""
-        await self._store.put_partitions(self._partitions)
+        await self._put_partitions()
         assigned = self._consumer.assignment() if self._settled else set()
-        if lost := await self._resume.lost(assigned):
+        of_experiments = {tp for tp in assigned if tp.topic in self._experiments.topics}
+        lost = await self._resume.lost(assigned - of_experiments)
+        if lost := lost + await self._experiments.lost(of_experiments):
             logger.warning("the store has lost data: filling it again from the log: %s", lost)
             await self._consumer.resume(lost)
 

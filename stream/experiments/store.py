@@ -159,6 +159,10 @@ class RedisExperiments(RedisConnection):
             async with self._bounded():
                 await self._redis.hset(keys.EXPERIMENTS, mapping=encoded)
 
+    async def has_definitions(self) -> bool:
+        async with self._bounded():
+            return bool(await self._redis.exists(keys.EXPERIMENTS))
+
     async def definitions(self) -> list[ExperimentEvent]:
         async with self._bounded():
             values = await self._redis.hvals(keys.EXPERIMENTS)

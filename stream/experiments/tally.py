@@ -75,6 +75,7 @@ class Tally:
             topics.feedback: decode_feedback,
         }
         self._topic_ids: dict[str, str] = {}
+        self._reached: dict[tuple[str, int], int] = {}  # where each partition was last known to be
 
     async def resume(self, topic: str, partition: int) -> int:
         """The first offset of a partition newly assigned that is not counted.
@@ -83,7 +84,18 @@ class Tally:
         """
         topic_id = self._topic_ids[topic] = await self._logs[topic].topic_id()
         progress, _ = await self._store.load(partition, ())
-        return await self._start(progress, topic, topic_id, partition)
+        start = await self._start(progress, topic, topic_id, partition)
+        self._reached[topic, partition] = start
+        return start
+
+    async def is_behind(self, topic: str, partition: int) -> bool:
+        """Whether the store has less of a partition now than this process has seen there.
+
+        Raises StoreUnavailable.
+        """
+        progress, _ = await self._store.load(partition, ())
+        read = progress.read.get(topic)
+        return self._reached.get((topic, partition), 0) > (read.next_offset if read else 0)
 
     async def process(self, topic: str, partition: int, records: Sequence[LogRecord]) -> Counted:
         """Count what the log delivered, in its order; returns once it is committed.
@@ -146,6 +158,7 @@ class Tally:
         new = expected.after(topic, Read(self._topic_ids[topic], records[-1].offset + 1))
         if await self._store.commit(partition, expected, new, people, sums) != new:
             raise _Refused
+        self._reached[topic, partition] = records[-1].offset + 1
         counted.applied += len(events)
         counted.invalid.update(invalid)
         return new
