@@ -56,11 +56,12 @@ async def findings(places: Places, user_id: int, wish: LogPosition) -> list[Find
     """What is left of somebody whose wish to be forgotten is at `wish`, place by place.
 
     1. The live state of every partition, also where they do not belong, and what rebuilds left.
-    2. The archive, once it is past the wish: what it writes before may still have them.
-    3. What the next training would be given.
-    4. Answers kept for repeated requests.
-    5. Dead letters, which nobody edits.
-    6. The log itself, which nobody edits: its records of them are before the wish.
+    2. Lists kept for them.
+    3. The archive, once it is past the wish: what it writes before may still have them.
+    4. What the next training would be given.
+    5. Answers kept for repeated requests.
+    6. Dead letters, which nobody edits.
+    7. The log itself, which nobody edits: its records of them are before the wish.
 
     Raises Unavailable, or DatasetError where the archive is damaged.
     """
@@ -70,17 +71,20 @@ async def findings(places: Places, user_id: int, wish: LogPosition) -> list[Find
         for partition in range(places.partitions)
     ]
     # 2.
+    lists = [await places.store.kept(at, user_id) for at in range(places.partitions)]
+    found.append(Finding("kept lists", _number(sum(lists), "list"), sum(lists) > 0))
+    # 3.
     topic_id = await places.log.topic_id()
     found.append(await _archive(places, topic_id, user_id, wish))
-    # 3.
-    found.append(await _training(places, topic_id, user_id))
     # 4.
+    found.append(await _training(places, topic_id, user_id))
+    # 5.
     answers = await places.idempotent.mentions(user_id)
     found.append(Finding("stored answers", _number(answers, "key"), answers > 0))
-    # 5.
+    # 6.
     letters = await asyncio.to_thread(places.dead_letters)
     found.append(_letters(letters, user_id))
-    # 6.
+    # 7.
     found.append(await _log(places.log, user_id, wish))
     return found
 

@@ -1,8 +1,9 @@
 """Forgetting a person: a wish in the log, and what has to be erased besides the state.
 
-The wish makes every reader of the log forget: the workers erase the live state with its vector,
-the archiver erases the archive's rows, and a training set is made of what is left there. The
-answers that are kept for repeated requests come from no log, and are erased here.
+The wish makes every reader of the log forget: the workers erase the live state with its vector and
+the lists made from it, the archiver erases the archive's rows, and a training set is made of what
+is left there. The answers that are kept for repeated requests come from no log, and are erased
+here; so are the lists, which are not to be shown until a worker has come to the wish.
 """
 
 import time
@@ -23,12 +24,19 @@ class Forgotten(BaseModel):
     """A wish to be forgotten that is in the log, and what it erased.
 
     `position` is the wish's own, `applied` says whether the live state includes it: ratings and
-    vector are gone from there then. `ratings` had been there, and `answers` were kept for repeated
-    requests.
+    vector are gone from there then. `ratings` had been there, `answers` were kept for repeated
+    requests, and `lists` to be given again or paged through.
     """
 
     model_config = answer_config(
-        {"user_id": 42, "position": "3:1043", "applied": True, "ratings": 154, "answers": 1}
+        {
+            "user_id": 42,
+            "position": "3:1043",
+            "applied": True,
+            "ratings": 154,
+            "answers": 1,
+            "lists": 2,
+        }
     )
 
     user_id: int
@@ -36,6 +44,7 @@ class Forgotten(BaseModel):
     applied: bool
     ratings: int
     answers: int
+    lists: int
 
 
 class Forgetting:
@@ -53,7 +62,7 @@ class Forgetting:
 
         1. See what the live state has of them.
         2. Publish the wish. What they do from here on is that of somebody new.
-        3. Erase the answers to requests that came before.
+        3. Erase the answers to requests that came before, and the lists.
         4. Wait until the live state includes the wish, at most `wait_ms`.
 
         Raises BrokerUnavailable or StoreUnavailable: do it again.
@@ -69,6 +78,7 @@ class Forgetting:
         metrics.FORGOTTEN.inc()
         # 3.
         answers = await self._idempotent.erase(user_id)
+        lists = await self._store.drop_kept(place.partition, user_id)
         # 4.
         position = LogPosition(place.partition, place.offset)
         return Forgotten(
@@ -77,6 +87,7 @@ class Forgetting:
             applied=await wait_for(self._store, position, wait_ms),
             ratings=ratings,
             answers=answers,
+            lists=lists,
         )
 
     async def _ratings(self, user_id: int) -> int:

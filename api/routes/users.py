@@ -35,7 +35,7 @@ async def forget(
         int, Query(ge=0, le=MAX_WAIT, description="how long at most to wait until it is applied")
     ] = DEFAULT_WAIT,
 ) -> Response:
-    """Forget a person: ratings, features, vector, and the answers kept for repeated requests.
+    """Forget a person: ratings, features, vector, and the answers and lists kept for them.
 
     The wish is in the log when the answer comes, and so will be kept: 200 where the live state has
     applied it, 202 where a worker still has to. The archive and with it the next training set

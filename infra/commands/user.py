@@ -32,7 +32,7 @@ def forget(
         float, typer.Option(min=0, help="Seconds to wait for the archive with --verify.")
     ] = 60.0,
 ) -> None:
-    """Forget a person: ratings, features, vector, and the answers kept for repeated requests.
+    """Forget a person: ratings, features, vector, and the answers and lists kept for them.
 
     The wish is in the log then, and archive and next training set follow it. To forget somebody
     unknown, or again, changes nothing; who rates afterwards is new.
@@ -96,7 +96,8 @@ async def _forget(
 def _say(console: "Console", forgotten: "Forgotten") -> None:
     console.print(
         f"the wish of user {forgotten.user_id} is in the log at {forgotten.position}; there were "
-        f"{forgotten.ratings:,} ratings in the live state, and {forgotten.answers:,} stored answers"
+        f"{forgotten.ratings:,} ratings in the live state, {forgotten.answers:,} stored answers, "
+        f"and {forgotten.lists:,} kept lists"
     )
     if not forgotten.applied:
         console.print(

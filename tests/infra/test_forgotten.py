@@ -12,6 +12,7 @@ from infra.forgotten import Finding, Places, findings
 from stream.archive import Archive, Span
 from stream.contracts.events import UserEvent
 from stream.dead_letters import Buried
+from stream.kept import Kept, UserVersion
 from stream.log import Record
 from stream.records import UserRecord
 from stream.store import Batch
@@ -97,6 +98,7 @@ async def test_nothing_is_left_where_everyone_has_read_the_wish(forgotten: World
     assert await findings(forgotten.places, GONE, WISH) == [
         Finding("live state, partition 0", "nothing", left=False),
         Finding("live state, partition 1", "nothing", left=False),
+        Finding("kept lists", "nothing", left=False),
         Finding("archive", "nothing, at 1:5", left=False),
         Finding("next training", "nothing of 2", left=False),
         Finding("stored answers", "nothing", left=False),
@@ -205,6 +207,22 @@ async def test_what_is_where_it_does_not_belong_is_found(forgotten: World) -> No
     state = folded([rating(GONE, 1, 5.0)]).users[GONE]
     await forgotten.store.write(0, number, Batch({GONE: UserRecord(state)}))
     assert (await forgotten.left()).keys() == {"live state, partition 0"}
+
+
+async def test_kept_lists_are_found_in_any_partition(forgotten: World) -> None:
+    """Who asks for a list after they were forgotten is somebody new, and has one again."""
+    position = await forgotten.store.position(PARTITION)
+    assert position is not None
+    of = UserVersion.of(position, None)
+    for name in (b"a", b"b"):
+        await forgotten.store.keep([Kept(PARTITION, GONE, of, name, b"list", 60.0)])
+    assert await forgotten.left() == {"kept lists": "2 lists"}
+    elsewhere = replace(position, next_offset=1)
+    number = await forgotten.store.new_generation(0)
+    assert number == elsewhere.generation
+    await forgotten.store.commit(0, await forgotten.store.position(0), elsewhere, Batch())
+    await forgotten.store.keep([Kept(0, GONE, of, b"a", b"list", 60.0)])
+    assert await forgotten.left() == {"kept lists": "3 lists"}
 
 
 async def test_stored_answers_are_found(forgotten: World) -> None:

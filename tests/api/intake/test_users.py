@@ -42,6 +42,7 @@ async def test_nothing_is_left_in_the_state(world: World) -> None:
         "applied": True,
         "ratings": 3,
         "answers": 0,
+        "lists": 0,
     }
     (wish,) = world.log.wishes
     assert wish.user_id == USER
