@@ -84,8 +84,18 @@ def _complete(operation: dict[str, Any], path: str, scope: Scope) -> None:
         for status, said in common.items():
             problem = {"description": said, "content": {"application/json": {"schema": _PROBLEM}}}
             responses.setdefault(status, problem)
+    for parameter in operation.get("parameters", ()):
+        _never_null(parameter["schema"])
     for response in responses.values():
         content = response.get("content", {})
         if content.get("application/json", {}).get("schema") == _PROBLEM:
             content[MEDIA_TYPE] = content.pop("application/json")
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _never_null(schema: dict[str, Any]) -> None:
+    """What is optional may be left out of a query string, which has no null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema |= kinds[0]
