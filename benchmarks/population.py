@@ -57,9 +57,9 @@ def users_of(ratings: Ratings) -> dict[int, UserState]:
         rows, first = np.unique(ratings.rows[own], return_index=True)
         times = ratings.times[own][first]
         users[user] = UserState(
-            bytearray(ids[rows].tobytes()),
-            bytearray((times // 1_000).astype("<u4").tobytes()),
-            bytearray(ratings.half_stars[own][first].astype("u1").tobytes()),
+            ids[rows].tobytes(),
+            (times // 1_000).astype("<u4").tobytes(),
+            ratings.half_stars[own][first].astype("u1").tobytes(),
             events=len(rows),
             last_offset=0,
             last_event_time=int(times.max()),

@@ -29,6 +29,12 @@ RECENCY: Final = 0.8
 # would change nothing.
 HISTORY: Final = 50
 
+# Users whose vectors are summed by one call: what they rated stays in the CPU's cache.
+POOLED_AT_ONCE: Final = 16
+
+# Movie ids that a table of rows may have, 32 MB of it: MovieLens' end at 300,000.
+TABLE_IDS: Final = 1 << 22
+
 # Stars at which a rating says nothing. Between two half-star steps, so that each says something.
 INDIFFERENT: Final = 2.75
 
@@ -58,6 +64,12 @@ class ItemVectors:
         self.vectors = vectors
         self._order = np.argsort(movie_ids)
         self._sorted = movie_ids[self._order]
+        # The row of each id up to the largest, and -1 for what is beyond: read in a tenth of the
+        # time that a search takes.
+        self._table: npt.NDArray[np.intp] | None = None
+        if self._sorted[-1] < TABLE_IDS:
+            self._table = np.full(int(self._sorted[-1]) + 2, -1, np.intp)
+            self._table[movie_ids] = np.arange(len(movie_ids))
 
     @classmethod
     def load(cls, directory: Path) -> "ItemVectors":
@@ -84,6 +96,9 @@ class ItemVectors:
 
     def rows(self, movie_ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.intp]:
         """The row of each movie, -1 where the model does not know it; shaped like `movie_ids`."""
+        if self._table is not None:
+            found: npt.NDArray[np.intp] = self._table[np.minimum(movie_ids, len(self._table) - 1)]
+            return found
         at = np.minimum(np.searchsorted(self._sorted, movie_ids), len(self._sorted) - 1)
         return np.where(self._sorted[at] == movie_ids, self._order[at], -1)
 
@@ -107,8 +122,10 @@ class ItemVectors:
         weights = _LIKING[half_stars].reshape(-1, HISTORY) * _DECAY
         weights[rows < 0] = 0.0
         sums = np.empty((len(states), self.vectors.shape[1]), np.float32)
-        for row, weight, total in zip(rows, weights, sums, strict=True):  # stays in the CPU's cache
-            np.dot(weight, self.vectors.take(row, axis=0, mode="wrap"), out=total)
+        for first in range(0, len(states), POOLED_AT_ONCE):
+            some = slice(first, first + POOLED_AT_ONCE)
+            rated = self.vectors.take(rows[some], axis=0, mode="wrap")
+            np.matmul(weights[some, None], rated, out=sums[some, None])
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         pooled = np.divide(sums, norms, out=sums, where=norms > 0).astype(np.float16)
         return [

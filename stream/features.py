@@ -77,9 +77,9 @@ class UserState:
         last_produced_time: its produced time, ms.
     """
 
-    movies: bytearray = field(default_factory=bytearray)
-    times: bytearray = field(default_factory=bytearray)
-    half_stars: bytearray = field(default_factory=bytearray)
+    movies: bytes = b""
+    times: bytes = b""
+    half_stars: bytes = b""
     events: int = 0
     last_offset: int = -1
     last_event_time: int = 0
@@ -90,9 +90,9 @@ class UserState:
 
     def copy(self) -> "UserState":
         return UserState(
-            self.movies[:],
-            self.times[:],
-            self.half_stars[:],
+            self.movies,
+            self.times,
+            self.half_stars,
             self.events,
             self.last_offset,
             self.last_event_time,
@@ -101,17 +101,16 @@ class UserState:
 
     def movie_ids(self) -> npt.NDArray[np.uint32]:
         """u32[n], a read-only view."""
-        return np.frombuffer(bytes(self.movies), dtype="<u4")
+        return np.frombuffer(self.movies, dtype="<u4")
 
     def seconds(self) -> npt.NDArray[np.uint32]:
         """u32[n], a read-only view."""
-        return np.frombuffer(bytes(self.times), dtype="<u4")
+        return np.frombuffer(self.times, dtype="<u4")
 
     def ratings(self) -> npt.NDArray[np.float32]:
         """f32[n] in stars."""
-        return np.frombuffer(bytes(self.half_stars), dtype=np.uint8).astype(
-            np.float32
-        ) * np.float32(0.5)
+        stars = np.frombuffer(self.half_stars, dtype=np.uint8).astype(np.float32)
+        return stars * np.float32(0.5)
 
 
 @dataclass(slots=True)
@@ -216,11 +215,11 @@ def fold_into(
         user = new_users.get(event.user_id)
         if user is None:
             before = users.get(event.user_id)
-            user = new_users[event.user_id] = before.copy() if before else UserState()
+            user = new_users[event.user_id] = UserState() if before is None else before.copy()
         movie = new_movies.get(event.movie_id)
         if movie is None:
             seen = movies.get(event.movie_id)
-            movie = new_movies[event.movie_id] = seen.copy() if seen else MovieState()
+            movie = new_movies[event.movie_id] = MovieState() if seen is None else seen.copy()
         half_stars = int(event.rating * 2)
         newcomer = user.events <= NEWCOMER
         replaced = _rate(user, offset, event, half_stars)
@@ -235,12 +234,14 @@ def _rate(user: UserState, offset: int, event: RatingEvent, half_stars: int) -> 
         at = user.movies.find(movie, at + 1)
     replaced = None
     if at >= 0:
-        replaced = user.half_stars.pop(at // 4)
-        del user.movies[at : at + 4]
-        del user.times[at : at + 4]
+        place = at // 4
+        replaced = user.half_stars[place]
+        user.movies = user.movies[:at] + user.movies[at + 4 :]
+        user.times = user.times[:at] + user.times[at + 4 :]
+        user.half_stars = user.half_stars[:place] + user.half_stars[place + 1 :]
     user.movies += movie
     user.times += (event.event_time // SECOND).to_bytes(4, "little")
-    user.half_stars.append(half_stars)
+    user.half_stars += half_stars.to_bytes()
     user.events += 1
     user.last_offset = offset
     user.last_event_time = event.event_time

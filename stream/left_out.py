@@ -14,7 +14,7 @@ def keeping(state: UserState, kept: npt.NDArray[np.bool_]) -> UserState:
         kept: bool[n] of the n ratings that stand.
     """
     of_kept = state.copy()
-    of_kept.movies = bytearray(state.movie_ids()[kept].tobytes())
-    of_kept.times = bytearray(state.seconds()[kept].tobytes())
-    of_kept.half_stars = bytearray(np.frombuffer(bytes(state.half_stars), np.uint8)[kept].tobytes())
+    of_kept.movies = state.movie_ids()[kept].tobytes()
+    of_kept.times = state.seconds()[kept].tobytes()
+    of_kept.half_stars = np.frombuffer(state.half_stars, np.uint8)[kept].tobytes()
     return of_kept

@@ -32,6 +32,8 @@ _MOVIES: Final = np.dtype(
     ]
 )
 _NO_TAG: Final = bytes(8)
+_TAG: Final = slice(_HEADER.size - len(_NO_TAG), _HEADER.size)
+_RATING_SIZE: Final = 9  # bytes: a movie, a time and half stars
 
 # Where a packed user record has its last offset: with it scripts tell one state from another.
 LAST_OFFSET: Final = slice(struct.calcsize("<BII"), struct.calcsize("<BIIq"))
@@ -74,7 +76,7 @@ def pack_user(record: UserRecord) -> bytes:
         tag, vector = record.cold_start.tag, record.cold_start.vector.tobytes()
     header = _HEADER.pack(
         LAYOUT,
-        len(state),
+        len(state.half_stars),
         state.events,
         state.last_offset,
         state.last_event_time,
@@ -86,24 +88,29 @@ def pack_user(record: UserRecord) -> bytes:
 
 def unpack_user(value: bytes) -> UserRecord:
     """Raises StoreUnavailable where another layout wrote the value: rebuild the state."""
-    layout, n, events, last_offset, event_time, produced_time, tag = _HEADER.unpack_from(value)
+    state, tag = unpack_state(value), value[_TAG]
+    if tag == _NO_TAG:
+        return UserRecord(state)
+    vector = np.frombuffer(value, dtype="<f2", offset=_HEADER.size + _RATING_SIZE * len(state))
+    return UserRecord(state, ColdStartVector(tag, vector))
+
+
+def unpack_state(value: bytes) -> UserState:
+    """`unpack_user` without the vector, in a third of the time. Raises as it does."""
+    layout, n, events, last_offset, event_time, produced_time, _ = _HEADER.unpack_from(value)
     if layout != LAYOUT:
         raise _other_layout(f"a user record has layout {layout}, this version reads {LAYOUT}")
     times = _HEADER.size + 4 * n
     half_stars = times + 4 * n
-    end = half_stars + n
-    state = UserState(
-        bytearray(value[_HEADER.size : times]),
-        bytearray(value[times:half_stars]),
-        bytearray(value[half_stars:end]),
+    return UserState(
+        value[_HEADER.size : times],
+        value[times:half_stars],
+        value[half_stars : half_stars + n],
         events,
         last_offset,
         event_time,
         produced_time,
     )
-    if tag == _NO_TAG:
-        return UserRecord(state)
-    return UserRecord(state, ColdStartVector(tag, np.frombuffer(value, dtype="<f2", offset=end)))
 
 
 def pack_last_offset(offset: int) -> bytes:

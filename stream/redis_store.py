@@ -21,6 +21,7 @@ from stream.records import (
     pack_user,
     unpack_heats,
     unpack_movie,
+    unpack_state,
     unpack_user,
 )
 from stream.redis_connection import TIMEOUT
@@ -33,6 +34,25 @@ CHUNK: Final = 1000
 # HMGET wants one id at least; no user and no movie has this one.
 _NOBODY: Final = 0
 
+# KEYS: live, users, movies. ARGV: ids of users, ids of movies, each in one string as in a commit.
+# The Lua stack holds 8,000 arguments.
+_LOAD: Final = """
+local function read(key, packed)
+  local ids, values = {}, {}
+  for id in string.gmatch(packed, '%d+') do
+    ids[#ids + 1] = id
+  end
+  for first = 1, #ids, 4000 do
+    local some = redis.call('HMGET', key, unpack(ids, first, math.min(first + 3999, #ids)))
+    for at = 1, #some do
+      values[first + at - 1] = some[at]
+    end
+  end
+  return values
+end
+return {redis.call('GET', KEYS[1]), read(KEYS[2], ARGV[1]), read(KEYS[3], ARGV[2])}
+"""
+
 T = TypeVar("T")
 
 
@@ -42,6 +62,7 @@ class RedisStore(RedisKept):
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         super().__init__(url, timeout)
         self._commit = self._redis.register_script(SCRIPT)
+        self._load = self._redis.register_script(_LOAD)
 
     async def position(self, partition: int) -> Position | None:
         async with self._bounded():
@@ -50,17 +71,19 @@ class RedisStore(RedisKept):
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
     ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
-        users, movies = list(users) or [_NOBODY], list(movies) or [_NOBODY]
+        users, movies = list(users), list(movies)
         async with self._bounded():
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.get(keys.live(partition))
-            pipeline.hmget(keys.users(partition, generation), users)
-            pipeline.hmget(keys.movies(partition, generation), movies)
-            live, user_values, movie_values = await pipeline.execute()
-        records = _found(users, user_values, unpack_user)
+            live, user_values, movie_values = await self._load(
+                keys=(
+                    keys.live(partition),
+                    keys.users(partition, generation),
+                    keys.movies(partition, generation),
+                ),
+                args=(" ".join(map(str, users)), " ".join(map(str, movies))),
+            )
         return (
             _position(live),
-            {user: record.state for user, record in records.items()},
+            _found(users, user_values, unpack_state),
             _found(movies, movie_values, unpack_movie),
         )
 

@@ -169,7 +169,7 @@ def _features_of(state: UserState) -> Floats:
     )
 
 
-def _latest(columns: Sequence[bytearray], dtype: str, width: int) -> npt.NDArray[np.uint32]:
+def _latest(columns: Sequence[bytes], dtype: str, width: int) -> npt.NDArray[np.uint32]:
     """[B, width]: the last elements of each column, latest first, 0 where there are none."""
     size = width * np.dtype(dtype).itemsize
     padded = b"".join([column[-size:].rjust(size, b"\0") for column in columns])

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from api.lists.ranking import Person, rank
 from api.lists.wanted import Wanted
 from api.serving.live import LiveHeats
@@ -49,8 +51,10 @@ def load_model(
         state, live = _someone(artifact), LiveHeats().movies(artifact.items)
         for _ in range(_WARM_UP_QUERIES):
             [vector] = artifact.user_vectors([state])
-            index.search(vector, 10, [1])
-            person = Person(standing_of([state], artifact.items.rows), vector, [], "two_tower")
+            found = index.search(vector, 10, [1])
+            near = artifact.items.rows(np.array([movie_id for movie_id, _ in found], np.uint32))
+            standing = standing_of([state], artifact.items.rows)
+            person = Person(standing, vector, near[near >= 0], "two_tower")
             rank(artifact.ranking, model.repertoire, live, person, Wanted(10))
         return model
     except BaseException:
@@ -75,8 +79,8 @@ def _someone(artifact: Artifact) -> UserState:
     """A person who rated the first movies of the vocabulary."""
     movies = artifact.items.movie_ids[:20].astype("<u4")
     return UserState(
-        movies=bytearray(movies.tobytes()),
-        times=bytearray(4 * len(movies)),
-        half_stars=bytearray([8] * len(movies)),
+        movies=movies.tobytes(),
+        times=bytes(4 * len(movies)),
+        half_stars=bytes([8] * len(movies)),
         events=len(movies),
     )

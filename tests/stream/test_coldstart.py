@@ -14,7 +14,9 @@ from stream.coldstart import (
     HISTORY,
     INDIFFERENT,
     MANIFEST,
+    POOLED_AT_ONCE,
     RECENCY,
+    TABLE_IDS,
     VECTORS,
     VOCABULARY,
     ItemVectors,
@@ -102,9 +104,28 @@ def test_a_batch_gives_what_each_gives_alone(batch: list[list[tuple[int, int]]])
             assert np.linalg.norm(vector.vector.astype(np.float32)) == pytest.approx(1, abs=2e-3)
 
 
-def test_the_rows_of_movies() -> None:
-    asked = np.array([[10, 20], [30, 2**32 - 1]], np.uint32)
-    assert ITEMS.rows(asked).tolist() == [[1, 0], [2, -1]]
+def test_a_vector_does_not_depend_on_who_else_is_pooled() -> None:
+    """To the bit, wherever somebody is in a batch, and at the width of served vectors."""
+    chance = np.random.default_rng(3)
+    vectors = chance.standard_normal((400, 128)).astype(np.float32)
+    items = ItemVectors("v1", np.arange(1, 401, dtype=np.uint32), vectors)
+    users = [
+        state_of(*zip(chance.integers(1, 420, size).tolist(), [4.0] * size, strict=True))
+        for size in chance.integers(1, 60, 2 * POOLED_AT_ONCE + 3).tolist()
+    ]
+    for state, vector in zip(users, items.pool(users), strict=True):
+        (alone,) = items.pool([state])
+        assert vector is not None
+        assert alone is not None
+        assert np.array_equal(vector.vector, alone.vector)
+
+
+@pytest.mark.parametrize("largest", [30, TABLE_IDS - 1, TABLE_IDS, 2**32 - 1])
+def test_the_rows_of_movies(largest: int) -> None:
+    items = ItemVectors("v1", np.array([20, 10, largest], np.uint32), np.eye(3, dtype=np.float32))
+    asked = np.array([[10, 20], [largest, 11], [0, largest - 1]], np.uint32)
+    assert items.rows(asked).tolist() == [[1, 0], [2, -1], [-1, -1]]
+    assert ITEMS.rows(np.array([2**32 - 1], np.uint32)).tolist() == [-1]
 
 
 def write(directory: Path, movie_ids: npt.NDArray, vectors: npt.NDArray) -> None:  # type: ignore[type-arg]

@@ -285,7 +285,7 @@ def tamper(world: World, change: str) -> None:
         case "a user too many":
             users[1_000_000] = users[HERE[0]]
         case "a rating changed":
-            state.half_stars[0] = 1
+            state.half_stars = b"\x01" + state.half_stars[1:]
             users[HERE[0]] = pack_user(UserRecord(state))
         case "an event doubled":
             state.events += 1

@@ -108,6 +108,16 @@ class StateStoreSuite:
         assert stranger[1].cold_start is None  # no model knows the movie
         assert await store.read_user(3, 7) == (position, None)
 
+    async def test_of_very_many_asked_for_those_with_state_are_loaded(
+        self, store: StateStore
+    ) -> None:
+        batch = batch_of(*((id_, id_, 4.0) for id_ in range(1, 9_001, 2)))
+        position = await self.first(store, batch)
+        asked = range(1, 9_001)
+        _, users, movies = await store.load(3, position.generation, asked, reversed(asked))
+        assert users == {user: record.state for user, record in batch.users.items()}
+        assert movies == batch.movies
+
     async def test_many_users_are_read_as_each_is(self, store: StateStore) -> None:
         """Also right after a switch to another generation, and of a partition without any."""
         await self.first(store, batch_of((1, 1, 4.0), (2, 2, 3.0)))

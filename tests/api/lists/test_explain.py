@@ -16,7 +16,7 @@ from api.serving.live import LiveHeats, LiveMovies
 from api.serving.watcher import Serving
 from stream.features import UserState
 from stream.left_out import keeping
-from tests.api.conftest import MOVIES, catalogue_movie, load, model_event
+from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
 from tests.api.doubles import PARTITIONS
 from training.ranking import Links
 from training.standing import standing_of
@@ -31,14 +31,14 @@ def hot(*rows: int) -> LiveMovies:
     """The movies with heat in these rows alone."""
     heat = np.zeros(MOVIES, np.float32)
     heat[list(rows)] = 1
-    return replace(LIVE, features={name: heat for name in LIVE.features})
+    return replace(LIVE, features=dict.fromkeys(LIVE.features, heat))
 
 
 def state_of(movies: Sequence[int], half_stars: int = 10) -> UserState:
     return UserState(
-        bytearray(np.array(movies, "<u4").tobytes()),
-        bytearray(4 * len(movies)),
-        bytearray([half_stars] * len(movies)),
+        np.array(movies, "<u4").tobytes(),
+        bytes(4 * len(movies)),
+        bytes([half_stars] * len(movies)),
         events=len(movies),
     )
 
@@ -157,3 +157,37 @@ class TestWords:
         [one] = explanations(serving, state_of([1]), [(2, "popular")])
         assert one.sentence == "It is one of the movies that most people have rated."
         assert one.ratings == one.features == one.genres == []
+
+
+class TestAnswers:
+    async def test_reasons_come_where_they_are_asked_for(self, world: World) -> None:
+        await world.rate(42, 10, 200)
+        plain = await world.get(42, limit=3)
+        told = await world.get(42, limit=3, explain=True)
+        assert [item["explanation"] for item in plain["items"]] == [None] * 3
+        assert [item["movie_id"] for item in told["items"]] == [
+            item["movie_id"] for item in plain["items"]
+        ]
+        for item in told["items"]:
+            assert "Movie 200" in item["explanation"]["sentence"]
+
+    async def test_every_answer_says_how_much_there_is_to_go_on(self, world: World) -> None:
+        assert (await world.get(42))["profile"]["stage"] == "new"
+        await world.rate(42, 1, 2, 3)
+        profile = (await world.get(42))["profile"]
+        assert (profile["stage"], profile["ratings"]) == ("learning", 3)
+
+    async def test_a_ranker_that_fails_costs_no_answer(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await world.rate(42, 10, 200)
+        model = world.watcher.current.model
+        assert model is not None
+        monkeypatch.setattr(model.artifact, "user_vectors", _fail)
+        body = await world.get(42, limit=3, explain=True, use_cache=False)
+        assert body["degraded"]
+        assert len(body["items"]) == 3
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("told to fail")

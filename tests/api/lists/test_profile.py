@@ -27,9 +27,9 @@ def strength(*stars: float, first: int = 1) -> float:
 
 def state(stars: list[float], movies: list[int]) -> UserState:
     return UserState(
-        bytearray(np.array(movies, "<u4").tobytes()),
-        bytearray(4 * len(movies)),
-        bytearray([round(2 * one) for one in stars]),
+        np.array(movies, "<u4").tobytes(),
+        bytes(4 * len(movies)),
+        bytes(round(2 * one) for one in stars),
         events=len(movies),
     )
 
