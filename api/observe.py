@@ -37,6 +37,16 @@ _NOT_STORED: Final = (b"cache-control", b"no-store")
 _HTTPS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 
 
+class NameRequest(logging.Filter):
+    """Gives every record of a request the request's id."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        named = request_id.get(None)
+        if named is not None:
+            record.request_id = named
+        return True
+
+
 class ObserveRequests:
     """ASGI middleware: names, times, counts and logs requests, by route rather than by path.
 

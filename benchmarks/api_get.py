@@ -99,7 +99,7 @@ async def _steady(
 
 async def _ask_nothing(client: httpx.AsyncClient, user: int) -> Timing:
     begin = time.perf_counter()
-    (await client.get("/healthz")).raise_for_status()
+    (await client.get("/livez")).raise_for_status()
     return Timing(user, "", (time.perf_counter() - begin) * 1e3)
 
 
@@ -128,8 +128,8 @@ def _report(measured: Measured) -> Report:
     for strategy in sorted({timing.strategy for timing in steady}):
         own = [timing for timing in steady if timing.strategy == strategy]
         report.context(f"of these {len(own):,} by {strategy}, p50", percentile(own, 50), "ms")
-    report.context("GET /healthz at the same rate, p50", percentile(nothing, 50), "ms")
-    report.context("GET /healthz at the same rate, p99", percentile(nothing, 99), "ms")
+    report.context("GET /livez at the same rate, p50", percentile(nothing, 50), "ms")
+    report.context("GET /livez at the same rate, p99", percentile(nothing, 99), "ms")
     report.context("while a model is promoted, p50", percentile(switching, 50), "ms")
     report.context("while a model is promoted, slowest", percentile(switching, 100), "ms")
     report.notes.append(

@@ -122,7 +122,7 @@ def _under_load(
     right: Mapping[str, Answers],
 ) -> Measured:
     with Supervisor(home / "measured", say=print) as supervisor:
-        url = start_api(supervisor, redis, broker, ready="/healthz")
+        url = start_api(supervisor, redis, broker, ready="/livez")
         api = supervisor.child("api").pid
         return asyncio.run(_measure(url, redis, api, models, right))
 

@@ -11,6 +11,7 @@ from infra.commands import (
     demo,
     drift,
     evaluate,
+    keys,
     models,
     refresh,
     serve,
@@ -39,6 +40,7 @@ for group in (
     evaluate,
     tune,
     serve,
+    keys,
 ):
     app.add_typer(group.app)
 

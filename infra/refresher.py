@@ -6,7 +6,6 @@ is killed the scheduler goes on.
 
 import logging
 import os
-import re
 import time
 import tomllib
 from collections.abc import Callable
@@ -36,7 +35,6 @@ ONE_THREAD: Final = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "RAYON")
 } | {"POLARS_MAX_THREADS": "1"}
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -178,14 +176,6 @@ def repeat(
         run()
         due = max(due + seconds, clock())
         wait(due - clock())
-
-
-def seconds(text: str) -> float:
-    """Of a duration such as ``15m``. Raises ConfigurationError."""
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if not found or not int(found[1]):
-        raise ConfigurationError(f"{text!r} is no duration: give 90s, 15m, 6h or 1d")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def _give_way() -> None:

@@ -296,7 +296,7 @@ class System:
 
 def _answers(client: httpx.Client) -> bool:
     try:
-        return client.get("/healthz").is_success
+        return client.get("/livez").is_success
     except httpx.TransportError:
         return False
 

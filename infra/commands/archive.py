@@ -14,13 +14,12 @@ def archive(
     ] = False,
 ) -> None:
     """Write the log of ratings to the archive until stopped; a second one stands by."""
-    import logging
-
+    from infra.logs import set_up
     from infra.settings import load_settings
     from stream.archiver import run, run_once
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = load_settings()
+    set_up(settings.log_format)
     if once:
         run_once(settings)
     else:

@@ -52,7 +52,8 @@ def refresh(
 
     from rich.console import Console
 
-    from infra.refresher import Order, apart, check, repeat, seconds
+    from infra.durations import seconds
+    from infra.refresher import Order, apart, check, repeat
     from infra.refresher import refresh as run
     from infra.settings import load_settings
     from training.refresh_metrics import RefreshMetrics

@@ -16,13 +16,15 @@ def worker() -> None:
     """Run a stream worker until it is stopped; several share the partitions."""
     import logging
 
+    from infra.logs import set_up
     from infra.settings import load_settings
     from stream.worker import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = load_settings()
+    set_up(settings.log_format)
     for chatty in ("aiokafka", "faust", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    run(load_settings())
+    run(settings)
 
 
 @dlq.command("list")

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.cli import app
-from infra.refresher import NICENESS, apart, gate_policy, repeat, seconds
+from infra.durations import seconds
+from infra.refresher import NICENESS, apart, gate_policy, repeat
 from stream.contracts.errors import ConfigurationError, FreshetError, Unavailable
 from training.gate import Decision, GatePolicy
 from training.refresh import Report
