@@ -20,6 +20,7 @@ from stream.features import HEATS
 from stream.records import MovieHeats
 from training.artifact import Artifact
 from training.index import IndexedMovie
+from training.movie_table import MovieTable
 from training.ranking import TOWERS, Links, Ranking
 from training.repertoire import Repertoire
 from training.standing import Standing
@@ -75,7 +76,7 @@ def _world(movies: int, chance: np.random.Generator) -> World:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = ItemVectors("benchmark", np.arange(1, movies + 1, dtype=np.uint32), vectors)
     ranking = untrained_ranking(movies, chance)
-    learnt = [
+    learnt = (
         IndexedMovie(
             movie_id=id_,
             title="",
@@ -84,8 +85,9 @@ def _world(movies: int, chance: np.random.Generator) -> World:
             popularity=int(chance.random() > UNRATED),
         )
         for id_ in items.movie_ids.tolist()
-    ]
-    artifact = cast(Artifact, SimpleNamespace(items=items, movies=lambda: learnt))
+    )
+    table = MovieTable.of([*learnt])
+    artifact = cast(Artifact, SimpleNamespace(items=items, movies=lambda: table))
     heats = LiveHeats()
     heats._start(PARTITIONS)
     sums = chance.integers(0, 1_000, (3, movies))

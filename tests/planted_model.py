@@ -21,6 +21,7 @@ from training.artifact import CATALOGUE as CATALOGUE_FILE
 from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
+from training.movie_table import MovieTable
 from training.ranking import TOWERS, Links, Ranking
 from training.ranking_files import write_ranking
 from training.tower_inputs import MOVIE_COLUMNS, USER_FEATURES
@@ -70,8 +71,8 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
     vectors = _vectors(trait)
     np.save(directory / VOCABULARY, np.array([movie.movie_id for movie in CATALOGUE], np.uint32))
     np.save(directory / VECTORS, vectors)
-    onnx.save(_user_tower(vectors), directory / USER_TOWER)
-    onnx.save(_item_tower(vectors, trait), directory / ITEM_TOWER)
+    onnx.save(_user_tower(), directory / USER_TOWER)
+    onnx.save(_item_tower(trait), directory / ITEM_TOWER)
     movies = [
         IndexedMovie(
             movie_id=movie.movie_id,
@@ -79,10 +80,11 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
             genres=(movie.genre,),
             year=movie.year,
             popularity=MOVIES - i,
+            mean_rating=1 + i % 17 / 4,
         )
         for i, movie in enumerate(CATALOGUE)
     ]
-    (directory / CATALOGUE_FILE).write_bytes(msgspec.json.encode(movies))
+    MovieTable.of(movies).write(directory / CATALOGUE_FILE)
     build_edge_index(directory / INDEX, movies, vectors)
     write_ranking(directory, _ranking(trait))
     manifest = Manifest(
@@ -139,10 +141,9 @@ def _vectors(trait: Trait) -> npt.NDArray[np.float32]:
     return vectors.astype(np.float32)
 
 
-def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
+def _user_tower() -> onnx.ModelProto:
     """The history's vectors, weighted by liking and recency, summed and normalised."""
     constants = {
-        "table": np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors]),
         "indifferent": np.float32(INDIFFERENT),
         "recency": np.float32(RECENCY),
         "zero": np.array(0, np.int64),
@@ -152,9 +153,8 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
         "tiny": np.float32(1e-9),
     }
     nodes = [
-        helper.make_node("Gather", ["table", "history"], ["rated"]),
         helper.make_node("Sub", ["ratings", "indifferent"], ["liking"]),
-        helper.make_node("Shape", ["history"], ["shape"]),
+        helper.make_node("Shape", ["ratings"], ["shape"]),
         helper.make_node("Gather", ["shape", "one"], ["width"]),
         helper.make_node("Range", ["zero", "width", "one"], ["steps"]),
         helper.make_node("Cast", ["steps"], ["exponents"], to=TensorProto.FLOAT),
@@ -168,7 +168,8 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
         helper.make_node("Div", ["sum", "length"], ["vector"]),
     ]
     inputs = [
-        helper.make_tensor_value_info("history", TensorProto.INT64, ["users", "length"]),
+        helper.make_tensor_value_info("rated", TensorProto.FLOAT, ["users", "length", DIMENSIONS]),
+        helper.make_tensor_value_info("known", TensorProto.BOOL, ["users", "length"]),
         helper.make_tensor_value_info("ratings", TensorProto.FLOAT, ["users", "length"]),
         helper.make_tensor_value_info("ages", TensorProto.FLOAT, ["users", "length"]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["users", USER_FEATURES]),
@@ -176,25 +177,23 @@ def _user_tower(vectors: npt.NDArray[np.float32]) -> onnx.ModelProto:
     return _model("user_tower", nodes, inputs, constants, "users")
 
 
-def _item_tower(vectors: npt.NDArray[np.float32], trait: Trait) -> onnx.ModelProto:
-    """A learnt movie's vector, or else the axis of the group that its content says.
+def _item_tower(trait: Trait) -> onnx.ModelProto:
+    """The axis of the group that a movie's content says.
 
     Movies of one genre lie a little apart by their years.
     """
     constants = {
-        "table": np.vstack([np.zeros((1, DIMENSIONS), np.float32), vectors]),
         "of_content": _of_genres_and_years(),
         "of_decade": np.eye(DIMENSIONS, dtype=np.float32),
         "years": np.array([len(GENRES) + 1], np.int64),  # `movie_features`: after "has a year"
         "decades": np.float32(2),  # 20 years are 1 there
         "first": np.float32(4.05),  # decades from 1949.5 to 1990, where 0 is
-        "zero": np.array(0, np.int64),
         "last": np.array([-1], np.int64),
     }
     by_content = {
         "genre": [
             helper.make_node("MatMul", ["features", "of_content"], ["sum"]),
-            helper.make_node("LpNormalization", ["sum"], ["content"], axis=-1, p=2),
+            helper.make_node("LpNormalization", ["sum"], ["vector"], axis=-1, p=2),
         ],
         "decade": [
             helper.make_node("Gather", ["features", "years"], ["scaled"], axis=1),
@@ -203,18 +202,11 @@ def _item_tower(vectors: npt.NDArray[np.float32], trait: Trait) -> onnx.ModelPro
             helper.make_node("Floor", ["since_first"], ["decade"]),
             helper.make_node("Cast", ["decade"], ["column"], to=TensorProto.INT64),
             helper.make_node("Squeeze", ["column", "last"], ["group"]),
-            helper.make_node("Gather", ["of_decade", "group"], ["content"]),
+            helper.make_node("Gather", ["of_decade", "group"], ["vector"]),
         ],
     }
-    nodes = [
-        *by_content[trait],
-        helper.make_node("Gather", ["table", "index"], ["learnt"]),
-        helper.make_node("Equal", ["index", "zero"], ["unknown"]),
-        helper.make_node("Unsqueeze", ["unknown", "last"], ["unknown_row"]),
-        helper.make_node("Where", ["unknown_row", "content", "learnt"], ["vector"]),
-    ]
+    nodes = by_content[trait]
     inputs = [
-        helper.make_tensor_value_info("index", TensorProto.INT64, ["movies"]),
         helper.make_tensor_value_info(
             "features", TensorProto.FLOAT, ["movies", len(GENRES) + MOVIE_COLUMNS]
         ),

@@ -5,9 +5,9 @@ Torch-free: this is what serving opens. `training.export` writes it.
     manifest.json       what it is and the SHA-256 of every other file
     vocabulary.npy      u32[n] movie ids; row i of everything else is movie i of it
     item_vectors.npy    f32[n, d], L2-normalised
-    catalogue.json      [IndexedMovie], in the same order
-    user_tower.onnx     TowerInputs -> vector
-    item_tower.onnx     index, features -> vector
+    catalogue.npz       what is known of each movie (`training.movie_table`)
+    user_tower.onnx     vectors of what somebody rated, and how -> vector of theirs
+    item_tower.onnx     features of a movie that has no embedding -> vector
     index/              the embedded index of the same vectors (`training.index_edge`)
     ranking.json, links/    what orders the movies (`training.ranking_files`)
     weights.npz         what the next training may begin from (`training.warm_start`)
@@ -17,16 +17,17 @@ import hashlib
 from collections.abc import Sequence
 from operator import ge
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from stream.coldstart import MANIFEST, ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
-from training.index import IndexedMovie
+from training.movie_table import MovieTable
 from training.ranking import Ranking
 from training.ranking_files import read_ranking
 from training.tower_inputs import (
@@ -38,10 +39,10 @@ from training.tower_inputs import (
     movie_features,
 )
 
-LAYOUT: Final = 4  # raise it when the files or the towers' inputs change
+LAYOUT: Final = 5  # raise it when the files or the towers' inputs change
 USER_TOWER: Final = "user_tower.onnx"
 ITEM_TOWER: Final = "item_tower.onnx"
-CATALOGUE: Final = "catalogue.json"
+CATALOGUE: Final = "catalogue.npz"
 INDEX: Final = "index"
 
 
@@ -143,15 +144,9 @@ class Artifact:
         """Where the embedded index of these vectors is."""
         return self.directory / INDEX
 
-    def movies(self) -> list[IndexedMovie]:
-        """The movies of `items`, row by row, as an index holds them. Raises ArtifactError."""
-        path = self.directory / CATALOGUE
-        try:
-            # One by one: all in one call would hold the GIL for 40 ms where there are 62,000.
-            each = msgspec.json.decode(path.read_bytes(), type=list[msgspec.Raw])
-            return [_movies.decode(movie) for movie in each]
-        except (OSError, msgspec.DecodeError) as error:
-            raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
+    def movies(self) -> MovieTable:
+        """The movies of `items`, row by row, read anew. Raises ArtifactError."""
+        return MovieTable.read(self.directory / CATALOGUE, self.items.movie_ids)
 
     def user_vectors(self, states: Sequence[UserState]) -> Floats:
         """f32[len(states), d], L2-normalised: what each user would choose next."""
@@ -159,7 +154,8 @@ class Artifact:
 
     def embed_users(self, inputs: TowerInputs) -> Floats:
         """f32[B, d], L2-normalised."""
-        vectors: Floats = self._user_tower.run(None, inputs._asdict())[0]
+        given = exported_inputs(inputs, self.items.vectors)
+        vectors: Floats = self._user_tower.run(None, given)[0]
         return vectors
 
     def item_vectors_for(self, movies: Sequence[Content]) -> Floats:
@@ -167,18 +163,33 @@ class Artifact:
 
         Raises ArtifactError where the item tower cannot be run.
         """
-        inputs = {
-            "index": np.full(len(movies), PADDING, np.int64),
-            "features": movie_features(movies, self.manifest.genres),
-        }
+        features = movie_features(movies, self.manifest.genres)
         try:
-            vectors: Floats = self._item_tower.run(None, inputs)[0]
+            vectors: Floats = self._item_tower.run(None, {"features": features})[0]
         except Exception as error:  # ONNX Runtime's errors share no base but this
             raise ArtifactError(f"the item tower failed: {error}") from error
         return vectors
 
 
-_movies = msgspec.json.Decoder(IndexedMovie)
+def exported_inputs(inputs: TowerInputs, vectors: Floats) -> dict[str, npt.NDArray[Any]]:
+    """What the exported user tower takes, by name.
+
+    It is given the vectors of a history: it would hold those of all movies a second time.
+
+    Args:
+        inputs: of B users with histories of L ratings.
+        vectors: f32[n, d] of the movies.
+
+    Returns:
+        rated f32[B, L, d], zeros where there is none; known bool[B, L], where there is one; and
+        the ratings, ages and features of `inputs`.
+    """
+    known = inputs.history != PADDING
+    rated = vectors[np.maximum(inputs.history - 1, 0)]
+    rated[~known] = 0
+    others = inputs._asdict()
+    del others["history"]
+    return {"rated": rated, "known": known, **others}
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -204,6 +204,14 @@ class Ratings:
             np.bincount(self.rows[liked], minlength=size),
         )
 
+    def means(self, events: Ints) -> npt.NDArray[np.float64]:
+        """f64[movies]: the mean rating of each in these events, in stars; NaN without any."""
+        counts, _ = self.counts(events)
+        half_stars = np.bincount(self.rows[events], self.half_stars[events], len(self.movies))
+        with np.errstate(invalid="ignore"):  # 0 / 0
+            means: npt.NDArray[np.float64] = half_stars / (2 * counts)
+        return means
+
     @cached_property
     def _bounds(self) -> tuple[Ints, Ints]:
         """i64[users] twice: the first event of each user, and the one after their last."""

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stream.coldstart import MANIFEST, VECTORS, VOCABULARY
 from stream.features import FEATURE_VERSION
@@ -32,11 +33,12 @@ from training.durable import sync
 from training.flat import flat
 from training.index import IndexedMovie
 from training.index_edge import build_edge_index
+from training.movie_table import MovieTable
 from training.ranking import Ranking
 from training.ranking_files import write_ranking
 from training.scorer import padded_vectors
-from training.tower_inputs import USER_FEATURES, Floats, Ints
-from training.towers import TwoTowers
+from training.tower_inputs import USER_FEATURES, Ints
+from training.towers import ItemTower, TwoTowers
 from training.user_towers import UserTower
 from training.warm_start import Start, write_start
 
@@ -79,12 +81,12 @@ def write_artifact(
     partial = parent / f".{version}.partial"
     partial.mkdir(parents=True)
     try:
-        movies = _indexed_movies(ratings, events)
-        np.save(partial / VOCABULARY, np.array([movie.movie_id for movie in movies], np.uint32))
+        movies = MovieTable.of(_indexed_movies(ratings, events))
+        np.save(partial / VOCABULARY, movies.movie_ids)
         np.save(partial / VECTORS, vectors[1:])
-        (partial / CATALOGUE).write_bytes(msgspec.json.encode(movies))
+        movies.write(partial / CATALOGUE)
         build_edge_index(partial / INDEX, movies, vectors[1:])
-        export_towers(partial, towers, vectors)
+        export_towers(partial, towers)
         write_ranking(partial, ranking)
         if start is not None:
             write_start(partial, start)
@@ -117,7 +119,7 @@ def write_artifact(
 
 
 def _indexed_movies(ratings: Ratings, events: Ints) -> list[IndexedMovie]:
-    """The catalogue as the index holds it, popularity counted in these events."""
+    """The catalogue as the index holds it, ratings counted in these events."""
     counts, _ = ratings.counts(events)
     return [
         IndexedMovie(
@@ -126,49 +128,70 @@ def _indexed_movies(ratings: Ratings, events: Ints) -> list[IndexedMovie]:
             genres=movie.genres,
             year=movie.year,
             popularity=count,
+            mean_rating=mean if count else None,
         )
-        for movie, count in zip(ratings.movies, counts.tolist(), strict=True)
+        for movie, count, mean in zip(
+            ratings.movies, counts.tolist(), ratings.means(events).tolist(), strict=True
+        )
     ]
 
 
 class _ServedUserTower(nn.Module):
-    """The user tower together with the item vectors that histories point into."""
+    """The user tower, given the vectors of a history in place of where they are."""
 
-    item_vectors: Tensor
-
-    def __init__(self, tower: UserTower, vectors: Floats) -> None:
+    def __init__(self, tower: UserTower) -> None:
         super().__init__()
         self.tower = tower
-        self.register_buffer("item_vectors", torch.from_numpy(vectors))
 
-    def forward(self, history: Tensor, ratings: Tensor, ages: Tensor, features: Tensor) -> Tensor:
-        vectors: Tensor = self.tower(self.item_vectors, history, ratings, ages, features)
-        return vectors
+    def forward(
+        self, rated: Tensor, known: Tensor, ratings: Tensor, ages: Tensor, features: Tensor
+    ) -> Tensor:
+        """f32[B, d], L2-normalised.
+
+        Args:
+            rated: f32[B, L, d] the vectors of the movies.
+            known: bool[B, L], of which there is one.
+            ratings, ages, features: as in `TowerInputs`.
+        """
+        table = torch.cat([rated.new_zeros(1, rated.shape[2]), rated.flatten(0, 1)])
+        history = torch.arange(1, table.shape[0]).view(known.shape) * known
+        users: Tensor = self.tower(table, history, ratings, ages, features)
+        return users
 
 
-def export_towers(directory: Path, towers: TwoTowers, vectors: Floats) -> None:
-    """Write both towers, the user tower with the vectors that histories point into.
+class _ServedItemTower(nn.Module):
+    """The item tower of movies without an embedding, the only ones that serving embeds."""
+
+    def __init__(self, tower: ItemTower) -> None:
+        super().__init__()
+        self.content = tower.content
+
+    def forward(self, features: Tensor) -> Tensor:
+        """f32[n, d], L2-normalised, of features f32[n, F]."""
+        return functional.normalize(self.content(features), dim=-1)
+
+
+def export_towers(directory: Path, towers: TwoTowers) -> None:
+    """Write both towers, neither with a vector for each movie: those are in a file of their own.
 
     Args:
         directory: where to.
         towers: what was trained.
-        vectors: f32[n + 1, d], as `trainer.padded_vectors` makes them.
     """
+    dimensions = towers.items.embedding.embedding_dim
     any_size = torch.export.Dim.DYNAMIC
     wide = {0: any_size, 1: any_size}
     shape = 2, 3  # of an example: 1 would be taken for a size that is always 1
     users = {  # each a tensor of its own: the exporter takes inputs that share one for the same
-        "history": (torch.zeros(shape, dtype=torch.int64), wide),
+        "rated": (torch.zeros(*shape, dimensions), wide),
+        "known": (torch.ones(shape, dtype=torch.bool), wide),
         "ratings": (torch.zeros(shape), wide),
         "ages": (torch.zeros(shape), wide),
         "features": (torch.zeros(2, USER_FEATURES), {0: any_size}),
     }
-    items = {
-        "index": (torch.zeros(2, dtype=torch.int64), {0: any_size}),
-        "features": (torch.zeros(2, towers.features.shape[1]), {0: any_size}),
-    }
-    _to_onnx(_ServedUserTower(towers.users, vectors), users, directory / USER_TOWER)
-    _to_onnx(towers.items, items, directory / ITEM_TOWER)
+    items = {"features": (torch.zeros(2, towers.features.shape[1]), {0: any_size})}
+    _to_onnx(_ServedUserTower(towers.users), users, directory / USER_TOWER)
+    _to_onnx(_ServedItemTower(towers.items), items, directory / ITEM_TOWER)
 
 
 def _to_onnx(

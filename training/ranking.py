@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from training.explore import Explored, bonuses, explore, most_promising
-from training.mmr import diversify, put_first
+from training.mmr import Vectors, diversify, put_first
 from training.ranker import Weights, utilities
 from training.standing import Standing
 from training.tower_inputs import Floats, Ints
@@ -142,7 +142,7 @@ class Ranking:
         self,
         utilities: Floats,
         candidates: Ints,
-        likeness: Floats,
+        likeness: Vectors,
         longest: int,
         bonus: Floats | None = None,
     ) -> Explored:
@@ -164,7 +164,7 @@ class Ranking:
         utilities: Floats,
         candidates: Ints,
         rated: npt.NDArray[np.bool_],
-        likeness: Floats,
+        likeness: Vectors,
         longest: int,
         bonus: Floats | None = None,
     ) -> Floats:

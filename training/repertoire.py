@@ -16,7 +16,7 @@ from stream.coldstart import ItemVectors
 from stream.contracts.events import MAX_MOVIE_ID
 from training.artifact import Artifact
 from training.index import IndexedMovie
-from training.mmr import genre_names, likeness
+from training.mmr import Likeness
 from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.movie_table import Mask, MovieTable
 from training.tower_inputs import Floats, Ints
@@ -61,7 +61,7 @@ class Repertoire:
 
     Attributes:
         items: the vectors of all of them.
-        likeness: f32[n + m, d + g] by what lists are diversified, see `training.mmr`.
+        likeness: f32[n + m, d + g] by what lists are diversified, made of rows asked for.
         learnt: n.
         unrated: rows of movies of which the training data had no rating, by movie id: of the later
             ones, then of those with the highest ids, `POOL` at most.
@@ -72,7 +72,7 @@ class Repertoire:
     """
 
     items: ItemVectors
-    likeness: Floats
+    likeness: Likeness
     learnt: int
     unrated: Ints
     unrated_vectors: Floats
@@ -84,20 +84,17 @@ class Repertoire:
     @classmethod
     def of(cls, artifact: Artifact) -> "Repertoire":
         """What the model learnt. Raises ArtifactError."""
-        items, movies = artifact.items, MovieTable.of(artifact.movies())
-        genres = [movie.genres for movie in movies]
-        names = genre_names(genres)
-        unrated = np.flatnonzero([not movie.popularity for movie in movies])
-        unrated = _newest(unrated, items.movie_ids, len(movies))
+        items, table = artifact.items, artifact.movies()
+        unrated = _newest(np.flatnonzero(table.popularity == 0), items.movie_ids, len(table))
         return cls(
             items=items,
-            likeness=likeness(items.vectors, genres, names),
-            learnt=len(movies),
+            likeness=Likeness(items.vectors, table.has_genre, len(table.genre_names)),
+            learnt=len(table),
             unrated=unrated,
             unrated_vectors=items.vectors[unrated],
             later=(),
-            table=movies,
-            genres=names,
+            table=table,
+            genres=table.genre_names,
         )
 
     def matching(self, wanted: MovieFilter) -> Mask | None:
@@ -135,12 +132,13 @@ class Repertoire:
 
         Raises ArtifactError where the item tower cannot be run.
         """
-        known = set(self.items.movie_ids[: self.learnt].tolist())
+        movies = list(catalogue)
+        ids = np.fromiter((movie.movie_id for movie in movies), np.uint32, len(movies))
+        rows = self.items.rows(ids)
         later = {movie.movie_id: movie for movie in self.later}
         lacking = []
-        for movie in catalogue:
-            if movie.movie_id in known:
-                continue
+        for at in np.flatnonzero((rows < 0) | (rows >= self.learnt)).tolist():
+            movie = movies[at]
             indexed = IndexedMovie(
                 movie_id=movie.movie_id,
                 title=movie.title,
@@ -164,32 +162,24 @@ class Repertoire:
         newest = {movie.movie_id: movie for movie in (*self.later, *movies.movies)}
         later = tuple(newest[movie_id] for movie_id in sorted(newest))
         row = {movie.movie_id: self.learnt + at for at, movie in enumerate(later)}
-        genres = [movie.genres for movie in movies.movies]
-        alike = likeness(movies.vectors, genres, self.genres)
-        moved = [*range(self.learnt), *(row[movie_id] for movie_id in before)]
-        here = [row[movie.movie_id] for movie in movies.movies]
-
-        def together(old: Floats, new: Floats) -> Floats:
-            """f32[n + m, ...]: those of before where they are now, and the new ones."""
-            rows = np.empty((self.learnt + len(later), old.shape[1]), np.float32)
-            rows[moved] = old
-            rows[here] = new
-            return rows
-
+        vectors = np.empty((self.learnt + len(later), movies.vectors.shape[1]), np.float32)
+        vectors[: self.learnt] = self.items.vectors[: self.learnt]
+        vectors[[row[movie_id] for movie_id in before]] = self.items.vectors[self.learnt :]
+        vectors[[row[movie.movie_id] for movie in movies.movies]] = movies.vectors
+        table = self.table.first(self.learnt).and_these(later)
         ids = np.array([movie.movie_id for movie in later], np.uint32)
         ids = np.concatenate([self.items.movie_ids[: self.learnt], ids])
-        vectors = together(self.items.vectors, movies.vectors)
         learnt = self.unrated[self.unrated < self.learnt]
         unrated = np.concatenate([learnt, np.arange(self.learnt, len(ids))])
         unrated = _newest(unrated, ids, self.learnt)
         return replace(
             self,
             items=ItemVectors(self.items.version, ids, vectors),
-            likeness=together(self.likeness, alike),
+            likeness=Likeness(vectors, table.has_genre, len(self.genres)),
             unrated=unrated,
             unrated_vectors=vectors[unrated],
             later=later,
-            table=self.table.first(self.learnt).and_these(later),
+            table=table,
         )
 
 

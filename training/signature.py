@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MLMODEL: Final = "MLmodel"  # the file that MLflow looks for beside a model's others
 
-_TYPES: Final = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_TYPES: Final = {"tensor(float)": np.float32, "tensor(bool)": np.bool_}
 _ANY: Final = -1  # size of a dimension that may have any
 
 
@@ -38,7 +38,7 @@ def write_mlmodel(artifact: Path, directory: Path) -> Path:
 
 
 def user_signature(tower: Path) -> "ModelSignature":
-    """Of the exported user tower: `TowerInputs` to vectors, as the file itself says."""
+    """Of the exported user tower: `exported_inputs` to vectors, as the file itself says."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema
 

@@ -26,6 +26,7 @@ from stream.store import Batch
 from tests.fakes import MemoryStore
 from training.index import IndexedMovie, check_dimension, check_points
 from training.movie_filter import ALL_MOVIES, MovieFilter
+from training.movie_table import MovieTable
 from training.ranking import TOWERS, Links, Ranking
 from training.tower_inputs import Content
 
@@ -103,9 +104,8 @@ class PlantedArtifact:
 
     def __init__(self, items: ItemVectors, movies: Sequence[IndexedMovie]) -> None:
         self.items = items
-        self._movies = list(movies)
-        movies = len(items.movie_ids)
-        following = sparse.csr_array(np.eye(movies, k=1, dtype=np.float32))
+        self._movies = MovieTable.of(movies)
+        following = sparse.csr_array(np.eye(len(movies), k=1, dtype=np.float32))
         self.ranking = Ranking(
             links={"following": Links(following, recency=1.0, liked_from=1)},
             weights={
@@ -117,7 +117,7 @@ class PlantedArtifact:
             proposed={TOWERS: 50, "following": 10, "heat_30": 10},
         )
 
-    def movies(self) -> list[IndexedMovie]:
+    def movies(self) -> MovieTable:
         return self._movies
 
     def item_vectors_for(self, movies: Sequence[Content]) -> npt.NDArray[np.float32]:

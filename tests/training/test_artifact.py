@@ -2,7 +2,6 @@ import json
 import shutil
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -58,6 +57,14 @@ def test_rows_are_the_catalogues(artifact: Artifact, club_ratings: Ratings) -> N
     assert artifact.items.movie_ids.tolist() == [movie.movie_id for movie in club_ratings.movies]
     assert [movie.movie_id for movie in artifact.movies()] == artifact.items.movie_ids.tolist()
     assert sum(movie.popularity for movie in artifact.movies()) == len(club_ratings)
+    for movie in (artifact.movies()[0], artifact.movies()[30], artifact.movies()[-1]):
+        row = club_ratings.movies.index(
+            Movie(movie.movie_id, movie.title, movie.genres, movie.year)
+        )
+        stars = club_ratings.half_stars[club_ratings.rows == row] / 2
+        assert movie.popularity == len(stars)
+        assert movie.mean_rating == (pytest.approx(stars.mean()) if len(stars) else None)
+    assert artifact.movies()[-1].mean_rating is None  # nobody rated it
 
 
 def test_the_stream_reads_its_item_vectors(artifact: Artifact) -> None:
@@ -152,7 +159,7 @@ def test_a_tower_that_cannot_be_run(copy: Path) -> None:
 
 def test_a_catalogue_that_cannot_be_read(copy: Path) -> None:
     artifact = Artifact.load(copy)
-    (copy / CATALOGUE).write_bytes(msgspec.json.encode([{"movie_id": 1}]))
+    (copy / CATALOGUE).write_bytes(b"not columns")
     with pytest.raises(ArtifactError, match=f"{CATALOGUE} cannot be read"):
         artifact.movies()
 

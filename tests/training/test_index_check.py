@@ -153,14 +153,14 @@ def test_one_movie_with_another_vector(artifact: Artifact) -> None:
 
 
 def test_another_catalogue(artifact: Artifact) -> None:
-    movies = artifact.movies()
+    movies = [*artifact.movies()]
     movies[9] = msgspec.structs.replace(movies[9], title="Another")
     with pytest.raises(ArtifactError, match=f"calls movie {KNOWN[9]} .*Another"):
         check_index(Exact(movies, artifact.items.vectors), artifact, LOG)
 
 
 def test_a_movie_that_the_model_does_not_know(artifact: Artifact) -> None:
-    movies = artifact.movies()
+    movies = [*artifact.movies()]
     movies[9] = msgspec.structs.replace(movies[9], movie_id=NEW + 1)
     with pytest.raises(ArtifactError, match=f"has movie {NEW + 1}, which the model does not know"):
         check_index(Exact(movies, artifact.items.vectors), artifact, LOG)

@@ -13,7 +13,7 @@ from infra.supervisor import Service, Supervisor
 from stream.contracts.errors import Unavailable
 from tests.conftest import START_TIMEOUT
 from tests.training.build import SMALL
-from training.artifact import Artifact, read_manifest
+from training.artifact import Artifact, exported_inputs, read_manifest
 from training.dataset import Ratings
 from training.epochs import Epoch
 from training.evaluate import Quality
@@ -134,7 +134,8 @@ def test_the_model_that_is_registered_runs_and_has_a_signature(
     signature = Model.load(stored).signature
     sizes = {tensor.name: (tensor.type.name, tensor.shape) for tensor in signature.inputs}
     assert sizes == {
-        "history": ("int64", (-1, -1)),
+        "rated": ("float32", (-1, -1, 16)),
+        "known": ("bool", (-1, -1)),
         "ratings": ("float32", (-1, -1)),
         "ages": ("float32", (-1, -1)),
         "features": ("float32", (-1, USER_FEATURES)),
@@ -144,10 +145,11 @@ def test_the_model_that_is_registered_runs_and_has_a_signature(
 
     model = pyfunc.load_model(stored)
     inputs = Histories.of_users(club_ratings, np.array([1, 2, 3])).tower_inputs(5)
-    [vectors] = model.predict(inputs._asdict()).values()
+    given = exported_inputs(inputs, artifact.items.vectors)
+    [vectors] = model.predict(given).values()
     np.testing.assert_array_equal(vectors, artifact.embed_users(inputs))
     with pytest.raises(MlflowException, match="features"):
-        model.predict({**inputs._asdict(), "features": inputs.features[:, :2]})
+        model.predict({**given, "features": inputs.features[:, :2]})
 
     registry.record(outcome, "planted")
     assert int(client.get_model_version_by_alias(MODEL, CHALLENGER).version) == 2

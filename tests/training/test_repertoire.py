@@ -13,6 +13,7 @@ from tests.planted_model import CATALOGUE, GENRES, MOVIES, Trait
 from training import repertoire
 from training.artifact import Artifact
 from training.dataset import Movie
+from training.mmr import likeness
 from training.repertoire import Repertoire
 
 LEARNT = Movie(CATALOGUE[0].movie_id, "Another title", ("Western",), 1990)
@@ -35,7 +36,9 @@ def learnt(artifact: Artifact) -> Repertoire:
 def test_at_first_it_is_what_the_model_learnt(artifact: Artifact, learnt: Repertoire) -> None:
     assert learnt.items is artifact.items
     assert (learnt.learnt, learnt.later, learnt.unrated.tolist()) == (MOVIES, (), [])
-    assert learnt.likeness.shape == (MOVIES, artifact.items.vectors.shape[1] + len(GENRES))
+    of_all = learnt.likeness[np.arange(MOVIES)]
+    genres = [movie.genres for movie in artifact.movies()]
+    np.testing.assert_array_equal(of_all, likeness(artifact.items.vectors, genres))
 
 
 def test_later_movies_have_vectors_by_their_content(artifact: Artifact, learnt: Repertoire) -> None:
@@ -49,10 +52,11 @@ def test_later_movies_have_vectors_by_their_content(artifact: Artifact, learnt: 
         found.items.vectors[MOVIES:], artifact.item_vectors_for([later(5, genre=2), later(9)])
     )
     np.testing.assert_array_equal(found.items.vectors[:MOVIES], artifact.items.vectors)
-    np.testing.assert_array_equal(found.likeness[:MOVIES], learnt.likeness)
+    learnt_rows, last = np.arange(MOVIES), np.array(MOVIES + 1)
+    np.testing.assert_array_equal(found.likeness[learnt_rows], learnt.likeness[learnt_rows])
     assert found.unrated.tolist() == [MOVIES, MOVIES + 1]
-    np.testing.assert_allclose(np.square(found.likeness[-1]).sum(), 0.5 + 0.5 / 2, rtol=1e-5)
-    assert found.likeness[-1, -len(GENRES) + 1] == pytest.approx(0.5)  # of two, one is known
+    np.testing.assert_allclose(np.square(found.likeness[last]).sum(), 0.5 + 0.5 / 2, rtol=1e-5)
+    assert found.likeness[last][-len(GENRES) + 1] == pytest.approx(0.5)  # of two, one is known
     assert not found.lacking(artifact, [LEARNT, later(9), later(5, genre=2)]).movies
     assert learnt.learnt == len(learnt.items.movie_ids)
 
@@ -85,7 +89,9 @@ def test_it_is_the_same_however_the_movies_came(
     assert found.items.movie_ids.tolist() == at_once.items.movie_ids.tolist()
     assert found.unrated.tolist() == at_once.unrated.tolist()
     np.testing.assert_allclose(found.items.vectors, at_once.items.vectors, atol=1e-6)
-    np.testing.assert_allclose(found.likeness, at_once.likeness, atol=1e-6)
+    rows = np.arange(len(found.items.movie_ids))
+    np.testing.assert_allclose(found.likeness[rows], at_once.likeness[rows], atol=1e-6)
+    assert [*found.table] == [*at_once.table]
 
 
 def test_a_tower_that_cannot_be_run_says_so(artifact: Artifact, learnt: Repertoire) -> None:

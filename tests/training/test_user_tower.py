@@ -9,7 +9,7 @@ from onnxruntime import InferenceSession
 
 from tests.suites.user_tower import Embed, UserTowerSuite, some_inputs
 from tests.training.build import SMALL
-from training.artifact import USER_TOWER, Artifact
+from training.artifact import USER_TOWER, Artifact, exported_inputs
 from training.dataset import Ratings
 from training.export import export_towers
 from training.histories import Histories
@@ -52,7 +52,7 @@ def combined(club_ratings: Ratings, club_events: Ints) -> Trainer:
 @pytest.fixture(scope="module")
 def session(combined: Trainer, tmp_path_factory: pytest.TempPathFactory) -> InferenceSession:
     directory = tmp_path_factory.mktemp("combined")
-    export_towers(directory, combined.towers, padded_vectors(combined.towers))
+    export_towers(directory, combined.towers)
     return InferenceSession(directory / USER_TOWER)
 
 
@@ -64,8 +64,9 @@ class TestCombined(UserTowerSuite):
         return combined
 
     @pytest.fixture
-    def embed(self, session: InferenceSession) -> Embed:
-        return lambda inputs: session.run(None, inputs._asdict())[0]
+    def embed(self, session: InferenceSession, combined: Trainer) -> Embed:
+        vectors = padded_vectors(combined.towers)
+        return lambda inputs: session.run(None, exported_inputs(inputs, vectors[1:]))[0]
 
     def test_as_in_torch(self, embed: Embed, in_torch: Embed) -> None:
         inputs = some_inputs(200)
