@@ -127,7 +127,7 @@ def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
     standing = Standing(1, np.zeros(ratings, np.int64), rows, np.full(ratings, 8))
     vector = chance.normal(size=DIMENSIONS).astype(np.float32)
     nearest = np.setdiff1d(np.argpartition(-(items.vectors @ vector), NEAREST)[:NEAREST], rows)
-    return Person(standing, vector, nearest.tolist(), "two_tower")
+    return Person(standing, vector, nearest, "two_tower")
 
 
 def _ask(world: World, people: Iterator[Person]) -> None:

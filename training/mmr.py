@@ -17,52 +17,23 @@ likely picks are far apart would pay for diversity with those.
 Torch-free, because serving diversifies too.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from stream.contracts.errors import ConfigurationError
 from training.tower_inputs import Floats, Ints
 
 NOWHERE: Final = -1  # where a list has no more
 
+# Log-odds: many times what a sum of such numbers is rounded by.
+_ROUNDING: Final = 1e-2
+
 _LISTS: Final = 32  # at once: 5 MB of vectors at 300 candidates of 128 numbers, near the caches
 
 
-class Vectors(Protocol):
-    """f32[movies, d], of which those of some rows are asked for: an array, or what makes them."""
-
-    def __getitem__(self, rows: Ints, /) -> Floats: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Likeness:
-    """`likeness` of n movies, made of the rows that are asked for: it takes no room of its own.
-
-    Attributes:
-        vectors: f32[n, d] of the movies, of unit length.
-        has_genre: bool[g + h, n] the genres of each.
-        genres: g, how many of these may be in common.
-    """
-
-    vectors: Floats
-    has_genre: npt.NDArray[np.bool_]
-    genres: int
-
-    def __getitem__(self, rows: Ints, /) -> Floats:
-        """f32[*rows.shape, d + g]."""
-        found = self.has_genre[:, rows].astype(np.float32)
-        found /= np.sqrt(np.maximum(found.sum(axis=0), 1))
-        of_genres = np.moveaxis(found[: self.genres], 0, -1)
-        both = np.concatenate([self.vectors[rows], of_genres], axis=-1)
-        both *= np.float32(np.sqrt(0.5))
-        return both
-
-
-def diversify(utilities: Floats, rows: Ints, vectors: Vectors, k: int, trade_off: float) -> Ints:
+def diversify(utilities: Floats, rows: Ints, vectors: Floats, k: int, trade_off: float) -> Ints:
     """i64[B, min(k, C)]: which of the C candidates each list has, in order; NOWHERE at its end.
 
     A movie is chosen once, however often it is among the candidates. Among equals the first one.
@@ -83,13 +54,25 @@ def diversify(utilities: Floats, rows: Ints, vectors: Vectors, k: int, trade_off
             "but not 1, which would not look at it"
         )
     chosen = np.empty((len(rows), min(k, rows.shape[1])), np.int64)
+    k = chosen.shape[1]
+    if len(rows) == 1:  # many lists have hardly a candidate in common that none of them needs
+        at = _possible(utilities[0], rows[0], k, trade_off)
+        places = _chosen(utilities[:, at], rows[:, at], vectors, k, trade_off)
+        return np.where(places == NOWHERE, NOWHERE, at[places])
     for begin in range(0, len(rows), _LISTS):
         some = slice(begin, begin + _LISTS)
-        chosen[some] = _chosen(utilities[some], rows[some], vectors, chosen.shape[1], trade_off)
+        chosen[some] = _chosen(utilities[some], rows[some], vectors, k, trade_off)
     return chosen
 
 
-def likeness(vectors: Floats, genres: Sequence[Sequence[str]]) -> Floats:
+def genre_names(genres: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Every genre that any of these movies has, once and in order."""
+    return tuple(sorted({one for some in genres for one in some}))
+
+
+def likeness(
+    vectors: Floats, genres: Sequence[Sequence[str]], names: Sequence[str] | None = None
+) -> Floats:
     """f32[n, d + g]: of unit length at most, their cosine the mean of the vectors' and the genres'.
 
     Vectors alone hardly tell apart the best movies for somebody, which are all near the same one;
@@ -98,12 +81,14 @@ def likeness(vectors: Floats, genres: Sequence[Sequence[str]]) -> Floats:
     Args:
         vectors: f32[n, d] of the movies, of unit length.
         genres: of each movie; without any it has none in common with others.
+        names: the g genres, in order; a genre that is not among them is in common with none. By
+            default those that the movies have.
     """
-    names = sorted({one for some in genres for one in some})
+    names = genre_names(genres) if names is None else names
     column = {name: at for at, name in enumerate(names)}
     found = np.zeros((len(genres), len(column)), np.float32)
     for row, some in zip(found, genres, strict=True):
-        row[[column[name] for name in some]] = 1
+        row[[column[name] for name in some if name in column]] = 1
     lengths = np.sqrt([len(set(some)) for some in genres], dtype=np.float32)
     found /= np.maximum(lengths, 1)[:, None]
     return np.hstack([vectors, found]) * np.float32(np.sqrt(0.5))
@@ -121,7 +106,23 @@ def put_first(scores: Floats, rows: Ints) -> None:
     scores[lists, rows[lists, places]] = above
 
 
-def _chosen(utilities: Floats, rows: Ints, vectors: Vectors, k: int, trade_off: float) -> Ints:
+def _possible(utilities: Floats, rows: Ints, k: int, trade_off: float) -> Ints:
+    """i64[c]: which of the C candidates of one list may be in it at all.
+
+    A cosine is within -1..1, so a candidate has (1 - t) u within t. Until the list is full, one of
+    the k movies of the highest utilities is not in it yet. So what is more than 2 t / (1 - t) below
+    the lowest of these is never chosen.
+    """
+    _, distinct = np.unique(rows, return_index=True)
+    if not 0 < k < len(distinct):
+        return np.arange(len(rows))
+    lowest = np.partition(utilities[distinct], -k)[-k]
+    margin = np.float32(2 * trade_off / (1 - trade_off) + _ROUNDING)
+    possible: Ints = np.flatnonzero(utilities >= lowest - margin)
+    return possible
+
+
+def _chosen(utilities: Floats, rows: Ints, vectors: Floats, k: int, trade_off: float) -> Ints:
     """i64[B, k], of all lists at once, place by place."""
     lists = np.arange(len(rows))
     chosen = np.empty((len(rows), k), np.int64)

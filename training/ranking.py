@@ -6,6 +6,7 @@ was evaluated. Torch-free.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import sparse
 
 from training.explore import Explored, bonuses, explore, most_promising
 from training.mmr import Vectors, diversify, put_first
+from training.proposals import best, best_for_all
 from training.ranker import Weights, utilities
 from training.standing import Standing
 from training.tower_inputs import Floats, Ints
@@ -43,16 +45,37 @@ class Links:
     def scores(self, standing: Standing, later: int = 0) -> Floats:
         """f32[B, movies + later]: sum of recency**steps * s_ij over the movies i of each user.
 
+        Of one user it is the same as of them among others, to the last bit.
+
         Args:
             standing: their ratings.
             later: how many movies came after the links; none lead to them.
         """
         movies = self.matrix.shape[0]
-        evidence = standing.evidence(movies, self.liked_from, self.recency)
-        scores: Floats = (evidence @ self.matrix).toarray()
+        scores = np.zeros((standing.users, movies + later), np.float32)
+        if standing.users == 1:
+            rows, weights, _ = standing.weights(movies, self.liked_from, self.recency)
+            counts = len(rows)
+            self._add_up(scores[0], rows, weights)
+        else:
+            evidence = standing.evidence(movies, self.liked_from, self.recency)
+            counts = np.diff(evidence.indptr)[:, None]
+            scores[:, :movies] = (evidence @ self.matrix).toarray()
         if self.scaled:
-            scores /= np.sqrt(np.maximum(np.diff(evidence.indptr), 1), dtype=np.float32)[:, None]
-        return np.pad(scores, ((0, 0), (0, later))) if later else scores
+            scores /= np.sqrt(np.maximum(counts, 1), dtype=np.float32)
+        return scores
+
+    def _add_up(self, scores: Floats, rows: Ints, weights: Floats) -> None:
+        """Add the links of some movies, so weighted, to f32[movies] scores.
+
+        For one user the product of two sparse matrices takes most of its time to begin and end.
+        """
+        begins = self.matrix.indptr[rows].astype(np.int64)
+        lengths = self.matrix.indptr[rows + 1] - begins
+        ends = np.cumsum(lengths)
+        at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(begins - ends + lengths, lengths)
+        said = np.repeat(weights, lengths) * self.matrix.data[at]
+        np.add.at(scores, self.matrix.indices[at], said)
 
     def scores_at(self, standing: Standing, rows: Ints) -> Floats:
         """f32[B, k]: the same of k movies alone, for many users and few movies.
@@ -91,23 +114,41 @@ class Ranking:
     trade_off: float = 0.0
 
     def candidates(self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]) -> Ints:
-        """i64[B, C]: what these features propose, a movie as often as it is proposed."""
-        return np.concatenate(list(self.proposals(features, rated).values()), axis=1)
+        """i64[B, C]: what these features propose, a movie as often as it is proposed.
+
+        In place of what they lack there is one that is proposed, or the first of all movies.
+        """
+        found = np.concatenate(list(self.proposals(features, rated).values()), axis=1)
+        there = np.take_along_axis(found, np.argmax(found >= 0, axis=1)[:, None], axis=1)
+        return np.where(found >= 0, found, np.maximum(there, 0))
 
     def proposals(
-        self, features: Mapping[str, Floats], rated: npt.NDArray[np.bool_]
+        self,
+        features: Mapping[str, Floats],
+        left_out: npt.NDArray[np.bool_],
+        first: Mapping[str, Ints] = MappingProxyType({}),
     ) -> dict[str, Ints]:
-        """By feature, i64[B, c]: the c movies that it proposes.
+        """By feature, i64[B, c]: the c movies that it proposes; NOWHERE for lack of more.
+
+        Links propose nothing that they do not lead to.
 
         Args:
             features: by name, f32[B, movies] or, the same for all, f32[1, movies].
-            rated: bool[B, movies], what nobody proposes while there is anything else.
+            left_out: bool[B, movies], what is not proposed.
+            first: of features that are the same for all what `highest_first` makes of them, where
+                it is at hand.
         """
-        return {
-            name: best(np.where(rated, -np.inf, features[name]), count)
-            for name, count in self.proposed.items()
-            if name in features
-        }
+        found = {}
+        for name, count in self.proposed.items():
+            if name not in features:
+                continue
+            of = features[name]
+            if name in self.links or name == TOWERS:
+                above = 0 if name in self.links else -np.inf
+                found[name] = best(of, left_out, count, above)
+            else:
+                found[name] = best_for_all(of[0], left_out, count, first.get(name))
+        return found
 
     def utilities(self, features: Mapping[str, Floats]) -> Floats:
         """f32[B, C]: higher is better, for people who have rated something.
@@ -199,13 +240,6 @@ def of_candidates(feature: Floats, candidates: Ints) -> Floats:
     lists = np.arange(len(candidates))[:, None] if len(feature) != 1 else 0
     values: Floats = feature[lists, candidates]
     return values
-
-
-def best(scores: Floats, count: int) -> Ints:
-    """i64[B, min(count, movies)]: the rows with the highest scores, in any order."""
-    count = min(count, scores.shape[1])
-    found: Ints = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-    return found
 
 
 def strongest_links(weights: Floats, keep: int) -> sparse.csr_array:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from stream.features import UserState
-from training.tower_inputs import Ints
+from training.tower_inputs import Floats, Ints
 
 # What a rating counts of the latest one, below which it is left out: a history of thousands would
 # take tens of times as long for less than a thousandth of the evidence.
@@ -41,16 +41,20 @@ class Standing(NamedTuple):
             liked_from: half stars from which a rating counts.
             recency: in (0, 1]. A step is a rating that counts and came later.
         """
+        rows, weights, lists = self.weights(movies, liked_from, recency)
+        ends = np.searchsorted(lists, np.arange(self.users + 1))
+        # i32 as links are: to multiply with them otherwise, all of theirs would be copied.
+        parts = (weights, rows.astype(np.int32), ends.astype(np.int32))
+        return sparse.csr_array(parts, shape=(self.users, movies))
+
+    def weights(self, movies: int, liked_from: int, recency: float) -> tuple[Ints, Floats, Ints]:
+        """The same as i64[w] rows of movies, f32[w] weights, and i64[w] which users they are of."""
         counts = self.half_stars >= liked_from
         lists, rows = self.lists[counts], self.rows[counts]
         steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
         fading = np.float32(recency) ** steps.astype(np.float32)
         known = (rows >= 0) & (rows < movies) & (fading >= _NEGLIGIBLE)
-        weights = fading[known]
-        ends = np.searchsorted(lists[known], np.arange(self.users + 1))
-        # i32 as links are: to multiply with them otherwise, all of theirs would be copied.
-        parts = (weights, rows[known].astype(np.int32), ends.astype(np.int32))
-        return sparse.csr_array(parts, shape=(self.users, movies))
+        return rows[known], fading[known], lists[known]
 
 
 def standing_of(

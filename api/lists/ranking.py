@@ -4,8 +4,9 @@ What it computes is `training.ranking`, as in the lab. Here it is asked for one 
 whose nearest movies come from an index in place of a product with every vector.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,13 +51,13 @@ class Person(NamedTuple):
     Attributes:
         standing: the ratings of that one person, by rows of the repertoire.
         vector: f32[d], theirs.
-        nearest: rows of the movies nearest to it, without those rated.
+        nearest: i64[k] rows of the movies nearest to it, the nearest first.
         tower: where the vector is from.
     """
 
     standing: Standing
     vector: Floats
-    nearest: Sequence[int]
+    nearest: Ints
     tower: Source
 
 
@@ -65,8 +66,11 @@ def rank(
 ) -> list[Ranked]:
     """The movies that are best for one person, without those they rated, best first.
 
-    Up to what is proposed, a list has the same first movies however long it is; beyond that it has
-    the rest of the nearest ones, by utility.
+    1. The index, links and heats propose movies, and some are tried.
+    2. Their utilities are sums of features, in log-odds.
+    3. They are put in order, diversified, and some places are given to what is tried.
+    4. Where more are wanted, the rest of the nearest movies follow. So a list has the same first
+       movies however long it is.
 
     Args:
         ranking: of the model.
@@ -75,33 +79,40 @@ def rank(
         person: who.
         wanted: what the list shall be like.
     """
-    standing, vectors = person.standing, movies.items.vectors
-    later = len(movies.later)
-    features = {name: of.scores(standing, later) for name, of in ranking.links.items()}
-    features |= live.of_model(len(vectors))
-    left_out = np.zeros((1, len(vectors)), np.bool_)
-    left_out[0, standing.rows[standing.rows >= 0]] = True
-    matching = None if wanted.filter == ALL_MOVIES else movies.matching(wanted.filter)
-    if matching is not None:
-        left_out |= ~matching
-    bonuses = _tried(ranking, movies, live, left_out, person.vector)
-    sources = _sources(ranking, ranking.proposals(features, left_out), person, bonuses)
-    rows = np.array(sorted(row for row in sources if not left_out[0, row]), np.int64)
-    if not len(rows):
-        return []
     if wanted.diversity is not None:
         ranking = replace(ranking, trade_off=min(wanted.diversity, MOST_DIVERSE))
-    of_rows = {name: values[:, rows] for name, values in features.items()}
-    of_rows[TOWERS] = (vectors[rows] @ person.vector)[None]
-    found = ranking.utilities(of_rows)
-    bonus = np.array([[bonuses.get(row, 0) for row in rows.tolist()]], np.float32)
-    worth = found if not wanted.novelty else found - wanted.novelty * _known(live, rows)
-    [order], [tried] = ranking.order(worth, rows[None], movies.likeness, wanted.limit, bonus)
-    scores = np.exp(found[0] - found[0].max())
+    vectors, later = movies.items.vectors, len(movies.later)
+    features = {name: of.scores(person.standing, later) for name, of in ranking.links.items()}
+    features |= live.of_model(len(vectors))
+    left_out = _left_out(movies, person.standing, wanted)
+    # 1.
+    proposed = ranking.proposals(features, left_out[None], live.hottest)
+    near = person.nearest[~left_out[person.nearest]]
+    near, beyond = np.split(near, [ranking.proposed.get(TOWERS, 0)])
+    tried, bonus = _tried(ranking, movies, live, left_out, person.vector)
+    names, source = _sources(ranking, proposed, person.tower, near, tried, len(vectors))
+    rows = np.flatnonzero(source)
+    # 2.
+    said = partial(_utilities, ranking, features, vectors, person.vector)
+    found = said(rows)
+    worth = found - wanted.novelty * _known(live, rows) if wanted.novelty else found
+    # 3.
+    bonuses = np.zeros((1, len(rows)), np.float32)
+    bonuses[0, np.searchsorted(rows, tried)] = bonus
+    [order], [new] = ranking.order(worth[None], rows[None], movies.likeness, wanted.limit, bonuses)
+    order, new = order[order != NOWHERE], new[order != NOWHERE]
+    chosen, utilities = rows[order], found[order]
+    sources = np.where(new, len(names), source[chosen])
+    # 4.
+    rest = beyond[source[beyond] == 0][: wanted.limit - len(chosen)]
+    if len(rest):
+        chosen = np.concatenate([chosen, rest])
+        utilities = np.concatenate([utilities, said(rest)])
+        sources = np.concatenate([sources, np.ones(len(rest), np.uint8)])
+    scores = np.exp(utilities - found.max(initial=-np.inf, where=np.isfinite(found)))
     return [
-        Ranked(int(rows[at]), float(scores[at]), "new" if new else sources[int(rows[at])])
-        for at, new in zip(order.tolist(), tried.tolist(), strict=True)
-        if at != NOWHERE
+        Ranked(row, score, names[at - 1])
+        for row, score, at in zip(chosen.tolist(), scores.tolist(), sources.tolist(), strict=True)
     ]
 
 
@@ -128,21 +139,22 @@ def trends(live: LiveMovies, newcomers: Weights, limit: int) -> list[tuple[int, 
     return list(zip(ids[first].tolist(), scores.tolist(), strict=True))
 
 
-def _known(live: LiveMovies, rows: Ints) -> Floats:
-    """f32[k], 0..WELL_KNOWN: what is taken from utilities for how many people have rated each."""
-    most = max(int(live.ratings.max(initial=0)), 1)
-    known: Floats = WELL_KNOWN * np.log1p(live.ratings[rows], dtype=np.float32) / np.log1p(most)
-    return known
+def _left_out(movies: Repertoire, standing: Standing, wanted: Wanted) -> npt.NDArray[np.bool_]:
+    """bool[movies]: what is in no list, because it is rated or not wanted."""
+    left_out = np.zeros(len(movies.items.movie_ids), np.bool_)
+    left_out[standing.rows[standing.rows >= 0]] = True
+    matching = None if wanted.filter == ALL_MOVIES else movies.matching(wanted.filter)
+    return left_out if matching is None else left_out | ~matching
 
 
 def _tried(
     ranking: Ranking,
     movies: Repertoire,
     live: LiveMovies,
-    rated: npt.NDArray[np.bool_],
+    left_out: npt.NDArray[np.bool_],
     vector: Floats,
-) -> dict[int, float]:
-    """The bonus of each movie that is tried for this person, by row."""
+) -> tuple[Ints, Floats]:
+    """i64[t] rows of the movies that are tried for this person, and f32[t] the bonus of each."""
     unrated = movies.unrated
     of_unrated = {
         name: values[None, unrated]
@@ -150,19 +162,46 @@ def _tried(
         if name in ranking.weights
     }
     of_unrated[TOWERS] = (movies.unrated_vectors @ vector)[None]
-    [tried], [bonus] = ranking.tried(of_unrated, live.ratings[unrated], rated[:, unrated])
-    return dict(zip(unrated[tried].tolist(), bonus.tolist(), strict=True))
+    without = left_out[unrated]
+    [tried], [bonus] = ranking.tried(of_unrated, live.ratings[unrated], without[None])
+    there = ~without[tried]
+    return unrated[tried[there]], bonus[there]
 
 
 def _sources(
-    ranking: Ranking, proposals: Mapping[str, Ints], person: Person, tried: Iterable[int]
-) -> dict[int, Source]:
-    """Each candidate once, with what proposed it first."""
-    sources = dict.fromkeys(person.nearest, person.tower)
-    for name, rows in proposals.items():
-        source: Source = "similar" if name in ranking.links else "trending"
-        for row in rows[0].tolist():
-            sources.setdefault(row, source)
-    for row in tried:
-        sources.setdefault(row, "new")
-    return sources
+    ranking: Ranking,
+    proposed: Mapping[str, Ints],
+    tower: Source,
+    near: Ints,
+    tried: Ints,
+    movies: int,
+) -> tuple[list[Source], npt.NDArray[np.uint8]]:
+    """What may propose movies, and u8[movies]: the place of the first that does, 0 for none."""
+    names: list[Source] = [tower]
+    rows = [near]
+    for name, of in proposed.items():
+        names.append("similar" if name in ranking.links else "trending")
+        rows.append(of[0][of[0] != NOWHERE])
+    names.append("new")
+    rows.append(tried)
+    source = np.zeros(movies, np.uint8)
+    for at, of_source in reversed(list(enumerate(rows, start=1))):
+        source[of_source] = at
+    return names, source
+
+
+def _utilities(
+    ranking: Ranking, features: Mapping[str, Floats], vectors: Floats, vector: Floats, rows: Ints
+) -> Floats:
+    """f32[k] of k movies."""
+    of_rows = {name: features[name][:, rows] for name in ranking.weights if name != TOWERS}
+    of_rows[TOWERS] = (vectors[rows] @ vector)[None]
+    found: Floats = ranking.utilities(of_rows)[0]
+    return found
+
+
+def _known(live: LiveMovies, rows: Ints) -> Floats:
+    """f32[k], 0..WELL_KNOWN: what is taken from utilities for how many people have rated each."""
+    most = max(int(live.ratings.max(initial=0)), 1)
+    known: Floats = WELL_KNOWN * np.log1p(live.ratings[rows], dtype=np.float32) / np.log1p(most)
+    return known

@@ -16,6 +16,7 @@ from api.schemas.recommendations import DegradedReason, Source, Strategy
 from api.serving.live import LiveMovies
 from api.serving.models import ServedModel
 from api.serving.watcher import Movie, Serving
+from api.stages import stage
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.records import UserRecord
 from training.ranking import TOWERS, Ranking
@@ -127,20 +128,17 @@ async def _personal(
     nearest: list[tuple[int, float]] = []
     count = max(wanted.limit, ranking.proposed.get(TOWERS, 0))
     try:
-        nearest = await ask(
-            model, lambda: model.index.search(vector, count, seen, wanted.filter), deadline
-        )
+        with stage("index"):
+            nearest = await ask(
+                model, lambda: model.index.search(vector, count, seen, wanted.filter), deadline
+            )
     except DeadlinePassed:
         found.degraded.append("index_late")
     except IndexUnavailable as error:
         _missing(model, found, "index_unavailable", error)
-    rows = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32)).tolist()
-    near = [  # another process may have put a movie there that this one has not seen yet
-        Ranked(row, score, found.strategy)
-        for row, (_, score) in zip(rows, nearest, strict=True)
-        if row >= 0
-    ]
-    person = Person(standing, vector, [movie.row for movie in near], found.strategy)
+    near = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32))
+    known = near >= 0  # another process may have put a movie there that this one has not seen yet
+    person = Person(standing, vector, near[known], found.strategy)
     try:
         ranked = None if deadline.passed else _ranked(ranking, movies, serving.live, person, wanted)
         if ranked is None:
@@ -149,7 +147,9 @@ async def _personal(
         _missing(model, found, "ranker_unavailable", error)
         ranked = None
     if ranked is None:
-        ranked = near[: wanted.limit]
+        scores = np.array([score for _, score in nearest], np.float32)
+        pairs = zip(near[known].tolist(), scores[known].tolist(), strict=True)
+        ranked = [Ranked(row, score, found.strategy) for row, score in pairs][: wanted.limit]
         if not ranked:
             return trending(serving, seen, wanted, *found.degraded)
     ids = items.movie_ids[[movie.row for movie in ranked]].tolist()
@@ -168,7 +168,8 @@ def _missing(
 def _tower(model: ServedModel, record: UserRecord) -> npt.NDArray[np.float32]:
     """What the user tower makes of the history."""
     try:
-        vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
+        with stage("tower"):
+            vector: npt.NDArray[np.float32] = model.artifact.user_vectors([record.state])[0]
     except Exception as error:  # ONNX Runtime's errors share no base but this
         raise ArtifactError(f"the user tower failed: {error}") from error
     return vector
@@ -178,7 +179,8 @@ def _ranked(
     ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, wanted: Wanted
 ) -> list[Ranked]:
     try:
-        return rank(ranking, movies, live, person, wanted)
+        with stage("rank"):
+            return rank(ranking, movies, live, person, wanted)
     except Exception as error:  # whatever it is, there is an answer without it
         raise ArtifactError(f"the ranker failed: {error}") from error
 

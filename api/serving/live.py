@@ -15,7 +15,8 @@ from stream.features import HEATS
 from stream.records import MovieHeats
 from stream.store import StateStore
 from training.live import Heats, live_features, model_first
-from training.tower_inputs import Floats
+from training.proposals import highest_first
+from training.tower_inputs import Floats, Ints
 
 _ROOM: Final = 1_024  # movies at first; doubled where there are more
 _SUMS: Final = 3  # of `MovieHeats.sums`
@@ -30,12 +31,14 @@ class LiveMovies:
         rated: bool[n] which of them anybody has rated.
         sums: i64[3, n] how many people have, the sum of their half stars, and of the squares.
         features: by name, f32[n], see `training.live`.
+        hottest: by the same names, rows of the model, those of the highest values first.
     """
 
     ids: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     rated: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     sums: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     features: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
+    hottest: Mapping[str, Ints] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def ratings(self) -> npt.NDArray[np.int64]:
@@ -101,7 +104,10 @@ class LiveHeats:
             sums = model_first(sums, rows, len(items.movie_ids), nobody=0)
             ids = np.concatenate([items.movie_ids, ids[rows < 0]])
         rated = heats.max(axis=0) > -np.inf
-        return LiveMovies(ids.copy(), rated, sums.copy(), live_features(heats))
+        features = live_features(heats)
+        of_model = slice(0 if items is None else len(items.movie_ids))
+        hottest = {name: highest_first(of[of_model]) for name, of in features.items()}
+        return LiveMovies(ids.copy(), rated, sums.copy(), features, hottest)
 
     def _start(self, partitions: int) -> None:
         self._positions: list[Position | None] = [None] * partitions

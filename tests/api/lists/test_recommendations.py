@@ -140,7 +140,7 @@ async def test_rated_movies_never_come_back(rated: list[int], limit: int) -> Non
     for movie_id in rated:  # ids over MOVIES are known to nobody
         state.movies += movie_id.to_bytes(4, "little")
         state.times += bytes(4)
-        state.half_stars.append(9)
+        state.half_stars += b"\x09"
     model = load(model_event("v1"))
     live = LiveHeats().movies(model.artifact.items)
     serving = Serving(model, {}, live, ((3, 1.0), (2, 0.5)), PARTITIONS)
