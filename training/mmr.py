@@ -17,10 +17,12 @@ likely picks are far apart would pay for diversity with those.
 Torch-free, because serving diversifies too.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from stream.contracts.errors import ConfigurationError
 from training.tower_inputs import Floats, Ints
@@ -33,7 +35,37 @@ _ROUNDING: Final = 1e-2
 _LISTS: Final = 32  # at once: 5 MB of vectors at 300 candidates of 128 numbers, near the caches
 
 
-def diversify(utilities: Floats, rows: Ints, vectors: Floats, k: int, trade_off: float) -> Ints:
+class Vectors(Protocol):
+    """f32[movies, d], of which those of some rows are asked for: an array, or what makes them."""
+
+    def __getitem__(self, rows: Ints, /) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """`likeness` of n movies, made of the rows that are asked for: it takes no room of its own.
+
+    Attributes:
+        vectors: f32[n, d] of the movies, of unit length.
+        has_genre: bool[g + h, n] the genres of each.
+        genres: g, how many of these may be in common.
+    """
+
+    vectors: Floats
+    has_genre: npt.NDArray[np.bool_]
+    genres: int
+
+    def __getitem__(self, rows: Ints, /) -> Floats:
+        """f32[*rows.shape, d + g]."""
+        found = self.has_genre[:, rows].astype(np.float32)
+        found /= np.sqrt(np.maximum(found.sum(axis=0), 1))
+        of_genres = np.moveaxis(found[: self.genres], 0, -1)
+        both = np.concatenate([self.vectors[rows], of_genres], axis=-1)
+        both *= np.float32(np.sqrt(0.5))
+        return both
+
+
+def diversify(utilities: Floats, rows: Ints, vectors: Vectors, k: int, trade_off: float) -> Ints:
     """i64[B, min(k, C)]: which of the C candidates each list has, in order; NOWHERE at its end.
 
     A movie is chosen once, however often it is among the candidates. Among equals the first one.
@@ -65,14 +97,7 @@ def diversify(utilities: Floats, rows: Ints, vectors: Floats, k: int, trade_off:
     return chosen
 
 
-def genre_names(genres: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    """Every genre that any of these movies has, once and in order."""
-    return tuple(sorted({one for some in genres for one in some}))
-
-
-def likeness(
-    vectors: Floats, genres: Sequence[Sequence[str]], names: Sequence[str] | None = None
-) -> Floats:
+def likeness(vectors: Floats, genres: Sequence[Sequence[str]]) -> Floats:
     """f32[n, d + g]: of unit length at most, their cosine the mean of the vectors' and the genres'.
 
     Vectors alone hardly tell apart the best movies for somebody, which are all near the same one;
@@ -81,14 +106,12 @@ def likeness(
     Args:
         vectors: f32[n, d] of the movies, of unit length.
         genres: of each movie; without any it has none in common with others.
-        names: the g genres, in order; a genre that is not among them is in common with none. By
-            default those that the movies have.
     """
-    names = genre_names(genres) if names is None else names
+    names = sorted({one for some in genres for one in some})
     column = {name: at for at, name in enumerate(names)}
     found = np.zeros((len(genres), len(column)), np.float32)
     for row, some in zip(found, genres, strict=True):
-        row[[column[name] for name in some if name in column]] = 1
+        row[[column[name] for name in some]] = 1
     lengths = np.sqrt([len(set(some)) for some in genres], dtype=np.float32)
     found /= np.maximum(lengths, 1)[:, None]
     return np.hstack([vectors, found]) * np.float32(np.sqrt(0.5))
@@ -122,7 +145,7 @@ def _possible(utilities: Floats, rows: Ints, k: int, trade_off: float) -> Ints:
     return possible
 
 
-def _chosen(utilities: Floats, rows: Ints, vectors: Floats, k: int, trade_off: float) -> Ints:
+def _chosen(utilities: Floats, rows: Ints, vectors: Vectors, k: int, trade_off: float) -> Ints:
     """i64[B, k], of all lists at once, place by place."""
     lists = np.arange(len(rows))
     chosen = np.empty((len(rows), k), np.int64)
