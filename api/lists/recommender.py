@@ -12,10 +12,13 @@ from api.lists.cache import AnswerCache
 from api.lists.cursor import Cursor, question_of
 from api.lists.deadline import Deadline
 from api.lists.emptiness import why_empty
+from api.lists.explained import explanations
 from api.lists.freshness import UserView, view_user
 from api.lists.pages import DEPTH, Page, first_page, kept_page, second_page
+from api.lists.profile import profile_of
 from api.lists.retrieval import Retrieved, popular, retrieve
 from api.lists.wanted import Wanted
+from api.schemas.explanations import Explanation
 from api.schemas.recommendations import DegradedReason, Recommendations, RecommendedMovie
 from api.serving.watcher import ServingWatcher
 from api.stages import stage
@@ -151,7 +154,8 @@ class Recommender:
 
 
 def _answer(case: Case, page: Page) -> Recommendations:
-    found = page.found
+    found, view = page.found, case.known
+    reasons = _reasons(case, page)
     return Recommendations(
         user_id=case.user_id,
         strategy=found.strategy,
@@ -160,6 +164,7 @@ def _answer(case: Case, page: Page) -> Recommendations:
         index=page.index,
         cached=page.cached,
         freshness=page.freshness,
+        profile=None if view is None else profile_of(view.record.state, case.serving),
         items=[
             RecommendedMovie(
                 movie_id=movie.movie_id,
@@ -168,12 +173,34 @@ def _answer(case: Case, page: Page) -> Recommendations:
                 year=movie.year,
                 score=score,
                 source=source,
+                explanation=reasons.get(movie.movie_id),
             )
             for movie, score, source in found.candidates
         ],
         next_cursor=page.further.encode() if page.further else None,
         empty_because=None if found.candidates else why_empty(case, found),
     )
+
+
+def _reasons(case: Case, page: Page) -> dict[int, Explanation]:
+    """Why each movie is listed, by id; nothing where the model that ranked them has gone."""
+    view, model = case.known, case.serving.model
+    ranked_by = model.event.version if model else None
+    if not case.asked.explain or view is None or page.model_version != ranked_by:
+        return {}
+    if case.deadline.passed:
+        page.found.degraded.append("explanation_late")
+        return {}
+    listed = [(movie.movie_id, source) for movie, _, source in page.found.candidates]
+    try:
+        with stage("explain"):
+            told = explanations(case.serving, view.record.state, listed)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the list is there
+        if model is not None:
+            model.note_failure("explanation_unavailable", error)
+        page.found.degraded.append("explanation_unavailable")
+        return {}
+    return {movie_id: why for (movie_id, _), why in zip(listed, told, strict=True)}
 
 
 def _measure(case: Case, page: Page) -> None:

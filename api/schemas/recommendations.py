@@ -6,7 +6,9 @@ from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
 from api.schemas.common import Genres, answer_config
+from api.schemas.explanations import EXPLANATION_EXAMPLE, Explanation
 from api.schemas.freshness import FRESHNESS_EXAMPLE, Freshness
+from api.schemas.profiles import PROFILE_EXAMPLE, Profile
 
 Strategy: TypeAlias = Literal["trending", "cold_start", "two_tower", "popular"]
 
@@ -22,6 +24,8 @@ DegradedReason: TypeAlias = Literal[
     "index_late",
     "ranker_unavailable",
     "ranker_late",
+    "explanation_unavailable",
+    "explanation_late",
 ]
 
 _ITEM: JsonDict = {
@@ -31,6 +35,7 @@ _ITEM: JsonDict = {
     "year": 1972,
     "score": 0.71,
     "source": "two_tower",
+    "explanation": EXPLANATION_EXAMPLE,
 }
 RECOMMENDATIONS_EXAMPLE: JsonDict = {
     "user_id": 42,
@@ -40,6 +45,7 @@ RECOMMENDATIONS_EXAMPLE: JsonDict = {
     "index": "movies-20260715-101500-3f2a",
     "cached": False,
     "freshness": FRESHNESS_EXAMPLE,
+    "profile": PROFILE_EXAMPLE,
     "items": [_ITEM],
     "next_cursor": "1aS4wJhKlipyxAjRAz1dUbjFm85pIe0AxARaAwAAxAAA",
 }
@@ -62,6 +68,9 @@ class RecommendedMovie(BaseModel):
     year: int | None
     score: float
     source: Source
+    explanation: Annotated[
+        Explanation | None, Field(description="what moved it up, where `explain` asked for it")
+    ] = None
 
 
 class Recommendations(BaseModel):
@@ -83,6 +92,9 @@ class Recommendations(BaseModel):
         bool, Field(description="whether the movies were found for an earlier request")
     ]
     freshness: Freshness
+    profile: Annotated[
+        Profile | None, Field(description="how much there is to go on; null where it is not known")
+    ] = None
     items: list[RecommendedMovie]
     next_cursor: Annotated[
         str | None,
