@@ -3,28 +3,50 @@
 A movie's neighbours are those whose ratings are above expectation together with its own: item-based
 prediction of residuals (Robert Bell, Yehuda Koren: Scalable collaborative filtering with jointly
 derived neighborhood interpolation weights, ICDM 2007).
+
+Torch-free and without a data set: the lab asks this about its log, serving about live state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from stream.features import DAY
-from training.baselines.evidence import stars
-from training.baselines.linear_features import MOVIE, Prior, group_shares, movie_years, users
-from training.dataset import Ratings
-from training.histories import Histories
-from training.tower_inputs import Floats, Ints
+from training.baselines.least_squares import Penalties, biased
+from training.baselines.linear_features import (
+    AFFINITY,
+    MOVIE,
+    USER,
+    Prior,
+    group_shares,
+    users_above,
+)
+from training.tower_inputs import Content, Floats, Ints
 
-# Average ratings that a user, a movie and a taste begin with, and a pair of movies.
-_PRIOR_RATINGS: Final = 5.0
-_PRIOR_PAIRS: Final = 25.0
-
-_FEWEST: Final = 5  # ratings of a movie that has neighbours: of fewer, all that is shared is chance
-# Movies that have neighbours, those rated most: two matrices of so many squared, 16 bits each.
-_MOST_NEIGHBOURS: Final = 4_000
+# Columns of `Known.features`: these, then one for each genre.
+FEATURES: Final = (
+    *USER,
+    *MOVIE,
+    *AFFINITY,
+    "matrix factorisation",
+    "mood of the hour",
+    "mood of the days",
+    "movies alike",
+    "movies rated with it",
+)
+(
+    _USER_MEAN,
+    _USER_DEVIATION,
+    USER_COUNT,
+    _GENEROSITY,
+    _MOVIE_MEAN,
+    _MOVIE_DEVIATION,
+    MOVIE_COUNT,
+) = range(7)
+_FACTORS: Final = FEATURES.index("matrix factorisation")
 
 _HALF: Final = 10.0  # ratings of which half of what they say is believed, where features interact
 # ms from another rating at which it says 1/e about somebody's mood: an evening, and some days.
@@ -34,111 +56,155 @@ _PRIOR_WEIGHT: Final = 0.35  # of neighbours that rated as expected: that of a c
 _POWER: Final = 1.5  # of a correlation, its weight: strong ones count more than in proportion
 _ELEMENTS: Final = 1 << 22  # ratings of histories that are looked at together: 100 MB
 
-# Columns of `linear_features.USER` and, but for the last one, of `MOVIE`.
-_MEAN, _DEVIATION, _COUNT, _GENEROSITY = range(4)
+
+class Sums(NamedTuple):
+    """What n movies were rated in all, as `stream.features.MovieState` has it.
+
+    Attributes:
+        counts: i64[n] ratings that stand.
+        totals: i64[n] their sum, in half stars.
+        squares: i64[n] the sum of their squares.
+    """
+
+    counts: Ints
+    totals: Ints
+    squares: Ints
+
+    def moments(self, prior: Prior) -> Floats:
+        """f32[n, 2]: mean and deviation in stars, beginning from the prior."""
+        return prior.updated_by(self.counts.astype(np.float64), self.totals / 2, self.squares / 4)
+
+
+class Past(NamedTuple):
+    """The e ratings that stand of B people: of each movie the latest, oldest first.
+
+    Attributes:
+        ends: i64[B + 1] where those of each person begin and those of the last one end.
+        rows: i64[e] the movie, -1 where the model did not learn it.
+        stars: f32[e].
+        times: i64[e] ms since the epoch.
+        movies: of the movie of each.
+    """
+
+    ends: Ints
+    rows: Ints
+    stars: Floats
+    times: Ints
+    movies: Sums
+
+
+class Asked(NamedTuple):
+    """k questions: how many stars would this person give that movie?
+
+    Attributes:
+        of: i64[k] which person of a `Past`.
+        rows: i64[k] the movie, -1 where the model did not learn it.
+        times: i64[k] when they would, ms since the epoch.
+        movies: of the movie of each, without a rating of it by the person.
+        content: f32[k, c] what the movie is, as `Known.content` has it.
+    """
+
+    of: Ints
+    rows: Ints
+    times: Ints
+    movies: Sums
+    content: Floats
+
+    def some(self, which: slice | Ints) -> "Asked":
+        """Those of the questions."""
+        movies = Sums(*(of[which] for of in self.movies))
+        return Asked(
+            self.of[which], self.rows[which], self.times[which], movies, self.content[which]
+        )
 
 
 class Known(NamedTuple):
-    """What is known of m movies.
+    """What a model learnt of m movies, but for what they were rated. Row -1 is any other movie.
 
     Attributes:
         prior: f64[3], of `linear_features.Prior`.
-        movies: f32[m, 4 + genres] of `linear_features.MOVIE`, then 1 for each genre.
-        shares: f32[m, genres + eras], see `group_shares`.
-        groups: f32[m, genres + eras] 1 where a share is not 0.
-        places: i64[m] in the next three, -1 of a movie without neighbours.
-        spreads: f32[n] deviation of ratings of a movie from what is expected of user and movie.
+        genres: str[g] that have columns.
+        decades: i64[h] that have one, see `linear_features.eras_of`.
+        content: f32[m + 1, 1 + g + g + h]: year, 1 for each genre, and the movie's shares as
+            `linear_features.group_shares` gives them.
+        groups: f32[m + 1, g + h] 1 where a share is not 0.
+        places: i64[m + 1] in the next three, -1 of a movie without neighbours.
+        spreads: f32[n + 1] deviation of ratings of a movie from what is expected of user and movie,
+            0 of place -1.
         alike: f16[n, n] correlation of those of two movies, drawn to 0 where few rated both.
         lifts: f16[i, j] mean of those of movie j by people who rated movie i at all.
+        mean: f32[1] of all stars, see `baselines.biased_mf`.
+        factors: f32[m + 1, 1 + d] biases and factors of the movies likewise, 0 of row -1.
+        penalties: f32[2] of a person's, see `least_squares.Penalties`.
     """
 
     prior: npt.NDArray[np.float64]
-    movies: Floats
-    shares: Floats
+    genres: npt.NDArray[np.str_]
+    decades: Ints
+    content: Floats
     groups: Floats
     places: Ints
     spreads: Floats
     alike: npt.NDArray[np.float16]
     lifts: npt.NDArray[np.float16]
+    mean: Floats
+    factors: Floats
+    penalties: Floats
 
-    @classmethod
-    def of(cls, train: Ratings) -> "Known":
-        """What these ratings say."""
-        rated = stars(Histories.of_users(train, np.unique(train.users)))
-        size = len(train.movies)
-        prior = Prior(float(rated.data.mean()), float(rated.data.std()), _PRIOR_RATINGS)
-        counts = np.bincount(rated.indices, minlength=size)
-        shares = group_shares(train.movies, train.genres)
-        movies = np.column_stack(
-            [
-                prior.updated(rated.indices, rated.data, size),
-                np.log1p(counts),
-                movie_years(train.movies),
-                shares[:, : len(train.genres)] > 0,
-            ]
-        ).astype(np.float32)
-        most = np.argsort(-counts, kind="stable")[:_MOST_NEIGHBOURS]
-        kept = np.sort(most[counts[most] >= _FEWEST])
-        places = np.full(size, -1)
-        places[kept] = np.arange(len(kept))
-
-        above = rated.copy()
-        above.data = rated.data - movies[rated.indices, _MEAN]
-        lengths = np.diff(rated.indptr)
-        generosity = above.sum(axis=1) / (lengths + _PRIOR_RATINGS)
-        above.data -= np.repeat(generosity, lengths)
-        variance = float(np.mean(above.data**2)) * _PRIOR_PAIRS
-        above = above[:, kept].tocsr()
-        ones = above.copy()
-        ones.data = np.ones_like(above.data)
-        squares = above.power(2).sum(axis=0)
-        spreads = np.sqrt((squares + variance) / (counts[kept] + _PRIOR_PAIRS)).astype(np.float32)
-        both = (ones.T @ ones).toarray() + np.float32(_PRIOR_PAIRS)
-        alike = (above.T @ above).toarray() / both / np.outer(spreads, spreads)
-        lifts = (ones.T @ above).toarray() / both
-        for matrix in (alike, lifts):
-            np.fill_diagonal(matrix, 0)
-        return cls(
-            np.array(prior),
-            movies,
-            shares,
-            np.ceil(shares),
-            places,
-            spreads,
-            alike.astype(np.float16),
-            lifts.astype(np.float16),
+    def describe(self, movies: Sequence[Content]) -> Floats:
+        """f32[k, c]: `content` of movies that it did not learn."""
+        years = np.array([movie.year or self.content[-1, 0] for movie in movies], np.float32)
+        shares = group_shares(movies, self.genres.tolist(), self.decades)
+        return np.column_stack([years, shares[:, : len(self.genres)] > 0, shares]).astype(
+            np.float32
         )
 
-    def features(self, histories: Histories, rows: Ints, times: Ints, factors: Floats) -> Floats:
-        """f32[B, features] of B users and one movie each.
-
-        Args:
-            histories: of B users.
-            rows: i64[B] the movies.
-            times: i64[B] when, ms since the epoch.
-            factors: f32[B] stars that matrix factorisation expects.
-        """
-        different, which = histories.distinct()
+    def features(self, past: Past, asked: Asked) -> Floats:
+        """f32[k, FEATURES and genres] of k questions about what people rated."""
         prior = Prior(*self.prior.tolist())
-        known = users(stars(different), self.movies[:, _MEAN], self.groups, prior)
-        user, movie = known.features[which], self.movies[rows]
-        matches = known.tastes[which] * self.shares[rows]
-        tastes = [some.sum(axis=1) for some in np.split(matches, [movie.shape[1] - len(MOVIE)], 1)]
-        near = np.empty((len(rows), len(_MOODS) + 2), np.float32)
-        for some in _batches(different.lengths[which]):
-            generosity = user[some, _GENEROSITY]
-            near[some] = self._near(histories[some], rows[some], times[some], generosity)
+        year, genres, shares = np.split(asked.content, [1, 1 + len(self.genres)], axis=1)
+        by = past.stars - past.movies.moments(prior)[:, 0]
+        columns = past.rows % len(self.content)
+        shape = (len(past.ends) - 1, len(self.content))
+        rated = sparse.csr_array((past.stars, columns, past.ends), shape=shape)
+        known = users_above(rated, by, self.groups, prior)
 
-        generous, good = user[:, _GENEROSITY], movie[:, _MEAN] - prior.mean
+        matches = known.tastes[asked.of] * shares
+        tastes = [some.sum(axis=1) for some in np.split(matches, [len(self.genres)], axis=1)]
+        above = by - np.repeat(known.features[:, _GENEROSITY], np.diff(past.ends))
+        return np.column_stack(
+            [
+                known.features[asked.of],
+                asked.movies.moments(prior),
+                np.log1p(asked.movies.counts),
+                year,
+                *tastes,
+                self._factored(past, asked),
+                self._moods(past, above, asked),
+                self._neighbours(past, above, asked),
+                genres,
+            ]
+        ).astype(np.float32)
+
+    def expand(self, features: Floats) -> Floats:
+        """f32[k, terms]: the features, and what they are worth together.
+
+        How much each is worth depends on how much is known.
+        """
+        user, movie = features[:, : len(USER)], features[:, len(USER) : len(USER) + len(MOVIE)]
+        factors, *near = features[:, _FACTORS : len(FEATURES)].T
+        mean, deviation = self.prior[:2].astype(np.float32)
+        generous, good = user[:, _GENEROSITY], movie[:, 0] - mean
         expected = generous + good
-        beyond = factors - prior.mean - expected
-        sure_of_user, sure_of_movie = (_sure(side[:, _COUNT]) for side in (user, movie))
-        critical, disputed = (side[:, _DEVIATION] - prior.deviation for side in (user, movie))
-        plain = [*user.T, *movie.T, *tastes, factors, *near.T]
-        # How much each of these is worth depends on how much is known.
+        beyond = factors - mean - expected
+        sure_of_user, sure_of_movie = (
+            _sure(features[:, USER_COUNT]),
+            _sure(features[:, MOVIE_COUNT]),
+        )
+        critical, disputed = (side[:, 1] - deviation for side in (user, movie))
         trusted = [
             one * sure
-            for one in (generous, good, beyond, *near.T)
+            for one in (generous, good, beyond, *near)
             for sure in (sure_of_user, sure_of_movie)
         ]
         both = [
@@ -147,43 +213,78 @@ class Known(NamedTuple):
             generous * critical,
             generous * disputed,
             good * critical,
-            user[:, _COUNT] ** 2,
-            movie[:, _COUNT] ** 2,
+            features[:, USER_COUNT] ** 2,
+            features[:, MOVIE_COUNT] ** 2,
         ]
-        return np.column_stack([*plain, *trusted, *both]).astype(np.float32)
+        return np.column_stack([features, *trusted, *both]).astype(np.float32)
 
-    def _near(self, histories: Histories, rows: Ints, times: Ints, generosity: Floats) -> Floats:
-        """f32[B, moods + 2]: how far ratings around then, and those of neighbours, were above
-        expectation; and by how much having rated its neighbours at all speaks for a movie."""
-        log, rated = histories.log, histories.rated()
-        of, seen = rated.lists, log.rows[rated.events]
-        above = log.half_stars[rated.events] / 2 - self.movies[seen, _MEAN] - generosity[of]
-        apart = np.abs(times[of] - log.times[rated.events])
-        found = []
-        for mood in _MOODS:
-            weights = np.exp(-apart / mood)
-            total = np.bincount(of, weights, len(rows)) + _PRIOR_MOOD
-            found.append(np.bincount(of, weights * above, len(rows)) / total)
+    def _factored(self, past: Past, asked: Asked) -> Floats:
+        """f32[k]: stars that matrix factorisation expects."""
+        learnt = past.rows >= 0
+        movies = self.factors[past.rows[learnt]]
+        ends = _ends(past.ends, learnt)
+        shape = (len(ends) - 1, len(movies))
+        rated = sparse.csr_array((past.stars[learnt], np.arange(len(movies)), ends), shape=shape)
+        people = biased(rated, self.mean, movies, Penalties(*self.penalties.tolist()))[asked.of]
+        found: Floats = np.einsum("kd,kd->k", people[:, 1:], self.factors[asked.rows, 1:])
+        found += self.mean + people[:, 0] + self.factors[asked.rows, 0]
+        return found.clip(0.5, 5)
 
-        here, there = self.places[seen], self.places[rows]
-        linked = (here >= 0) & (there[of] >= 0)
-        here, of = here[linked], of[linked]
-        alike = self.alike[here, there[of]].astype(np.float32)
+    def _moods(self, past: Past, above: Floats, asked: Asked) -> Floats:
+        """f32[k, moods]: how far ratings around then were above expectation."""
+        moments, at = np.unique(asked.times, return_inverse=True)
+        moods, which = np.unique(asked.of * len(moments) + at, return_inverse=True)
+        of, times = moods // len(moments), moments[moods % len(moments)]
+        found = np.empty((len(moods), len(_MOODS)), np.float32)
+        for some in _batches(np.diff(past.ends)[of]):
+            lists, events = _events(past.ends, of[some])
+            apart = np.abs(times[some][lists] - past.times[events])
+            for column, mood in enumerate(_MOODS):
+                weights = np.exp(-apart / mood)
+                total = np.bincount(lists, weights, len(of[some])) + _PRIOR_MOOD
+                weights *= above[events]
+                found[some, column] = np.bincount(lists, weights, len(of[some])) / total
+        return found[which]
+
+    def _neighbours(self, past: Past, above: Floats, asked: Asked) -> Floats:
+        """f32[k, 2]: how far ratings of a movie's neighbours were above expectation; and by how
+        much having rated these at all speaks for it."""
+        linked = self.places[past.rows] >= 0
+        ends, here = _ends(past.ends, linked), self.places[past.rows[linked]]
         surprises = above[linked] / self.spreads[here]
-        weights = np.abs(alike) ** _POWER
-        total = np.bincount(of, weights, len(rows)) + _PRIOR_WEIGHT
-        surprise = np.bincount(of, np.sign(alike) * weights * surprises, len(rows))
-        spreads = np.append(self.spreads, 0)[there]  # 0 of a movie without neighbours, at -1
-        lifts = np.bincount(of, self.lifts[here, there[of]].astype(np.float32), len(rows))
-        lengths = np.maximum(np.bincount(of, minlength=len(rows)), 1)
-        found += [spreads * surprise / total, lifts / lengths]
-        return np.column_stack(found).astype(np.float32)
+        found = np.zeros((len(asked.of), 2), np.float32)
+        there = self.places[asked.rows]
+        [asking] = np.nonzero(there >= 0)
+        for some in _batches(np.diff(ends)[asked.of[asking]]):
+            now = asking[some]
+            lists, events = _events(ends, asked.of[now])
+            pairs = here[events], there[now][lists]
+            alike = self.alike[pairs].astype(np.float32)
+            weights = np.abs(alike) ** _POWER
+            total = np.bincount(lists, weights, len(now)) + _PRIOR_WEIGHT
+            said = np.bincount(lists, np.sign(alike) * weights * surprises[events], len(now))
+            lifts = np.bincount(lists, self.lifts[pairs].astype(np.float32), len(now))
+            found[now, 0] = self.spreads[there[now]] * said / total
+            found[now, 1] = lifts / np.maximum(np.bincount(lists, minlength=len(now)), 1)
+        return found
 
 
 def _sure(log_counts: Floats) -> Floats:
-    """f32[B] in [0, 1): how much to believe so many ratings."""
+    """f32[k] in [0, 1): how much to believe so many ratings."""
     sure: Floats = 1 - _HALF / (np.expm1(log_counts) + np.float32(_HALF))
     return sure
+
+
+def _ends(ends: Ints, kept: npt.NDArray[np.bool_]) -> Ints:
+    """The same of the ratings that are kept."""
+    return np.append(0, np.cumsum(kept))[ends]
+
+
+def _events(ends: Ints, of: Ints) -> tuple[Ints, Ints]:
+    """i64[n] twice: the ratings of these people in turn: which of `of` it is for, and its place."""
+    lengths = np.diff(ends)[of]
+    lists = np.repeat(np.arange(len(of)), lengths)
+    return lists, np.arange(len(lists)) + np.repeat(ends[of + 1] - np.cumsum(lengths), lengths)
 
 
 def _batches(lengths: Ints) -> Iterator[slice]:

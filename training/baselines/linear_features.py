@@ -47,7 +47,8 @@ class Prior(NamedTuple):
             owners: i64[e] below n, whose each rating is.
             stars: [e].
         """
-        count, total, squares = (np.bincount(owners, stars**power, n) for power in range(3))
+        of_stars = (np.bincount(owners, stars**power, n) for power in range(3))
+        count, total, squares = (of.astype(np.float64) for of in of_stars)
         return self.updated_by(count, total, squares)
 
     def updated_by(
