@@ -6,10 +6,11 @@ from itertools import islice
 import numpy as np
 
 from api.catalogue.counts import WINDOWS, mean_of, shares
+from api.catalogue.described import named, unrated
+from api.lists.emptiness import contradiction
 from api.schemas.catalogue import TrendingMovie, TrendingMovies, Window
 from api.serving.watcher import Movie, Serving
-from training.index import IndexedMovie
-from training.movie_filter import ALL_MOVIES, MovieFilter
+from training.movie_filter import MovieFilter
 from training.tower_inputs import Floats, Ints
 
 
@@ -22,16 +23,18 @@ def trending(serving: Serving, window: Window, wanted: MovieFilter, limit: int) 
         for row, movie in islice(_hottest(serving, share, wanted, limit), limit):
             items.append(
                 TrendingMovie(
-                    movie_id=movie.movie_id,
-                    title=movie.title,
-                    genres=list(movie.genres),
-                    year=movie.year,
+                    **named(movie),
                     share=float(share[row]),
                     ratings=int(live.ratings[row]),
                     mean=mean_of(live, row),
                 )
             )
-    return TrendingMovies(window=window, half_life_days=WINDOWS[window].half_life, items=items)
+    return TrendingMovies(
+        window=window,
+        half_life_days=WINDOWS[window].half_life,
+        items=items,
+        empty_because=None if items else _why_none(serving, wanted),
+    )
 
 
 def _hottest(
@@ -50,18 +53,12 @@ def _hottest(
             rows = rows[share[rows] >= least]
     for row in rows[np.lexsort((ids[rows], -share[rows]))].tolist():
         movie = serving.movie(int(ids[row])) or (movies.table[row] if movies else None)
-        if movie is not None and (movies is not None or _is_wanted(movie, wanted)):
+        # Without a model nobody has counted what the training data has of each.
+        if movie is not None and (movies is not None or wanted.wants(unrated(movie))):
             yield row, movie
 
 
-def _is_wanted(movie: Movie, wanted: MovieFilter) -> bool:
-    """Without a model, which has counted what the training data has of each."""
-    return wanted == ALL_MOVIES or wanted.wants(
-        IndexedMovie(
-            movie_id=movie.movie_id,
-            title=movie.title,
-            genres=movie.genres,
-            year=movie.year,
-            popularity=0,
-        )
-    )
+def _why_none(serving: Serving, wanted: MovieFilter) -> str:
+    if not serving.live.rated.any():
+        return "nobody has rated anything yet"
+    return contradiction(wanted) or "no movie that anybody has rated meets every filter"

@@ -1,19 +1,21 @@
 """Movies: search, one of them, what is like it, what is trending; and POST, for the catalogue."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel
 
 from api.catalogue.counts import counts_of
+from api.catalogue.described import movie_at, named
 from api.catalogue.similar import similar
 from api.catalogue.trending import trending
 from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.errors import FieldError, Problem, ProblemError, unavailable
 from api.guard.access import needs
 from api.intake.idempotency import Answer
+from api.lists.emptiness import contradiction
 from api.schemas.catalogue import (
     MAX_FOUND,
     FoundMovie,
@@ -30,7 +32,6 @@ from api.schemas.common import MovieId
 from api.schemas.movies import MovieAccepted, NewMovie
 from api.serving.watcher import Movie, Serving
 from api.stages import stage
-from training.repertoire import Repertoire
 
 router = APIRouter(prefix=API, tags=["movies"])
 
@@ -47,7 +48,7 @@ async def search_movies(
         hits = serving.titles.find(q, limit, serving.live)
     movies = serving.titles.catalogue
     items = [
-        FoundMovie(**_named(movies[hit.movie_id]), match=hit.match, ratings=hit.ratings)
+        FoundMovie(**named(movies[hit.movie_id]), match=hit.match, ratings=hit.ratings)
         for hit in hits
     ]
     return _json(FoundMovies(query=q, items=items))
@@ -65,7 +66,7 @@ async def get_movie(services: Deps, movie_id: Annotated[MovieId, Path()]) -> Res
     model, movies = serving.model, serving.repertoire
     learnt = movies is not None and row is not None and row < movies.learnt
     found = MovieDetails(
-        **_named(movie),
+        **named(movie),
         live=counts_of(serving.live, movie_id),
         model=None if row is None else "learnt" if learnt else "later",
         model_version=model.event.version if model else None,
@@ -99,7 +100,7 @@ async def similar_movies(
         degraded=[] if found.whole else ["index_unavailable"],
         items=[
             SimilarMovie(
-                **_named(_described(serving, movies, alike.row)),
+                **named(movie_at(serving, movies, alike.row)),
                 score=alike.score,
                 by=alike.by,
                 cosine=alike.cosine,
@@ -107,6 +108,7 @@ async def similar_movies(
             )
             for alike in found.movies
         ],
+        empty_because=None if found.movies else _why_none_like(query, row < movies.learnt),
     )
     return _json(answer)
 
@@ -149,6 +151,12 @@ async def post_movie(
     return respond(await services.idempotent.once(idempotency_key, "movies", asked, (), publish))
 
 
+def _why_none_like(query: SimilarQuery, learnt: bool) -> str:
+    if query.by == "ratings" and not learnt:
+        return "the model has not learnt this movie yet: nothing is known of who rates it"
+    return contradiction(query.to_filter()) or "no other movie that is like it meets every filter"
+
+
 def _known(serving: Serving, movie_id: int) -> tuple[Movie, int | None]:
     """The movie, and its row in the repertoire, None where the model lacks it.
 
@@ -168,20 +176,6 @@ def _known(serving: Serving, movie_id: int) -> tuple[Movie, int | None]:
         f"no movie has id {movie_id}: find its id with `GET {API}/movies/search`",
         [FieldError(field="path.movie_id", message=f"no movie has id {movie_id}")],
     )
-
-
-def _described(serving: Serving, movies: Repertoire, row: int) -> Movie:
-    known = serving.catalogue.get(int(movies.items.movie_ids[row]))
-    return known if known is not None else movies.table[row]
-
-
-def _named(movie: Movie) -> dict[str, Any]:
-    return {
-        "movie_id": movie.movie_id,
-        "title": movie.title,
-        "genres": list(movie.genres),
-        "year": movie.year,
-    }
 
 
 def _json(found: BaseModel) -> Response:

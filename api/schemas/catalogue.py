@@ -114,6 +114,7 @@ class SimilarMovies(BaseModel):
             "model_version": "20260715-101500-3f2a",
             "degraded": [],
             "items": [_SIMILAR],
+            "empty_because": None,
         }
     )
 
@@ -121,6 +122,7 @@ class SimilarMovies(BaseModel):
     model_version: str
     degraded: list[Literal["index_unavailable"]]
     items: list[SimilarMovie]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
 
 
 class TrendingMovie(_Movie):
@@ -136,11 +138,14 @@ class TrendingMovie(_Movie):
 class TrendingMovies(BaseModel):
     """What is rated most of late, the hottest first."""
 
-    model_config = answer_config({"window": "month", "half_life_days": 30.0, "items": [_TRENDING]})
+    model_config = answer_config(
+        {"window": "month", "half_life_days": 30.0, "items": [_TRENDING], "empty_because": None}
+    )
 
     window: Window
     half_life_days: float
     items: list[TrendingMovie]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
 
 
 class FoundMovie(_Movie):

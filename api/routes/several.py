@@ -1,0 +1,61 @@
+"""Lists that are not for one known person: for a group, for somebody else, for a taste."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Query, Response
+
+from api.deps import API, Deps, json_bytes
+from api.errors import Problem
+from api.guard.access import needs
+from api.lists.gift import for_somebody
+from api.lists.group import for_group
+from api.lists.tasted import for_taste
+from api.schemas.common import UserId
+from api.schemas.several import (
+    GiftQuery,
+    GiftRecommendations,
+    GroupRecommendations,
+    GroupRequest,
+)
+from api.schemas.taste import TasteProfile, TasteRecommendations
+
+router = APIRouter(prefix=f"{API}/recommendations", tags=["recommendations"])
+
+
+@router.post(
+    "/taste-profile",
+    response_model=TasteRecommendations,
+    responses={422: {"model": Problem}},
+)
+@needs("read")
+async def taste_profile(services: Deps, body: Annotated[TasteProfile, Body()]) -> Response:
+    """Movies for a taste that somebody describes, whoever they are; nothing is kept of it."""
+    found = await for_taste(services.watcher.current, body)
+    return Response(json_bytes(found), media_type="application/json")
+
+
+@router.post(
+    "/group",
+    response_model=GroupRecommendations,
+    responses={status: {"model": Problem} for status in (422, 503)},
+)
+@needs("read")
+async def group(services: Deps, body: Annotated[GroupRequest, Body()]) -> Response:
+    """Movies for two to ten people who watch together, none of which any of them has rated."""
+    found = await for_group(services.store, services.watcher.current, body)
+    return Response(json_bytes(found), media_type="application/json")
+
+
+@router.get(
+    "/gift/{user_id}",
+    response_model=GiftRecommendations,
+    responses={status: {"model": Problem} for status in (422, 503)},
+)
+async def gift(
+    services: Deps,
+    user_id: Annotated[UserId, Path(description="who gives the list")],
+    query: Annotated[GiftQuery, Query()],
+) -> Response:
+    """Movies to give to somebody: what they would like and have not seen, but for the obvious."""
+    found = await for_somebody(services.store, services.watcher.current, user_id, query)
+    return Response(json_bytes(found), media_type="application/json")

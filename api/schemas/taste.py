@@ -1,0 +1,153 @@
+"""A taste that somebody describes, and movies for it."""
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
+
+from api.schemas.common import Genres, MovieId, answer_config, request_config
+from api.schemas.filters import FILTERS_EXAMPLE, BodyFilters, Diversity, Genre, Year
+
+MAX_WEIGHTS: Final = 50  # of each kind
+MAX_MOVIES: Final = 50  # liked, and disliked: as many as a user tower reads
+MAX_TASTE: Final = 100  # movies
+
+Weight = Annotated[
+    float,
+    Field(ge=-1, le=1, allow_inf_nan=False, description="-1: rather not, 1: very much so"),
+]
+
+_ERA: JsonDict = {"year_from": 1980, "year_to": 1989, "weight": 0.5}
+_IGNORED: JsonDict = {
+    "field": "tags",
+    "value": "dystopia",
+    "reason": "movies of the catalogue have no tags",
+}
+_MOVIE: JsonDict = {
+    "movie_id": 541,
+    "title": "Blade Runner (1982)",
+    "genres": ["Action", "Sci-Fi", "Thriller"],
+    "year": 1982,
+    "score": 1.0,
+    "stated": 4.5,
+}
+
+TasteStrategy: TypeAlias = Literal["two_tower", "trending"]
+
+
+class Era(BaseModel):
+    """How much movies of some years are liked, both years included."""
+
+    model_config = request_config(_ERA)
+
+    year_from: Year
+    year_to: Year
+    weight: Weight
+
+
+class TasteProfile(BaseModel):
+    """What somebody likes, as far as they say: everything may be left out.
+
+    Liked and disliked movies are read as ratings are, of 5 stars and 1: the user tower and the
+    links between movies tell what goes with them. In which order they are named does not matter.
+    Weights are added to that, in log-odds: 3 x weight for each genre of a movie, 3 x weight for
+    each era, and 5 x popularity x log(1 + n) / log(1 + the most rated movie's n) for n ratings. A
+    weight of 1 so makes a movie 20 times as likely as one of which it does not hold.
+    """
+
+    model_config = request_config(
+        {
+            "genres": {"Sci-Fi": 1.0, "Horror": -0.5},
+            "eras": [_ERA],
+            "tags": {"dystopia": 1.0},
+            "liked": [260, 2571],
+            "disliked": [1721],
+            "popularity": -0.3,
+            "limit": 10,
+            "diversity": 0.2,
+            "filters": FILTERS_EXAMPLE,
+        }
+    )
+
+    genres: Annotated[
+        dict[Genre, Weight],
+        Field(max_length=MAX_WEIGHTS, description="by name, as the catalogue has them"),
+    ] = {}
+    eras: Annotated[list[Era], Field(max_length=MAX_WEIGHTS)] = []
+    tags: Annotated[
+        dict[Genre, Weight],
+        Field(
+            max_length=MAX_WEIGHTS,
+            description="Not used: movies of the catalogue have no tags, and what people tag is "
+            "nothing that the model learns from. The answer says so in `ignored`.",
+        ),
+    ] = {}
+    liked: Annotated[list[MovieId], Field(max_length=MAX_MOVIES)] = []
+    disliked: Annotated[list[MovieId], Field(max_length=MAX_MOVIES)] = []
+    popularity: Annotated[
+        float,
+        Field(
+            ge=-1,
+            le=1,
+            allow_inf_nan=False,
+            description="appetite for what many people have rated; below 0 for what few have",
+        ),
+    ] = 0.0
+    limit: Annotated[int, Field(ge=1, le=MAX_TASTE)] = 10
+    diversity: Diversity = None
+    filters: BodyFilters = BodyFilters()
+
+
+class Ignored(BaseModel):
+    """Something that the profile says and that could not be gone by."""
+
+    model_config = answer_config(_IGNORED)
+
+    field: Literal["genres", "eras", "tags", "liked", "disliked"]
+    value: str
+    reason: str
+
+
+class TasteMovie(BaseModel):
+    """A movie for a taste.
+
+    `score` says how likely it is picked beside the likeliest one, `stated` what weights of genres,
+    eras and popularity have added to its log-odds. A list that is diversified is not in the order
+    of the scores.
+    """
+
+    model_config = answer_config(_MOVIE)
+
+    movie_id: int
+    title: str
+    genres: Genres
+    year: int | None
+    score: float
+    stated: float
+
+
+class TasteRecommendations(BaseModel):
+    """Movies for a taste, best first, without those that it names.
+
+    `two_tower` says that liked or disliked movies were gone by, `trending` that there were none
+    that the model learnt, and movies that newcomers rate were weighted. Without a model it is the
+    hottest movies that are, and `degraded` has `model_unavailable`.
+    """
+
+    model_config = answer_config(
+        {
+            "strategy": "two_tower",
+            "degraded": [],
+            "model_version": "20260715-101500-3f2a",
+            "ignored": [_IGNORED],
+            "items": [_MOVIE],
+            "empty_because": None,
+        }
+    )
+
+    strategy: TasteStrategy
+    degraded: list[Literal["model_unavailable"]]
+    model_version: str | None
+    ignored: list[Ignored]
+    items: list[TasteMovie]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
