@@ -3,21 +3,31 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.params import Depends
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Lifespan
 
 from api import document, errors
 from api.deps import API, Services
 from api.guard.access import CHECK_SCOPE, GuardRequests
 from api.guard.body import LimitBody
 from api.observe import ObserveRequests
-from api.routes import movies, onboarding, operations, ratings, recommendations, users
+from api.routes import (
+    movies,
+    onboarding,
+    operations,
+    ratings,
+    recommendations,
+    users,
+)
+
+_ROUTES: Final = (recommendations, ratings, onboarding, movies, users)
 
 # Bytes: ten times a full batch of ratings.
 MAX_BODY: Final = 1 << 20
-
 
 # What pages of other origins may send, and read of an answer.
 _CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
@@ -41,15 +51,9 @@ def create_app(services: Services, cors_origins: Sequence[str] = ()) -> FastAPI:
         yield
         await services.close()
 
-    app = FastAPI(
-        title="Freshet",
-        version=version("freshet"),
-        description="Movie recommendations that include what a person did a moment ago.",
-        lifespan=life,
-        generate_unique_id_function=document.operation_id,
-    )
-    app.state.services = services
     guard = services.guard
+    app = _routed(life, [] if guard.keys is None else [CHECK_SCOPE])
+    app.state.services = services
     app.add_middleware(LimitBody, limit=MAX_BODY)
     if guard.keys is not None or guard.limits is not None:
         app.add_middleware(GuardRequests, guard=guard, path=API)
@@ -62,10 +66,25 @@ def create_app(services: Services, cors_origins: Sequence[str] = ()) -> FastAPI:
             expose_headers=_CORS_EXPOSED,
         )
     app.add_middleware(ObserveRequests)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """What the API says of itself at `/openapi.json`, without an API."""
+    return _routed(None, []).openapi()
+
+
+def _routed(life: Lifespan[FastAPI] | None, checks: Sequence[Depends]) -> FastAPI:
+    app = FastAPI(
+        title="Freshet",
+        version=version("freshet"),
+        description="Movie recommendations that include what a person did a moment ago.",
+        lifespan=life,
+        generate_unique_id_function=document.operation_id,
+    )
     errors.install(app)
     document.install(app)
-    checks = [] if guard.keys is None else [CHECK_SCOPE]
-    for module in (recommendations, ratings, onboarding, movies, users):
+    for module in _ROUTES:
         app.include_router(module.router, dependencies=checks)
     app.include_router(operations.router)
     return app
