@@ -70,8 +70,8 @@ class KeepingStore(Protocol):
         """Keep each of these, unless the user's state is another one by now: whether it is kept."""
         ...
 
-    async def drop_kept(self, partition: int, user_id: int) -> int:
-        """Erase all that is kept for a user; how many things that was, expired ones included."""
+    async def drop_kept(self, partition: int, user_id: int) -> None:
+        """Erase all that is kept for a user."""
         ...
 
     async def kept(self, partition: int, user_id: int) -> int:

@@ -127,14 +127,9 @@ class RedisKept(RedisConnection):
                 kept = await self._keep_all(things)
         return [taken == 1 for taken in kept]
 
-    async def drop_kept(self, partition: int, user_id: int) -> int:
-        key = keys.kept(partition, user_id)
+    async def drop_kept(self, partition: int, user_id: int) -> None:
         async with self._bounded():
-            pipeline = self._redis.pipeline(transaction=True)
-            pipeline.hlen(key)
-            pipeline.unlink(key)
-            count, _ = await pipeline.execute()
-        return int(count)
+            await self._redis.unlink(keys.kept(partition, user_id))
 
     async def kept(self, partition: int, user_id: int) -> int:
         async with self._bounded():

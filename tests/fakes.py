@@ -122,8 +122,8 @@ class MemoryStore:
     async def keep(self, things: Sequence[Kept]) -> list[bool]:
         return [await self._keep(thing) for thing in things]
 
-    async def drop_kept(self, partition: int, user_id: int) -> int:
-        return len(self.kept_values.pop((partition, user_id), {}))
+    async def drop_kept(self, partition: int, user_id: int) -> None:
+        self.kept_values.pop((partition, user_id), None)
 
     async def kept(self, partition: int, user_id: int) -> int:
         return len(self.kept_values.get((partition, user_id), {}))

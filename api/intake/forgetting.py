@@ -68,7 +68,7 @@ class Forgetting:
         Raises BrokerUnavailable or StoreUnavailable: do it again.
         """
         # 1.
-        ratings = await self._ratings(user_id)
+        ratings, lists = await self._live(user_id)
         # 2.
         now = int(time.time() * 1000)
         wish = ForgetEvent(
@@ -78,7 +78,7 @@ class Forgetting:
         metrics.FORGOTTEN.inc()
         # 3.
         answers = await self._idempotent.erase(user_id)
-        lists = await self._store.drop_kept(place.partition, user_id)
+        await self._store.drop_kept(place.partition, user_id)
         # 4.
         position = LogPosition(place.partition, place.offset)
         return Forgotten(
@@ -90,9 +90,12 @@ class Forgetting:
             lists=lists,
         )
 
-    async def _ratings(self, user_id: int) -> int:
+    async def _live(self, user_id: int) -> tuple[int, int]:
+        """How many ratings the live state has, and how many lists are kept."""
         partitions = await self._store.partitions()
         if partitions is None:  # no worker has ever run
-            return 0
-        _, record = await self._store.read_user(partition_of(user_id, partitions), user_id)
-        return 0 if record is None else len(record.state)
+            return 0, 0
+        partition = partition_of(user_id, partitions)
+        _, record = await self._store.read_user(partition, user_id)
+        lists = await self._store.kept(partition, user_id)
+        return 0 if record is None else len(record.state), lists

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from api.errors import FieldError, invalid
-from api.schemas.freshness import Freshness
+from api.schemas.freshness import POSITION_PATTERN, Freshness
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState
@@ -20,9 +20,6 @@ from stream.store import StateStore
 FIRST_PAUSE: Final = 0.002
 PAUSE_GROWTH: Final = 1.2
 LONGEST_PAUSE: Final = 0.02
-
-# "partition:offset", each within what Kafka allows.
-POSITION_PATTERN: Final = r"^\d{1,9}:\d{1,18}$"
 
 
 class LogPosition(NamedTuple):

@@ -1,11 +1,14 @@
 """Which events an answer is based on."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
 from api.schemas.common import answer_config
+
+# "partition:offset", each within what Kafka allows.
+POSITION_PATTERN: Final = r"^[0-9]{1,9}:[0-9]{1,18}$"
 
 FRESHNESS_EXAMPLE: JsonDict = {
     "position": "3:1055",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.schemas.common import MAX_LIMIT, MAX_WAIT
 from api.schemas.filters import Diversity, MovieFilters, Novelty
+from api.schemas.freshness import POSITION_PATTERN
 
 DEFAULT_WAIT: Final = 1_000  # ms: with a healthy worker an event is in the state after some 10 ms
 
@@ -40,6 +41,7 @@ class RecommendationQuery(MovieFilters):
     after: Annotated[
         str | None,
         Field(
+            pattern=POSITION_PATTERN,
             description="wait until the state includes this event of the user: a position as "
             "`POST /ratings` answers it",
             examples=["3:1042"],

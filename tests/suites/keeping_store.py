@@ -131,8 +131,9 @@ class KeepingStoreSuite:
         version = await self.version(store)
         await store.keep([thing(version), thing(version, b"b")])
         await store.keep([thing(await self.version(store, 8), user=8)])
-        assert await store.drop_kept(PARTITION, USER) == 2
-        assert await store.drop_kept(PARTITION, USER) == 0
+        for _ in range(2):  # again it is harmless
+            await store.drop_kept(PARTITION, USER)
+            assert await store.kept(PARTITION, USER) == 0
         assert await self.read(store) is None
         assert await self.read(store, user=8) == b"list"
 
