@@ -21,10 +21,11 @@ from api.routes import (
     operations,
     ratings,
     recommendations,
+    several,
     users,
 )
 
-_ROUTES: Final = (recommendations, ratings, onboarding, movies, users)
+_ROUTES: Final = (recommendations, several, ratings, onboarding, movies, users)
 
 # Bytes: ten times a full batch of ratings.
 MAX_BODY: Final = 1 << 20
