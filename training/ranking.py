@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from training.explore import Explored, bonuses, explore, most_promising
+from training.link_matrix import LinkMatrix
 from training.mmr import Vectors, diversify, put_first
 from training.proposals import best, best_for_all
 from training.ranker import Weights, utilities
@@ -30,14 +31,14 @@ class Links:
     """Item-item evidence.
 
     Attributes:
-        matrix: f32[movies, movies], from a movie of the history to another.
+        matrix: f32[movies, movies], from a movie of the history to another; f16 as it is served.
         recency: what a rating counts of the one after it.
         liked_from: half stars from which it counts.
         scaled: whether what n ratings say is divided by the root of n, which their sum grows with.
             Where old ratings hardly count it does not grow, and this is not needed.
     """
 
-    matrix: sparse.csr_array
+    matrix: sparse.csr_array | LinkMatrix
     recency: float
     liked_from: int
     scaled: bool = False

@@ -1,9 +1,7 @@
 """The second stage on disk, beside the towers that it belongs to.
 
-    ranking.json        weights, how many candidates each feature proposes, how links are read
-    links/<feature>.*   data f32[e], indices i32[e], indptr i32[n + 1] of each matrix, by rows
-
-Links are mapped into memory, so that the processes of one machine share them.
+ranking.json        weights, how many candidates each feature proposes, how links are read
+links/<feature>.*   data, indices and indptr of each matrix (`training.link_matrix`)
 """
 
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 
 from stream.contracts.errors import ArtifactError
 from stream.features import HEATS
+from training.link_matrix import LinkMatrix, write_links
 from training.ranker import Weights
 from training.ranking import TOWERS, Links, Ranking
 
@@ -23,8 +20,6 @@ RANKING: Final = "ranking.json"
 LINKS: Final = "links"
 
 _Weights: TypeAlias = dict[str, tuple[float, float, float]]  # `training.ranker.Weights` in JSON
-
-_PARTS: Final = {"data": np.float32, "indices": np.int32, "indptr": np.int32}
 
 
 class _ReadAs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +37,7 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_ranking(directory: Path, ranking: Ranking) -> None:
-    """Write it into the directory of an artifact."""
+    """Write it into the directory of an artifact. Raises ArtifactError, see `write_links`."""
     saved = _Saved(
         links={
             name: _ReadAs(of.recency, of.liked_from, of.scaled)
@@ -56,9 +51,7 @@ def write_ranking(directory: Path, ranking: Ranking) -> None:
     (directory / RANKING).write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=2))
     (directory / LINKS).mkdir()
     for name, links in ranking.links.items():
-        for part, dtype in _PARTS.items():
-            values = getattr(links.matrix, part).astype(dtype)
-            np.save(directory / LINKS / f"{name}.{part}.npy", values)
+        write_links(directory / LINKS, name, links.matrix)
 
 
 def read_ranking(directory: Path, movies: int) -> Ranking:
@@ -69,7 +62,15 @@ def read_ranking(directory: Path, movies: int) -> Ranking:
     """
     try:
         saved = msgspec.json.decode((directory / RANKING).read_bytes(), type=_Saved)
-        links = {name: _links(directory, name, movies, of) for name, of in saved.links.items()}
+        links = {
+            name: Links(
+                LinkMatrix.read(directory / LINKS, name, movies),
+                of.recency,
+                of.liked_from,
+                of.scaled,
+            )
+            for name, of in saved.links.items()
+        }
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
         raise ArtifactError(
             f"no whole ranking in {directory} ({error}): train and promote again"
@@ -88,23 +89,6 @@ def read_ranking(directory: Path, movies: int) -> Ranking:
             )
     weights, newcomers = _weights(saved.weights), _weights(saved.newcomers)
     return Ranking(links, weights, newcomers, saved.proposed, saved.trade_off)
-
-
-def _links(directory: Path, name: str, movies: int, read_as: _ReadAs) -> Links:
-    data, indices, indptr = (_mapped(directory, name, part) for part in _PARTS)
-    if indptr.shape != (movies + 1,) or len(indices) != len(data) or indptr[-1] != len(data):
-        raise ValueError(f"the links of {name} are not of {movies} movies")
-    matrix = sparse.csr_array((data, indices, indptr), shape=(movies, movies))
-    return Links(matrix, read_as.recency, read_as.liked_from, read_as.scaled)
-
-
-def _mapped(directory: Path, name: str, part: str) -> npt.NDArray[np.generic]:
-    values: npt.NDArray[np.generic] = np.load(
-        directory / LINKS / f"{name}.{part}.npy", mmap_mode="r"
-    )
-    if values.dtype != _PARTS[part] or values.ndim != 1:
-        raise ValueError(f"{part} of {name} is {values.dtype}{values.shape}")
-    return values
 
 
 def _listed(weights: Weights) -> _Weights:
