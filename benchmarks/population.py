@@ -29,6 +29,8 @@ from training.dataset import Ratings
 from training.export import write_artifact
 from training.index import collection_name
 from training.options import RunOptions
+from training.rating_served import learn
+from training.split import split_by_time
 from training.trainer import Trainer
 
 T = TypeVar("T")
@@ -73,7 +75,10 @@ def untrained(home: Path, ratings: Ratings, seed: int = 0) -> Artifact:
     config, events = Config(), np.arange(len(ratings))
     towers = Trainer(ratings, events, config, RunOptions(seed=seed)).towers
     ranking = untrained_ranking(len(ratings.movies), np.random.default_rng(seed))
-    return Artifact.load(write_artifact(home, towers, ranking, ratings, events, config, {}))
+    predictor = learn(ratings, split_by_time(ratings)).model
+    return Artifact.load(
+        write_artifact(home, towers, ranking, predictor, ratings, events, config, {})
+    )
 
 
 def under_another_name(artifact: Artifact, version: str) -> Artifact:

@@ -16,6 +16,8 @@ from training.dataset import Ratings
 from training.export import write_artifact
 from training.histories import Histories
 from training.ranking import Ranking
+from training.rating_served import learn
+from training.split import split_by_time
 from training.trainer import Trainer
 
 # A catalogue of MovieLens 25M's size, whose vectors no cache holds, and people to ask about.
@@ -35,7 +37,10 @@ def run() -> Report:
     with tempfile.TemporaryDirectory() as home:
         # As they are before training: as large and as fast as any.
         towers = Trainer(ratings, events, Config()).towers
-        directory = write_artifact(Path(home), towers, ALONE, ratings, events, Config(), {})
+        predictor = learn(ratings, split_by_time(ratings)).model
+        directory = write_artifact(
+            Path(home), towers, ALONE, predictor, ratings, events, Config(), {}
+        )
         artifact = Artifact.load(directory)
         one, ninety_ninth = milliseconds(artifact, ratings, 1)
         many, _ = milliseconds(artifact, ratings, MANY)

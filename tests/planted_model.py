@@ -17,6 +17,7 @@ from scipy import sparse
 
 from stream.coldstart import INDIFFERENT, MANIFEST, RECENCY, VECTORS, VOCABULARY
 from stream.features import FEATURE_VERSION
+from tests.planted_ratings import planted_predictor
 from training.artifact import CATALOGUE as CATALOGUE_FILE
 from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.index import IndexedMovie
@@ -24,6 +25,7 @@ from training.index_edge import build_edge_index
 from training.movie_table import MovieTable
 from training.ranking import TOWERS, Links, Ranking
 from training.ranking_files import write_ranking
+from training.rating_files import write_rating
 from training.tower_inputs import MOVIE_COLUMNS, USER_FEATURES
 
 Trait: TypeAlias = Literal["genre", "decade"]
@@ -87,6 +89,7 @@ def write_model(directory: Path, version: str, trait: Trait) -> None:
     MovieTable.of(movies).write(directory / CATALOGUE_FILE)
     build_edge_index(directory / INDEX, movies, vectors)
     write_ranking(directory, _ranking(trait))
+    write_rating(directory, planted_predictor(movies))
     manifest = Manifest(
         layout=LAYOUT,
         version=version,

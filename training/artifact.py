@@ -10,6 +10,7 @@ Torch-free: this is what serving opens. `training.export` writes it.
     item_tower.onnx     features of a movie that has no embedding -> vector
     index/              the embedded index of the same vectors (`training.index_edge`)
     ranking.json, links/    what orders the movies (`training.ranking_files`)
+    rating/             what predicts ratings (`training.rating_files`)
     weights.npz         what the next training may begin from (`training.warm_start`)
 """
 
@@ -30,6 +31,8 @@ from stream.features import FEATURE_VERSION, UserState
 from training.movie_table import MovieTable
 from training.ranking import Ranking
 from training.ranking_files import read_ranking
+from training.rating_files import read_rating
+from training.rating_model import RatingModel
 from training.tower_inputs import (
     PADDING,
     Content,
@@ -105,15 +108,22 @@ class Artifact:
         manifest: what it is.
         items: its item vectors.
         ranking: what orders movies for people.
+        predictor: of ratings.
     """
 
     def __init__(
-        self, directory: Path, manifest: Manifest, items: ItemVectors, ranking: Ranking
+        self,
+        directory: Path,
+        manifest: Manifest,
+        items: ItemVectors,
+        ranking: Ranking,
+        predictor: RatingModel,
     ) -> None:
         self.directory = directory
         self.manifest = manifest
         self.items = items
         self.ranking = ranking
+        self.predictor = predictor
         self._user_tower = _session(directory / USER_TOWER)
         self._item_tower = _session(directory / ITEM_TOWER)
 
@@ -137,7 +147,9 @@ class Artifact:
                 f"{directory}: item vectors have {items.vectors.shape[1]} dimensions, its manifest "
                 f"says {manifest.dimensions}: train again"
             )
-        return cls(directory, manifest, items, read_ranking(directory, len(items.movie_ids)))
+        movies = len(items.movie_ids)
+        ranking, predictor = read_ranking(directory, movies), read_rating(directory, movies)
+        return cls(directory, manifest, items, ranking, predictor)
 
     @property
     def index_directory(self) -> Path:

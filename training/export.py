@@ -36,6 +36,8 @@ from training.index_edge import build_edge_index
 from training.movie_table import MovieTable
 from training.ranking import Ranking
 from training.ranking_files import write_ranking
+from training.rating_files import write_rating
+from training.rating_model import RatingModel
 from training.scorer import padded_vectors
 from training.tower_inputs import USER_FEATURES, Ints
 from training.towers import ItemTower, TwoTowers
@@ -49,6 +51,7 @@ def write_artifact(
     parent: Path,
     towers: TwoTowers,
     ranking: Ranking,
+    predictor: RatingModel,
     ratings: Ratings,
     events: Ints,
     config: Config,
@@ -62,7 +65,8 @@ def write_artifact(
         parent: the directory that holds artifacts; is created.
         towers: what was trained.
         ranking: what goes with them.
-        ratings: what both were trained on.
+        predictor: of ratings, likewise.
+        ratings: what all were trained on.
         events: i64[], which of them.
         config: hyperparameters.
         metrics: for the manifest.
@@ -88,6 +92,7 @@ def write_artifact(
         build_edge_index(partial / INDEX, movies, vectors[1:])
         export_towers(partial, towers)
         write_ranking(partial, ranking)
+        write_rating(partial, predictor)
         if start is not None:
             write_start(partial, start)
         files = sorted(path for path in partial.rglob("*") if path.is_file())

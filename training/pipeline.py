@@ -20,12 +20,13 @@ from training.evaluate import Quality, frozen, live
 from training.experiment import Experiment
 from training.export import write_artifact
 from training.options import RunOptions
+from training.rating_served import learn
 from training.scorer import TowerScorer
 from training.split import split_by_time
 from training.two_stage import TwoStage
 from training.warm_start import Start, TowerWeights, read_start
 
-Stage: TypeAlias = Literal["training", "ranking", "evaluating", "exporting"]
+Stage: TypeAlias = Literal["training", "ranking", "predicting", "evaluating", "exporting"]
 
 # Told the stage, and how many of how many steps of it are done.
 OnProgress: TypeAlias = Callable[[Stage, int, int], None]
@@ -137,6 +138,8 @@ def train(
     both.weigh(ratings.take(until_test), split.validation_from)
     on_progress("ranking", 1, 1)
 
+    predictor = learn(ratings, split, lambda done, of: on_progress("predicting", done, of))
+
     on_progress("evaluating", 0, 1)
     popularity = Popularity()
     popularity.fit(known)
@@ -150,7 +153,8 @@ def train(
 
     on_progress("exporting", 0, 1)
     both.learn(ratings, TowerScorer(trained.final))
-    everything, figures = np.arange(len(ratings)), flat_metrics(results)
+    everything = np.arange(len(ratings))
+    figures = {**flat_metrics(results), **predictor.metrics}
     handed_on = Start(
         TowerWeights.of(trained.measured, ratings),
         TowerWeights.of(trained.final, ratings),
@@ -160,6 +164,7 @@ def train(
         artifacts,
         trained.final,
         both.ranking,
+        predictor.model,
         ratings,
         everything,
         config,

@@ -7,9 +7,11 @@ import pyarrow as pa
 from scipy import sparse
 
 from producers.tables import MOVIES, RATINGS
+from tests.planted_ratings import planted_predictor
 from training.config import Config
 from training.dataset import Ratings
 from training.ranking import TOWERS, Links, Ranking
+from training.rating_model import RatingModel
 from training.tower_inputs import Ints
 from training.user_towers import TowerConfig
 
@@ -70,6 +72,11 @@ def a_ranking(of: Ratings) -> Ranking:
         proposed={TOWERS: 20, "next": 5, "heat_30": 5},
         trade_off=0.25,
     )
+
+
+def a_predictor(of: Ratings) -> RatingModel:
+    """See `planted_predictor`."""
+    return planted_predictor(of.movies)
 
 
 def clubs(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.build import SMALL, a_ranking, clubs, tables
+from tests.training.build import SMALL, a_predictor, a_ranking, clubs, tables
 from training.artifact import Artifact
 from training.dataset import Ratings
 from training.export import write_artifact
@@ -48,7 +48,14 @@ def artifact_directory(
     parent = tmp_path_factory.mktemp("artifacts") / "new"
     metrics = {"live_towers_ndcg": 0.5}
     return write_artifact(
-        parent, trainer.towers, a_ranking(club_ratings), club_ratings, club_events, SMALL, metrics
+        parent,
+        trainer.towers,
+        a_ranking(club_ratings),
+        a_predictor(club_ratings),
+        club_ratings,
+        club_events,
+        SMALL,
+        metrics,
     )
 
 

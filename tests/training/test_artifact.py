@@ -9,7 +9,7 @@ from stream.coldstart import MANIFEST, ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.features import FEATURE_VERSION, UserState
 from tests.stream.build import folded, rating
-from tests.training.build import SMALL, a_ranking
+from tests.training.build import SMALL, a_predictor, a_ranking
 from training import export
 from training.artifact import CATALOGUE, USER_TOWER, Artifact
 from training.dataset import Movie, Ratings
@@ -177,6 +177,13 @@ def test_a_failed_export_leaves_nothing(
     monkeypatch.setattr(export, "build_edge_index", fail)
     with pytest.raises(OSError, match="disk full"):
         export.write_artifact(
-            tmp_path, trainer.towers, a_ranking(club_ratings), club_ratings, club_events, SMALL, {}
+            tmp_path,
+            trainer.towers,
+            a_ranking(club_ratings),
+            a_predictor(club_ratings),
+            club_ratings,
+            club_events,
+            SMALL,
+            {},
         )
     assert not list(tmp_path.iterdir())

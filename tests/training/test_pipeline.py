@@ -13,6 +13,7 @@ from training.dataset import Ratings
 from training.options import RunOptions
 from training.pipeline import train
 from training.ranking import Ranking
+from training.rating_model import RatingModel
 from training.recommender import OnProgress
 from training.split import split_by_time
 from training.tower_inputs import Ints
@@ -30,6 +31,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         parent: Path,
         towers: TwoTowers,
         ranking: Ranking,
+        predictor: RatingModel,
         ratings: Ratings,
         events: Ints,
         config: Config,
@@ -38,7 +40,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         position: LogPosition | None,
     ) -> Path:
         seen.update(towers=towers, ratings=ratings, events=events, config=config, metrics=metrics)
-        seen.update(ranking=ranking, start=start, position=position)
+        seen.update(ranking=ranking, predictor=predictor, start=start, position=position)
         return parent / "a-version"
 
     monkeypatch.setattr(pipeline, "write_artifact", keep)
@@ -105,7 +107,9 @@ def test_what_is_measured_goes_into_the_artifact(
     assert metrics["live_towers_ndcg"] == outcome.results["live"].towers.ndcg
     assert metrics["frozen_popularity_lists"] == outcome.results["frozen"].popularity.lists
     assert metrics["live_two_stage_ndcg"] == outcome.results["live"].two_stage.ndcg
-    assert len(metrics) == 2 * 3 * 4
+    everyone_likes_all = metrics["rating_then_rmse"]
+    assert everyone_likes_all == pytest.approx(0, abs=0.01)
+    assert len(metrics) == 2 * 3 * 4 + 2 * 5
 
 
 def test_a_model_of_nan_is_not_written(

@@ -10,7 +10,16 @@ import pytest
 import torch
 
 from stream.contracts.errors import ArtifactError
-from tests.training.build import DAY, SMALL, a_ranking, clubs, everything, ratings, tables
+from tests.training.build import (
+    DAY,
+    SMALL,
+    a_predictor,
+    a_ranking,
+    clubs,
+    everything,
+    ratings,
+    tables,
+)
 from training import export
 from training.artifact import LogPosition, read_manifest
 from training.dataset import Ratings
@@ -54,6 +63,7 @@ def written(
             tmp_path_factory.mktemp("artifacts"),
             trainers[1].towers,
             a_ranking(data),
+            a_predictor(data),
             data,
             everything(data),
             SMALL,
