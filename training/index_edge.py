@@ -123,12 +123,15 @@ class EdgeIndex:
     ) -> list[tuple[int, float]]:
         check_dimension(vector, self._dimension)
         later = self._later
-        filtered, dropped = split_exclusions({*exclude, *wanted.exclude, *later.replaced})
+        without = {*exclude, *wanted.exclude, *later.replaced}
+        exact = len(without) > EXACT_FROM
+        # A walk that may go through what is excluded is shorter than one that must not.
+        filtered, dropped = split_exclusions(without) if exact else ((), without)
         request = QueryRequest(
             limit=limit + len(dropped),
             query=Query.Nearest(vector.tolist()),
             filter=_filter(wanted, filtered),
-            params=SearchParams(hnsw_ef=HNSW_EF + len(filtered), exact=len(filtered) > EXACT_FROM),
+            params=SearchParams(hnsw_ef=HNSW_EF + len(dropped), exact=exact),
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)
