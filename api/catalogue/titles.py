@@ -53,7 +53,9 @@ _ARTICLE_BEHIND: Final = re.compile(r"^(?P<title>.+), (?P<article>[^\s,]{1,4})$"
 
 _IN_BRACKETS: Final = re.compile(r"(?<!\w)\(([^()]*)\)")  # not the "(s)" of "Frontière(s)"
 _INITIALS: Final = re.compile(r"(?<!\w)\w(?:\.\w)+(?!\w)")  # "E.T." is typed as "et" too
-_YEAR: Final = re.compile(r"^(1[89]|20)\d\d$")
+_BRACKETS_BEHIND: Final = re.compile(r"(?P<name>.*?\w.*?)(?<!\w)\((?P<rest>.*)", re.S)
+_YEAR_IN: Final = re.compile(r"(?<!\d)(1[89]|20)\d\d(?!\d)")
+_YEAR: Final = re.compile(rf"^{_YEAR_IN.pattern}$")
 _ALSO_KNOWN_AS: Final = re.compile(r"^a\.?\s*k\.?\s*a\.?\s+", re.I)
 
 # Dropped, so that "schindlers list" is how "Schindler's List" begins.
@@ -99,13 +101,16 @@ def without_article(name: str) -> str:
 
 
 def worded(query: str) -> Wording:
-    """What somebody typed, as names are compared."""
-    words = _named(query.strip())
+    """What somebody typed, as names are compared; brackets are only read for a year."""
+    behind = _BRACKETS_BEHIND.match(query)
+    text, in_brackets = (behind["name"], behind["rest"]) if behind else (query, "")
+    words = _named(text.strip())
+    if found := _YEAR_IN.search(in_brackets):
+        return Wording(f"{words} {found[0]}", words, int(found[0]))
     before, _, last = words.rpartition(" ")
     if before and _YEAR.match(last):
-        # "Godfather, The 1972" and "godfather (1972)": the article is before the year.
-        unbracketed = re.sub(r"[\s(]*\d{4}[\s)]*$", "", query.strip())
-        return Wording(words, _named(unbracketed) or before, int(last))
+        # "Godfather, The 1972": the article is before the year.
+        return Wording(words, _named(text.strip()[: -len(last)].strip()) or before, int(last))
     return Wording(words, "", None)
 
 
