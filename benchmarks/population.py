@@ -74,7 +74,8 @@ def untrained(home: Path, ratings: Ratings, seed: int = 0) -> Artifact:
     """Towers and a ranker as they are before training: as large and as fast as any."""
     config, events = Config(), np.arange(len(ratings))
     towers = Trainer(ratings, events, config, RunOptions(seed=seed)).towers
-    ranking = untrained_ranking(len(ratings.movies), np.random.default_rng(seed))
+    counts, _ = ratings.counts(events)
+    ranking = untrained_ranking(len(counts), np.random.default_rng(seed), counts)
     predictor = learn(ratings, split_by_time(ratings)).model
     return Artifact.load(
         write_artifact(home, towers, ranking, predictor, ratings, events, config, {})

@@ -24,11 +24,14 @@ from training.movie_table import MovieTable
 from training.ranking import TOWERS, Links, Ranking
 from training.repertoire import Repertoire
 from training.standing import Standing
+from training.tower_inputs import Ints
 
 CATALOGUES: Final = (10_000, 62_000)  # movies: about MovieLens 10M, and 25M
 DIMENSIONS: Final = 128
 GENRES: Final = 20
-LINKS: Final = 300  # of a movie
+LINKS: Final = 300  # of a movie at most
+COMPANY: Final = 20_000  # movies that EASE knows, those with the most ratings (`training.company`)
+NEARBY: Final = 20  # links of a movie for each of its ratings (`training.nearby`)
 UNRATED: Final = 0.05  # of the movies, which are tried; of MovieLens 25M as many
 NEAREST: Final = 200  # movies of the index
 LINKED: Final = ("ease", "liked", "nearby")
@@ -98,14 +101,34 @@ def _world(movies: int, chance: np.random.Generator) -> World:
     return World(ranking, Repertoire.of(artifact), heats.movies(items), heats)
 
 
-def untrained_ranking(movies: int, chance: np.random.Generator) -> Ranking:
-    """As large and as fast as one that is trained."""
+def untrained_ranking(
+    movies: int, chance: np.random.Generator, counts: Ints | None = None
+) -> Ranking:
+    """As large and as fast as one that is trained.
+
+    Args:
+        movies: how many there are.
+        chance: of what leads where.
+        counts: i64[movies] ratings of each, by which it has links; by default all have all theirs.
+    """
+    counts = np.full(movies, LINKS) if counts is None else counts
+    most_rated = np.argsort(-counts, kind="stable")
+    known = np.zeros(movies, np.int64)
+    known[most_rated[:COMPANY]] = LINKS
+    lengths = {
+        "ease": np.where(counts, known, 0),
+        "liked": np.where(counts, known, 0),
+        "nearby": np.minimum(NEARBY * counts, LINKS),
+    }
     weights = {
         name: np.array([1, 1, 1], np.float32)
         for name in (TOWERS, *LINKED, *(heat.name for heat in HEATS))
     }
     return Ranking(
-        links={name: Links(_links(movies, chance), 0.85, liked_from=1) for name in LINKED},
+        links={
+            name: Links(_links(lengths[name], most_rated, chance), 0.85, liked_from=1)
+            for name in LINKED
+        },
         weights=weights,
         newcomers={heat.name: weights[heat.name] for heat in HEATS},
         proposed={TOWERS: NEAREST, **dict.fromkeys(LINKED, 100), "heat_30": 50, "new_30": 50},
@@ -113,12 +136,13 @@ def untrained_ranking(movies: int, chance: np.random.Generator) -> Ranking:
     )
 
 
-def _links(movies: int, chance: np.random.Generator) -> sparse.csr_array:
-    """To movies of which the first are linked to most often, as popular ones are."""
-    columns = (movies * chance.random((movies, LINKS), np.float32) ** 3).astype(np.int32)
-    ends = np.arange(movies + 1, dtype=np.int32) * LINKS
-    values = chance.random(movies * LINKS, np.float32)
-    return sparse.csr_array((values, columns.ravel(), ends), shape=(movies, movies))
+def _links(lengths: Ints, most_rated: Ints, chance: np.random.Generator) -> sparse.csr_array:
+    """So many of each movie, most often to those with the most ratings."""
+    movies, ends = len(lengths), np.concatenate([[0], np.cumsum(lengths)])
+    places = (movies * chance.random(ends[-1], np.float32) ** 3).astype(np.int32)
+    values = chance.random(ends[-1], np.float32)
+    parts = (values, most_rated[places].astype(np.int32), ends.astype(np.int32))
+    return sparse.csr_array(parts, shape=(movies, movies))
 
 
 def _person(world: World, ratings: int, chance: np.random.Generator) -> Person:
