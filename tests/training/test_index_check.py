@@ -67,9 +67,6 @@ class Exact:
         wanted = set(movie_ids)
         return {movie.movie_id: movie for movie in self.stored if movie.movie_id in wanted}
 
-    def popular(self, limit: int) -> list[IndexedMovie]:
-        return list(self.stored[:limit])
-
     def count(self) -> int:
         return len(self.stored)
 
@@ -184,18 +181,18 @@ def lossy(artifact: Artifact, every: int) -> Exact:
 
 
 def test_what_is_approximate_passes_and_what_is_broken_does_not(artifact: Artifact) -> None:
-    """Of a hundred places one in 25 is missed: 96%. One in 20: 95%; one in 16: 93%."""
+    """Of a hundred places one in 25 is missed: 96%. One in 10: 90%; one in 9: 88%."""
     checked = check_index(lossy(artifact, 25), artifact, LOG)
     assert (checked.recall, checked.canary_recall) == (0.96, 0.96)
-    assert check_index(lossy(artifact, 20), artifact, LOG).recall == 0.95
-    with pytest.raises(ArtifactError, match=r"finds 93\.0% of what is nearest to people, not 95%"):
-        check_index(lossy(artifact, 16), artifact, LOG)
+    assert check_index(lossy(artifact, 10), artifact, LOG).recall == 0.9
+    with pytest.raises(ArtifactError, match=r"finds 88\.0% of what is nearest to people, not 90%"):
+        check_index(lossy(artifact, 9), artifact, LOG)
 
 
 def test_what_only_canaries_miss(artifact: Artifact) -> None:
     nobody = LOG.take(np.zeros(0, np.int64))
     with pytest.raises(ArtifactError, match="nearest to canaries"):
-        check_index(lossy(artifact, 16), artifact, nobody)
+        check_index(lossy(artifact, 9), artifact, nobody)
 
 
 def test_what_was_excluded_is_not_found(artifact: Artifact) -> None:
