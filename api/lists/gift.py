@@ -99,9 +99,9 @@ def _items(
     movies = serving.repertoire
     if movies is None or not len(found.rows):
         return []
-    # Who is not known is somebody new, to the model's knowledge.
+    # Of an unknown receiver the giver has an idea, of an unknown giver nobody has.
     u_g = found.utilities[0] if giver.known else found.newcomer
-    u_r = found.utilities[-1] if receiver.known else found.newcomer
+    u_r = found.utilities[-1] if receiver.known else u_g
     best = given(u_r, u_g, found.newcomer, limit)
     shares = [np.exp(of - of.max())[best.places].tolist() for of in (u_r, u_g, found.newcomer)]
     return [

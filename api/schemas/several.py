@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import Genres, UserId, answer_config, request_config
+from api.schemas.common import WHOLE, Genres, UserId, answer_config, request_config
 from api.schemas.filters import FILTERS_EXAMPLE, BodyFilters, MovieFilters
 from api.schemas.freshness import FRESHNESS_EXAMPLE, Freshness
 
@@ -27,7 +27,7 @@ _MEMBER_SCORE: JsonDict = {"user_id": 42, "score": 0.94}
 _GROUP_MOVIE: JsonDict = {**_MOVIE, "score": 0.86, "members": [_MEMBER_SCORE]}
 _GIFT_MOVIE: JsonDict = {**_MOVIE, "score": 1.0, "receiver": 0.41, "giver": 0.73, "everybody": 0.12}
 
-Limit = Annotated[int, Field(ge=1, le=MAX_SEVERAL)]
+Limit = Annotated[int, Field(ge=1, le=MAX_SEVERAL), WHOLE]
 
 
 class Person(BaseModel):
@@ -172,7 +172,8 @@ class GiftRecommendations(_Answer):
     Of what the receiver is likeliest to pick it has what is special: a gift's worth, in log-odds,
     is u_r + 0.25 u_g - 0.625 u_0, the utilities of receiver, giver, and somebody unknown. So what
     everybody picks counts for half as much, and the giver's own taste for a quarter. The twenty
-    movies that everybody picks most are left out.
+    movies that somebody unknown is shown first are left out. Where the receiver is unknown the giver's
+    utilities stand in, and where the giver is, those of somebody unknown.
     """
 
     model_config = answer_config(
