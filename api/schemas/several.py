@@ -172,8 +172,8 @@ class GiftRecommendations(_Answer):
     Of what the receiver is likeliest to pick it has what is special: a gift's worth, in log-odds,
     is u_r + 0.25 u_g - 0.625 u_0, the utilities of receiver, giver, and somebody unknown. So what
     everybody picks counts for half as much, and the giver's own taste for a quarter. The twenty
-    movies that somebody unknown is shown first are left out. Where the receiver is unknown the giver's
-    utilities stand in, and where the giver is, those of somebody unknown.
+    movies that somebody unknown is shown first are left out. Of an unknown receiver the giver's
+    utilities are taken, of an unknown giver those of somebody unknown.
     """
 
     model_config = answer_config(
