@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
+from api.experiments.exposures import Exposures, count_lost
 from api.guard.access import OPEN, Guard
 from api.guard.keyring import KeyRing
 from api.guard.keys import KeyStore
@@ -21,8 +23,11 @@ from api.lists.recommender import Recommender
 from api.serving.loading import model_loader
 from api.serving.watcher import ServingWatcher
 from infra.settings import Settings
+from producers.offers import Offers
 from producers.publisher import Publisher
 from stream.contracts.topics import Topics
+from stream.experiments.assignment import Plan
+from stream.experiments.store import ExperimentStore, RedisExperiments
 from stream.redis_store import RedisStore
 from stream.store import StateStore
 
@@ -49,6 +54,8 @@ class Services:
     forgetting: Forgetting
     movies: MoviePublisher
     applied: Applied
+    exposures: Exposures
+    experiments: ExperimentStore
     guard: Guard = OPEN
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop, still answering
 
@@ -61,6 +68,8 @@ class Services:
         """Finish what is under way, then let go of everything."""
         await self.watcher.stop()
         await asyncio.to_thread(self.publisher.close)
+        await asyncio.to_thread(self.exposures.close)
+        await self.experiments.close()
         await self.idempotent.close()
         await self.guard.close()
         await self.recommender.close()
@@ -74,6 +83,7 @@ def connect(settings: Settings) -> Services:
     """
     topics = Topics(settings.kafka_topic_prefix)
     store = RedisStore(settings.redis(), REDIS_TIMEOUT)
+    experiments = RedisExperiments(settings.redis(), REDIS_TIMEOUT)
     publisher = Publisher(settings.librdkafka(), PUBLISH_TIMEOUT)
     api_key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     watcher = ServingWatcher(
@@ -81,8 +91,11 @@ def connect(settings: Settings) -> Services:
         model_loader(settings.qdrant_url, api_key),
         settings.api_look_seconds,
         settings.api_keep_seconds,
+        partial(_plan, experiments, settings.experiment_holdout),
     )
     idempotent = IdempotentRequests(settings.redis())
+    offers = Offers(settings.librdkafka(), count_lost) if settings.api_exposures else None
+    exposures = Exposures(offers, topics.exposures)
     applied = Applied()
     return Services(
         store=store,
@@ -92,6 +105,7 @@ def connect(settings: Settings) -> Services:
             store,
             watcher,
             AnswerCache(store, settings.api_cache_seconds),
+            exposures,
             settings.api_deadline_ms / 1_000,
         ),
         ratings=RatingPublisher(publisher, topics, watcher, applied),
@@ -99,8 +113,14 @@ def connect(settings: Settings) -> Services:
         forgetting=Forgetting(store, publisher, topics.ratings, idempotent),
         movies=MoviePublisher(publisher, topics.movies),
         applied=applied,
+        exposures=exposures,
+        experiments=experiments,
         guard=_guard(settings),
     )
+
+
+async def _plan(experiments: ExperimentStore, holdout: float) -> Plan:
+    return Plan(await experiments.definitions(), holdout)
 
 
 def _guard(settings: Settings) -> Guard:

@@ -58,6 +58,11 @@ LATER_MOVIES = Gauge(
     "freshet_api_later_movies", "Movies that the model did not learn, and knows by their content"
 )
 MOVIES = Counter("freshet_api_movies_total", "Movies acknowledged by the broker")
+EXPOSURES = Counter("freshet_api_exposures_total", "Lists shown, handed over to be told")
+EXPOSURES_LOST = Counter(
+    "freshet_api_exposures_lost_total", "Lists shown of which the broker was not told"
+)
+FEEDBACK = Counter("freshet_api_feedback_total", "Feedback acknowledged by the broker", ("kind",))
 EXPLORED = Counter(
     "freshet_api_explored_total", "Places of lists given to movies that are new, to try them"
 )

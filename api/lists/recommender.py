@@ -3,10 +3,14 @@
 import asyncio
 import time
 from dataclasses import replace
+from random import Random
 from typing import Final
 
 from api import metrics
 from api.errors import unavailable
+from api.experiments.exposures import Exposures
+from api.experiments.interleaving import team_draft
+from api.experiments.trial import Trial, trial_of
 from api.lists.asked import Asked, Case
 from api.lists.cache import AnswerCache
 from api.lists.cursor import Cursor, question_of
@@ -23,6 +27,7 @@ from api.schemas.recommendations import DegradedReason, Recommendations, Recomme
 from api.serving.watcher import ServingWatcher
 from api.stages import stage
 from stream.contracts.errors import StoreUnavailable
+from stream.contracts.events import new_event_id
 from stream.store import StateStore
 
 # s that are left for the list at least when the state is waited for until a deadline: ranking takes
@@ -37,6 +42,7 @@ class Recommender:
         store: has the users' state, and what is kept for them.
         watcher: knows what is served.
         cache: of answers.
+        exposures: say what was shown.
         time_for_answers: s in which an answer shall be there, where a request does not say.
     """
 
@@ -45,11 +51,14 @@ class Recommender:
         store: StateStore,
         watcher: ServingWatcher,
         cache: AnswerCache,
+        exposures: Exposures,
         time_for_answers: float,
     ) -> None:
         self._store = store
         self._watcher = watcher
         self._cache = cache
+        self._exposures = exposures
+        self._coin = Random()
         self._time = time_for_answers
 
     async def recommend(self, user_id: int, asked: Asked) -> Recommendations:
@@ -60,6 +69,9 @@ class Recommender:
         1. Read the state, with the answer given before, or the list that is paged through.
         2. Take that answer or list; else make one.
         3. Keep it, where it may be asked for again.
+        4. Say what was shown.
+
+        What the person's experiments choose is part of the question, and of what answers it.
 
         Args:
             user_id: known or not.
@@ -76,28 +88,44 @@ class Recommender:
             cursor = Cursor.decode(asked.cursor, user_id, question)
         deadline = self._deadline(asked)
         # 1.
-        before = self._watcher.current.model
+        before = self._trial(user_id, asked)
         name = cursor.kept if cursor is not None else b""
-        if cursor is None and asked.use_cache:
-            name = self._cache.name(before, question, asked.wanted.limit)
+        if cursor is None and asked.use_cache and before.rival is None:
+            changed = before.wanted is not asked.wanted
+            name = self._cache.name(
+                before.serving.model,
+                question_of(before.wanted) if changed else question,
+                asked.wanted.limit,
+            )
         with stage("state"):
             view = await self._view(user_id, asked, deadline, name)
-        serving = self._watcher.current  # from here on this one only
-        case = Case(user_id, asked, question, cursor, view, serving, deadline)
+        trial = self._trial(user_id, asked)  # from here on this one only, with what serves it
+        asked = replace(asked, wanted=trial.wanted)
+        case = Case(user_id, asked, question, cursor, view, trial.serving, deadline)
         # 2., 3.
-        if cursor is None:
-            page = await self._first_page(case, name if serving.model is before else b"")
+        teams: list[int] = []
+        if trial.rival is not None:
+            page, teams = await self._interleaved(case, trial.rival)
+        elif cursor is None:
+            page = await self._first_page(case, name if trial.makes_the_same(before) else b"")
         elif cursor.kept:
             page = kept_page(case, cursor)
         else:
             found = await self._list(case, replace(asked.wanted, limit=DEPTH))
             page = await second_page(self._store, case, cursor, found)
         _measure(case, page)
-        return _answer(case, page)
+        # 4.
+        answer = _answer(case, page, trial)
+        self._exposures.shown(answer, trial, teams, _position(case))
+        return answer
 
     async def close(self) -> None:
         """Keep what is to be kept."""
         await self._cache.settled()
+
+    def _trial(self, user_id: int, asked: Asked) -> Trial:
+        now, first = int(time.time() * 1_000), asked.cursor is None
+        return trial_of(self._watcher.current, user_id, asked.wanted, now, first=first)
 
     def _deadline(self, asked: Asked) -> Deadline:
         if asked.timeout_ms is not None:
@@ -136,6 +164,21 @@ class Recommender:
         self._cache.put(case.user_id, view, case.serving, name, found)
         return first_page(case, found, cached=False)
 
+    async def _interleaved(self, case: Case, rival: Wanted) -> tuple[Page, list[int]]:
+        """A list of two, and whose each of its movies is."""
+        metrics.CACHE.labels("bypass").inc()
+        found, other = await self._list(case, case.asked.wanted), await self._list(case, rival)
+        candidates, teams = team_draft(
+            found.candidates,
+            other.candidates,
+            case.asked.wanted.limit,
+            lambda candidate: candidate.movie.movie_id,
+            self._coin,
+        )
+        degraded = list(dict.fromkeys([*found.degraded, *other.degraded]))
+        both = replace(found, candidates=candidates, degraded=degraded)
+        return first_page(case, both, cached=False), teams
+
     async def _list(self, case: Case, wanted: Wanted) -> Retrieved:
         """Raises ProblemError (503) where there is nothing to recommend from."""
         view, serving = case.view, case.serving
@@ -153,11 +196,23 @@ class Recommender:
         return found
 
 
-def _answer(case: Case, page: Page) -> Recommendations:
+def _position(case: Case) -> int:
+    """Of the page's first movie in the list, from 0, if all pages are of one length."""
+    cursor = case.cursor
+    if cursor is None:
+        return 0
+    before = 2 * case.asked.wanted.limit if cursor.kept else len(cursor.shown_ids())
+    return before + cursor.offset
+
+
+def _answer(case: Case, page: Page, trial: Trial) -> Recommendations:
     found, view = page.found, case.known
     reasons = _reasons(case, page)
     return Recommendations(
         user_id=case.user_id,
+        impression_id=new_event_id(),
+        experiments=trial.names(),
+        experiments_left_out=trial.left_out,
         strategy=found.strategy,
         degraded=found.degraded,
         model_version=page.model_version,

@@ -62,7 +62,9 @@ async def retrieve(
     """
     seen = frozenset(record.state.movie_ids().tolist())
     model, movies = serving.model, serving.repertoire
-    if not seen:
+    if wanted.strategy == "popular":
+        return popular(serving, wanted, without=seen)
+    if not seen or wanted.strategy == "trending":
         return trending(serving, seen, wanted)
     if model is None or movies is None:
         return trending(serving, seen, wanted, "model_unavailable")
@@ -80,9 +82,12 @@ def trending(
     return Retrieved("trending", candidates, list(degraded))
 
 
-def popular(serving: Serving, wanted: Wanted, *degraded: DegradedReason) -> Retrieved:
+def popular(
+    serving: Serving, wanted: Wanted, *degraded: DegradedReason, without: Collection[int] = ()
+) -> Retrieved:
     """The most rated movies of the training data: needs neither Redis nor the index."""
-    return Retrieved("popular", list(islice(_popular(serving, ()), wanted.limit)), list(degraded))
+    candidates = list(islice(_popular(serving, without), wanted.limit))
+    return Retrieved("popular", candidates, list(degraded))
 
 
 def _trending(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
@@ -139,13 +144,14 @@ async def _personal(
     near = items.rows(np.array([movie_id for movie_id, _ in nearest], np.uint32))
     known = near >= 0  # another process may have put a movie there that this one has not seen yet
     person = Person(standing, vector, near[known], found.strategy)
-    try:
-        ranked = None if deadline.passed else _ranked(ranking, movies, serving.live, person, wanted)
-        if ranked is None:
-            found.degraded.append("ranker_late")
-    except ArtifactError as error:
-        _missing(model, found, "ranker_unavailable", error)
-        ranked = None
+    ranked = None
+    if wanted.ranker and deadline.passed:
+        found.degraded.append("ranker_late")
+    elif wanted.ranker:
+        try:
+            ranked = _ranked(ranking, movies, serving.live, person, wanted)
+        except ArtifactError as error:
+            _missing(model, found, "ranker_unavailable", error)
     if ranked is None:
         scores = np.array([score for _, score in nearest], np.float32)
         pairs = zip(near[known].tolist(), scores[known].tolist(), strict=True)

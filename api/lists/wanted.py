@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from stream.contracts.experiments import Strategy
 from training.movie_filter import ALL_MOVIES, MovieFilter
 
 
@@ -14,9 +15,13 @@ class Wanted:
         filter: which movies.
         diversity: 0..1, the trade-off of `training.mmr`; None: the model's own.
         novelty: 0..1, how much rather movies that few people have rated.
+        ranker: whether the second stage orders it; else it is by nearness alone.
+        strategy: ``trending`` and ``popular`` are lists that are the same for everybody.
     """
 
     limit: int
     filter: MovieFilter = ALL_MOVIES
     diversity: float | None = None
     novelty: float = 0.0
+    ranker: bool = True
+    strategy: Strategy = "personal"

@@ -28,6 +28,10 @@ DegradedReason: TypeAlias = Literal[
     "explanation_late",
 ]
 
+# Why an experiment that a person is in had no say: a model that it names is not at hand here; the
+# request asks for what it chooses; or the list is one that it does not make.
+LeftOut: TypeAlias = Literal["model_unavailable", "asked_otherwise", "not_this_list"]
+
 _ITEM: JsonDict = {
     "movie_id": 858,
     "title": "Godfather, The (1972)",
@@ -39,6 +43,8 @@ _ITEM: JsonDict = {
 }
 RECOMMENDATIONS_EXAMPLE: JsonDict = {
     "user_id": 42,
+    "impression_id": "5d0c6a1b7c0f4b6f8f2f4f6c1a1e9b7d",
+    "experiments": {"more-diverse": "treatment"},
     "strategy": "two_tower",
     "degraded": [],
     "model_version": "20260715-101500-3f2a",
@@ -84,6 +90,18 @@ class Recommendations(BaseModel):
     model_config = answer_config(RECOMMENDATIONS_EXAMPLE)
 
     user_id: int
+    impression_id: Annotated[
+        str, Field(description="of this very answer: name it in `POST /feedback`")
+    ]
+    experiments: Annotated[
+        dict[str, str], Field(description="the variant that the person has of each experiment")
+    ] = {}
+    experiments_left_out: Annotated[
+        dict[str, LeftOut],
+        Field(
+            description="experiments that the person is in, and why they had no say in this list"
+        ),
+    ] = {}
     strategy: Strategy
     degraded: list[DegradedReason]
     model_version: str | None

@@ -5,16 +5,16 @@ Loading is done beside both the requests and the model that serves. There are ne
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-import numpy as np
-
 from api import metrics
 from stream.contracts.errors import FreshetError
 from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.experiments import ModelChoice
 from training.artifact import Artifact
 from training.index import IndexedMovie, MovieIndex
 from training.repertoire import Repertoire
@@ -38,8 +38,7 @@ class ServedModel:
         index: its index, of the same version.
         repertoire: what it can recommend.
         behind: whether it lacks a movie that it was to take in.
-        popular: the most popular movies of its training data by id, most popular first, equally
-            popular ones by id: an index gives those in any order, and another one at every start.
+        popular: the most popular movies of its training data by id, most popular first.
         most_ratings: how many ratings the first of them has, at least 1.
     """
 
@@ -50,15 +49,10 @@ class ServedModel:
         self.repertoire = Repertoire.of(artifact)
         self.behind = False
         self._catalogue: Mapping[int, MovieEvent] = {}  # which was taken in
-        popular = sorted(
-            index.popular(POPULAR), key=lambda movie: (-movie.popularity, movie.movie_id)
-        )
-        ids = np.array([movie.movie_id for movie in popular], np.uint32)
-        learnt = artifact.items.rows(ids) >= 0  # a server's index may have later ones
-        self.popular: dict[int, IndexedMovie] = {
-            movie.movie_id: movie for movie, is_it in zip(popular, learnt, strict=True) if is_it
-        }
-        self.most_ratings = max([1, *(movie.popularity for movie in self.popular.values())])
+        table = self.repertoire.table
+        most = (table[row] for row in table.most_rated(POPULAR).tolist())
+        self.popular: dict[int, IndexedMovie] = {movie.movie_id: movie for movie in most}
+        self.most_ratings = max(1, int(table.popularity.max(initial=0)))
         self._noted: set[str] = set()
         self._users = 0
         self._idle = asyncio.Event()
@@ -143,6 +137,7 @@ class Models:
         self._until = 0.0  # when to let go of it
         self._taken = ""  # event id of the promotion that is served
         self._failed: tuple[str, float] = ("", 0.0)  # event id, when to try it again
+        self._not_beside: tuple[str, float] = ("", 0.0)  # version, when to try it again
         self._retiring: set[asyncio.Task[None]] = set()
 
     def is_new(self, event: ModelEvent) -> bool:
@@ -179,6 +174,41 @@ class Models:
                 exc_info=None if isinstance(error, FreshetError) else error,
             )
             return None
+
+    async def beside(self, choice: ModelChoice) -> ServedModel | None:
+        """A model that an experiment names: one of those at hand, or loaded in the place of the one
+        before; None where that fails. It stays until `nothing_beside` or a promotion."""
+        event = ModelEvent(
+            event_id=f"beside-{choice.version}",
+            version=choice.version,
+            artifact=choice.artifact,
+            collection=choice.collection,
+            event_time=0,
+            produced_time=0,
+        )
+        if self._before is not None and self._before.is_what(event):
+            self._until = math.inf
+            return self._before
+        failed, retry_at = self._not_beside
+        if failed == choice.version and time.monotonic() < retry_at:
+            return None
+        self.let_go()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
+        try:
+            self._before = await asyncio.to_thread(self._load, event)
+        except Exception as error:  # noqa: BLE001 - of an experiment: who serves is not touched
+            self._not_beside = (choice.version, time.monotonic() + RETRY)
+            metrics.MODEL_FAILURES.inc()
+            log.error("model %s, which an experiment names: %s", choice.version, error)
+            return None
+        self._until = math.inf
+        return self._before
+
+    def nothing_beside(self) -> None:
+        """No experiment names a model any more."""
+        if self._until == math.inf:
+            self._until = time.monotonic() + self._keep
 
     def put_first(self, model: ServedModel, event: ModelEvent) -> None:
         """This model is the one that serves from now on; the one that did is kept for a time."""

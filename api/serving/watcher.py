@@ -8,7 +8,7 @@ The old model is kept for a time, so that a rollback only swaps (`api.serving.mo
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from api.serving.live import LiveHeats, LiveMovies
 from api.serving.models import Models, ServedModel
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
+from stream.experiments.assignment import Plan
 from stream.store import StateStore
 from training.index import IndexedMovie
 from training.repertoire import Repertoire
@@ -47,6 +48,9 @@ class Serving:
         partitions: of the `ratings` topic, None before anyone said.
         repertoire: what the model can recommend, None without one.
         titles: of the catalogue, or for a moment of the one before.
+        plan: all experiments there are.
+        beside: the same by another model, which an experiment names; None where none does, or it
+            cannot be had.
     """
 
     model: ServedModel | None = None
@@ -56,6 +60,15 @@ class Serving:
     partitions: int | None = None
     repertoire: Repertoire | None = None
     titles: TitleIndex = field(default_factory=lambda: TitleIndex({}))
+    plan: Plan = field(default_factory=Plan)
+    beside: "Serving | None" = None
+
+    def by(self, version: str) -> "Serving | None":
+        """This, or what is beside it: by the model of this version. None where neither is."""
+        for serving in (self, self.beside):
+            if serving and serving.model and serving.model.event.version == version:
+                return serving
+        return None
 
     def movie(self, movie_id: int) -> Movie | None:
         """What is known of a movie without asking the index."""
@@ -73,6 +86,7 @@ class ServingWatcher:
         load: opens a promoted model; runs in a thread. Raises FreshetError.
         pause: s between two looks: how late a promotion, a new movie or what is hot may be noticed.
         keep: s for which a model stays at hand that another one has taken the place of.
+        plan: all experiments as of now. Raises StoreUnavailable.
     """
 
     def __init__(
@@ -81,13 +95,16 @@ class ServingWatcher:
         load: Callable[[ModelEvent], ServedModel],
         pause: float,
         keep: float = 0.0,
+        plan: Callable[[], Awaitable[Plan]] | None = None,
     ) -> None:
+        self._plan = plan
         self.current = Serving()
         self._store = store
         self._pause = pause
         self._models = Models(load, keep)
         self._heats = LiveHeats()
         self._catalogue_version = -1
+        self._beside_of: LiveMovies | None = None  # what `current.beside` was made as new as
         self._moved = False  # whether a look took in what `current` does not show yet
         self._reachable = True
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +123,7 @@ class ServingWatcher:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        self.current = replace(self.current, model=None, repertoire=None)
+        self.current = replace(self.current, model=None, repertoire=None, beside=None)
         await self._models.close()
 
     async def refresh(self) -> None:
@@ -130,7 +147,10 @@ class ServingWatcher:
         event = await self._store.model()
         if event is not None and self._models.is_new(event):
             await self._serve(event)
+        if self._plan is not None:
+            await self._take_over(await self._plan())
         serving = self.current
+        metrics.LATER_MOVIES.set(len(serving.repertoire.later) if serving.repertoire else 0)
         if serving.titles.catalogue is not serving.catalogue:  # last: only who searches waits
             titles = await asyncio.to_thread(TitleIndex, serving.catalogue, serving.titles)
             self.current = replace(self.current, titles=titles)
@@ -142,7 +162,6 @@ class ServingWatcher:
         if model is not None:
             await asyncio.to_thread(model.take_in, serving.catalogue)
             movies, newcomers = model.repertoire, model.artifact.ranking.newcomers
-            metrics.LATER_MOVIES.set(len(movies.later))
         live = await asyncio.to_thread(self._heats.movies, movies.items if movies else None)
         hottest = await asyncio.to_thread(trends, live, newcomers, TRENDING)
         serving = replace(serving, repertoire=movies, live=live)
@@ -152,6 +171,7 @@ class ServingWatcher:
     async def _serve(self, event: ModelEvent) -> None:
         """Load, then swap. A model that cannot be loaded leaves the old one in place."""
         began = time.monotonic()
+        self.current = replace(self.current, beside=None)  # it may have to make room
         model = await self._models.find(event)
         if model is None:
             return
@@ -168,6 +188,33 @@ class ServingWatcher:
                 seconds,
             )
         self._models.put_first(model, event)
+
+    async def _take_over(self, plan: Plan) -> None:
+        """These experiments, and the first model that one of them names and that does not serve."""
+        now, serving, before = int(time.time() * 1000), self.current, self.current.beside
+        version = serving.model.event.version if serving.model else None
+        named = [it.model for of in plan.running(now) for it in of.variants if it.model]
+        others = [choice for choice in named if choice.version != version]
+        if before is not None and not any(before.by(it.version) for it in others[:1]):
+            serving = self.current = replace(serving, beside=None)  # before it is let go of
+        model = beside = None
+        if others:
+            model = await self._models.beside(others[0])
+        else:
+            self._models.nothing_beside()
+        if model is not None:
+            beside = replace(serving, model=model, beside=None, plan=plan)
+            if before is None or before.model is not model or self._beside_of is not serving.live:
+                beside = await self._seen_by(beside)
+                self._beside_of = serving.live
+            else:
+                beside = replace(
+                    beside,
+                    live=before.live,
+                    trending=before.trending,
+                    repertoire=before.repertoire,
+                )
+        self.current = replace(self.current, plan=plan, beside=beside)
 
     async def _watch(self) -> None:
         while True:

@@ -100,6 +100,8 @@ class ExperimentStore(Protocol):
         """Those of the variants of one round, over all partitions."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class RedisExperiments(RedisConnection):
     """Both on one Redis."""

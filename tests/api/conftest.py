@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from api.deps import Services
+from api.experiments.exposures import Exposures
 from api.intake.applied import Applied
 from api.intake.forgetting import Forgetting
 from api.intake.idempotency import IdempotentRequests
@@ -24,7 +25,8 @@ from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.topics import Topics
-from tests.api.doubles import PARTITIONS, Log, MemoryIndex, PlantedArtifact, Store
+from stream.experiments.assignment import Plan
+from tests.api.doubles import PARTITIONS, Experiments, Log, MemoryIndex, PlantedArtifact, Store
 from training.artifact import Artifact
 from training.index import IndexedMovie, collection_name
 
@@ -89,6 +91,7 @@ class World:
 
     store: Store
     log: Log
+    experiments: Experiments
     watcher: ServingWatcher
     services: Services
     client: httpx.AsyncClient = field(init=False)
@@ -117,40 +120,58 @@ class World:
         return cast(MemoryIndex, self.watcher.current.model.index)
 
 
-@pytest.fixture
-async def empty_world(redis_url: str) -> AsyncIterator[World]:
-    """Partitions are known, nothing else."""
+async def make_world(redis_url: str) -> World:
+    """Partitions are known, nothing else; there is no client yet."""
     store = Store()
     await store.put_partitions(PARTITIONS)
     log = Log(store)
-    watcher = ServingWatcher(store, load, pause=0.001)
+    experiments = Experiments()
+
+    async def plan() -> Plan:
+        return Plan(await experiments.definitions())
+
+    watcher = ServingWatcher(store, load, pause=0.001, plan=plan)
     publisher = cast(Publisher, log)
     idempotent = IdempotentRequests(redis_url)
     applied = Applied()
+    exposures = Exposures(log, Topics().exposures)
     services = Services(
         store=store,
         publisher=publisher,
         watcher=watcher,
         recommender=Recommender(
-            store, watcher, AnswerCache(store, seconds=3_600), time_for_answers=60
+            store, watcher, AnswerCache(store, seconds=3_600), exposures, time_for_answers=60
         ),
         ratings=RatingPublisher(publisher, Topics(), watcher, applied),
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, Topics().ratings, idempotent),
         movies=MoviePublisher(publisher, Topics().movies),
         applied=applied,
+        exposures=exposures,
+        experiments=experiments,
     )
-    world = World(store, log, watcher, services)
     await watcher.refresh()
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    return World(store, log, experiments, watcher, services)
+
+
+async def furnish(world: World) -> None:
+    """The catalogue is loaded and model v1 is served."""
+    await world.store.put_movies(catalogue_movie(id_) for id_ in range(1, MOVIES + 1))
+    await world.promote("v1")
+
+
+@pytest.fixture
+async def empty_world(redis_url: str) -> AsyncIterator[World]:
+    """Partitions are known, nothing else."""
+    world = await make_world(redis_url)
+    transport = httpx.ASGITransport(create_app(world.services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as world.client:
         yield world
-    await services.close()
+    await world.services.close()
 
 
 @pytest.fixture
 async def world(empty_world: World) -> World:
     """The catalogue is loaded and model v1 is served."""
-    await empty_world.store.put_movies(catalogue_movie(id_) for id_ in range(1, MOVIES + 1))
-    await empty_world.promote("v1")
+    await furnish(empty_world)
     return empty_world

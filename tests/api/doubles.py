@@ -18,8 +18,16 @@ from stream.contracts.events import (
     decode_movie,
     decode_user_event,
 )
+from stream.contracts.experiments import (
+    ExperimentEvent,
+    ExposureEvent,
+    FeedbackEvent,
+    decode_exposure,
+    decode_feedback,
+)
 from stream.contracts.keys import Position
 from stream.contracts.topics import Topics, partition_of
+from stream.experiments.outcomes import Sums
 from stream.features import UserState, fold
 from stream.records import UserRecord
 from stream.store import Batch
@@ -66,10 +74,6 @@ class MemoryIndex:
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
         self._check()
         return {id_: self._movies[id_] for id_ in movie_ids if id_ in self._movies}
-
-    def popular(self, limit: int) -> list[IndexedMovie]:
-        self._check()
-        return sorted(self._movies.values(), key=lambda movie: -movie.popularity)[:limit]
 
     def count(self) -> int:
         self._check()
@@ -164,6 +168,27 @@ class Store(MemoryStore):
         self.check()
 
 
+class Experiments:
+    """`ExperimentStore` in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[ExperimentEvent] = []
+        self.counted = Sums()
+
+    def put(self, event: ExperimentEvent) -> None:
+        self.events = [it for it in self.events if it.name != event.name] + [event]
+
+    async def definitions(self) -> list[ExperimentEvent]:
+        return self.events
+
+    async def sums(self, experiment: str, round_: int) -> Sums:
+        wanted = {at: it for at, it in self.counted.items() if at[0][:2] == (experiment, round_)}
+        return Sums(wanted)
+
+    async def close(self) -> None:
+        pass
+
+
 class Log:
     """A publisher, and the worker behind it: what is sent is in the state after `apply`.
 
@@ -173,6 +198,8 @@ class Log:
         events: the ratings acknowledged, in order.
         wishes: the wishes to be forgotten likewise.
         movies: the movies likewise; they are in the catalogue at once.
+        exposures: what was shown, whether or not the broker fails.
+        feedback: what was said of it, acknowledged.
     """
 
     def __init__(self, store: Store) -> None:
@@ -184,6 +211,13 @@ class Log:
         self.events: list[RatingEvent] = []
         self.wishes: list[ForgetEvent] = []
         self.movies: list[MovieEvent] = []
+        self.exposures: list[ExposureEvent] = []
+        self.feedback: list[FeedbackEvent] = []
+
+    def offer(self, message: Message) -> None:
+        event = decode_exposure(message.value, message.key, 2**42)
+        assert isinstance(event, ExposureEvent)
+        self.exposures.append(event)
 
     async def send(self, messages: Sequence[Message]) -> list[Delivered]:
         if self.failing:
@@ -197,6 +231,10 @@ class Log:
                 self.movies.append(movie)
                 await self._store.put_movies([movie])
                 continue
+            if message.topic in Topics().shown:
+                self._of_experiments(message)
+                delivered.append(Delivered(message.topic, 0, 0))
+                continue
             event = decode_user_event(message.value, message.key, 2**42)
             partition = partition_of(event.user_id, PARTITIONS)
             delivered.append(Delivered(message.topic, partition, self._ends[partition]))
@@ -209,6 +247,14 @@ class Log:
         if not self.lag:
             await self.apply()
         return delivered
+
+    def _of_experiments(self, message: Message) -> None:
+        if message.topic == Topics().exposures:
+            assert isinstance(decode_exposure(message.value, message.key, 2**42), ForgetEvent)
+            return
+        event = decode_feedback(message.value, message.key, 2**42)
+        if isinstance(event, FeedbackEvent):
+            self.feedback.append(event)
 
     async def apply(self) -> None:
         for partition, offset, event in self._pending:
