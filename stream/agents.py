@@ -4,10 +4,11 @@ An agent that fails ends the worker: the restart begins with the batch that fail
 never fail it; those of `ratings` become dead letters, the others are logged and counted.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from stream.app import App, batches
 from stream.contracts.errors import InvalidEvent
@@ -21,6 +22,10 @@ from stream.store import StateStore
 from stream.transport import BatchConsumer
 
 logger = logging.getLogger(__name__)
+
+# Batches under way at once, of as many partitions: while the store works on one, this process works
+# on another. More would wait for the same two.
+AT_ONCE: Final = 2
 
 E = TypeVar("E")
 
@@ -71,7 +76,7 @@ def add_agents(app: App, topics: Topics, appliers: Appliers) -> None:
 
 
 def add_agent(app: App, topic: str, apply: Apply) -> None:
-    """An agent that applies one batch of the topic after the other.
+    """An agent that applies the batches of each partition one after the other, of several at once.
 
     `apply` is called again with the same batch while it raises Unavailable, for a time; what else
     it raises ends the worker.
@@ -79,6 +84,21 @@ def add_agent(app: App, topic: str, apply: Apply) -> None:
 
     @app.agent(batches(app, topic), name=topic)
     async def agent(stream: Any) -> None:
-        async for event in stream.noack().events():
-            await retrying()(apply, event.message.partition, event.value)
-            await cast(BatchConsumer, app.consumer).finish(event)
+        turns = asyncio.Semaphore(AT_ONCE)
+        latest: dict[int, asyncio.Task[None]] = {}
+
+        async def work(event: Any, before: asyncio.Task[None] | None) -> None:
+            if before is not None:
+                await before
+            async with turns:
+                await retrying()(apply, event.message.partition, event.value)
+                await cast(BatchConsumer, app.consumer).finish(event)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for event in stream.noack().events():
+                    partition = event.message.partition
+                    before = latest.get(partition)
+                    latest[partition] = group.create_task(work(event, before))
+        except ExceptionGroup as failed:  # the first one is why the others were given up
+            raise failed.exceptions[0] from None
