@@ -48,9 +48,8 @@ class IndexedMovie(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mean_rating: float | None = None
 
 
-# Payload fields that filters and orders may use, and Qdrant's name of their type.
+# Payload fields that filters may use, and Qdrant's name of their type.
 PAYLOAD_INDEXES: Final = {
-    "movie_id": "integer",
     "genres": "keyword",
     "year": "integer",
     "popularity": "integer",
@@ -96,10 +95,6 @@ class MovieIndex(Protocol):
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
         """The payloads of these movies; those that are not in the index are left out."""
-        ...
-
-    def popular(self, limit: int) -> list[IndexedMovie]:
-        """The movies with the most ratings in the training data, most popular first."""
         ...
 
     def count(self) -> int:

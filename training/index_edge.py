@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from qdrant_edge import (
     CountRequest,
-    Direction,
     Distance,
     EdgeConfig,
     EdgeShard,
@@ -32,7 +31,6 @@ from qdrant_edge import (
     KeywordIndexParams,
     MatchAny,
     Memory,
-    OrderBy,
     Point,
     Query,
     QueryRequest,
@@ -149,21 +147,6 @@ class EdgeIndex:
             )
         found = {int(one.id): msgspec.convert(one.payload, IndexedMovie) for one in records}
         return found | {id_: later[id_] for id_ in movie_ids if id_ in later}
-
-    def popular(self, limit: int) -> list[IndexedMovie]:
-        later = self._later
-        with _edge_errors("reading popular movies failed"):
-            records, _ = self._shard.scroll(
-                ScrollRequest(
-                    limit=limit,
-                    filter=_filter(ALL_MOVIES, later.replaced),
-                    order_by=OrderBy("popularity", Direction.Desc),
-                    with_payload=True,
-                )
-            )
-        movies = [msgspec.convert(record.payload, IndexedMovie) for record in records]
-        movies += later.movies.values()
-        return sorted(movies, key=lambda movie: -movie.popularity)[:limit]
 
     def count(self) -> int:
         later = self._later

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from training.index import IndexedMovie
 from training.movie_filter import ALL_MOVIES, MovieFilter
+from training.movie_table import MovieTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,15 @@ class LaterMovies:
     """n movies, in the order in which they came.
 
     Attributes:
-        movies: by id.
         vectors: f32[n, d].
+        movies: by id.
+        table: the same, row by row.
         replaced: ids of those that the built index has too, where they no longer count.
     """
 
     vectors: npt.NDArray[np.float32]
     movies: Mapping[int, IndexedMovie] = field(default_factory=lambda: MappingProxyType({}))
+    table: MovieTable = field(default_factory=lambda: MovieTable.of([]))
     replaced: frozenset[int] = frozenset()
 
     def with_these(
@@ -48,7 +51,8 @@ class LaterMovies:
         moved = np.empty((len(together), vectors.shape[1]), np.float32)
         moved[: len(self.vectors)] = self.vectors
         moved[[row[movie.movie_id] for movie in movies]] = vectors
-        return LaterMovies(moved, together, self.replaced | frozenset(built))
+        table = MovieTable.of([*together.values()])
+        return LaterMovies(moved, together, table, self.replaced | frozenset(built))
 
     def search(
         self,
@@ -58,11 +62,9 @@ class LaterMovies:
         wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         """The nearest as (movie id, score), best first; see `MovieIndex.search`."""
-        scores, movies = self.vectors @ vector, list(self.movies.values())
-        order = (-scores).argsort(kind="stable").tolist()
-        found = (
-            (movies[at].movie_id, float(scores[at]))
-            for at in order
-            if movies[at].movie_id not in exclude and wanted.wants(movies[at])
-        )
-        return list(islice(found, limit))
+        scores = self.vectors @ vector
+        order = (-scores).argsort(kind="stable")
+        if wanted != ALL_MOVIES:
+            order = order[self.table.matching(wanted)[order]]
+        found = zip(self.table.movie_ids[order].tolist(), scores[order].tolist(), strict=True)
+        return list(islice((hit for hit in found if hit[0] not in exclude), limit))

@@ -18,13 +18,11 @@ from qdrant_client.models import (
     CreateAliasOperation,
     DeleteAlias,
     DeleteAliasOperation,
-    Direction,
     Distance,
     FieldCondition,
     Filter,
     HasIdCondition,
     MatchAny,
-    OrderBy,
     PayloadSchemaType,
     PointStruct,
     Range,
@@ -108,15 +106,6 @@ class ServerIndex:
         with _server_errors("reading movies failed"):
             records = self._client.retrieve(self._collection, list(movie_ids), with_payload=True)
         return {int(record.id): msgspec.convert(record.payload, IndexedMovie) for record in records}
-
-    def popular(self, limit: int) -> list[IndexedMovie]:
-        with _server_errors("reading popular movies failed"):
-            records, _ = self._client.scroll(
-                self._collection,
-                limit=limit,
-                order_by=OrderBy(key="popularity", direction=Direction.DESC),
-            )
-        return [msgspec.convert(record.payload, IndexedMovie) for record in records]
 
     def count(self) -> int:
         with _server_errors("counting movies failed"):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from stream.contracts.errors import ArtifactError
 from training.index import IndexedMovie
 from training.movie_filter import MovieFilter
+from training.tower_inputs import Ints
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Column = TypeVar("Column", bound=np.generic)
@@ -140,6 +141,11 @@ class MovieTable(Sequence[IndexedMovie]):
         if wanted.exclude:
             found &= ~self._among(wanted.exclude)
         return found
+
+    def most_rated(self, movies: int) -> Ints:
+        """i64[at most so many]: rows, the one with the most ratings first, equal ones by id."""
+        order: Ints = np.lexsort((self.movie_ids, -self.popularity))
+        return order[:movies]
 
     def first(self, movies: int) -> "MovieTable":
         """Only so many of them; views, not copies."""

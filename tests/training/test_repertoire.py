@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from stream.contracts.errors import ArtifactError
 from tests.planted_model import CATALOGUE, GENRES, MOVIES, Trait
+from tests.suites.movie_index import FILTERS
 from training import repertoire
 from training.artifact import Artifact
 from training.dataset import Movie
 from training.mmr import likeness
+from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.repertoire import Repertoire
 
+KNOWN = [movie.movie_id for movie in CATALOGUE]
 LEARNT = Movie(CATALOGUE[0].movie_id, "Another title", ("Western",), 1990)
 
 
@@ -70,6 +73,37 @@ def test_a_movie_that_changes_takes_its_own_place(artifact: Artifact, learnt: Re
     assert changed.later[0].genres[0] == GENRES[4]
     assert changed.items.vectors[MOVIES].argmax() == 4
     np.testing.assert_array_equal(changed.items.vectors[-1], found.items.vectors[-1])
+
+
+@given(wanted=FILTERS)
+def test_it_matches_what_an_index_finds(
+    artifact: Artifact, learnt: Repertoire, wanted: MovieFilter
+) -> None:
+    found = learnt.taking_in(learnt.lacking(artifact, [later(5), later(9), later(2**32 - 1)]))
+    every = [*artifact.movies(), *found.later]
+    matching = found.matching(wanted)
+    if wanted == ALL_MOVIES:
+        assert matching is None
+    else:
+        assert matching is not None
+        assert matching.tolist() == [wanted.wants(movie) for movie in every]
+
+
+def test_what_matches_is_remembered_but_for_ids(learnt: Repertoire) -> None:
+    """Of a filter of each genre and year, those asked for last; nobody's changes another's."""
+    [*genres] = [MovieFilter(genres_any=frozenset([genre])) for genre in GENRES]
+    first = learnt.matching(genres[0])
+    assert first is not None
+    assert learnt.matching(genres[0]) is first
+    of_ids = learnt.matching(replace(genres[0], exclude=frozenset([KNOWN[0]])))
+    only = learnt.matching(replace(genres[0], only=frozenset([KNOWN[0], KNOWN[1]])))
+    assert of_ids is not None
+    assert only is not None
+    assert (first.sum() - of_ids.sum(), only.sum(), first[0]) == (1, 1, True)
+    for year in range(1, 100):
+        learnt.matching(MovieFilter(year_from=year))
+    assert learnt.matching(genres[0]) is not first
+    assert len(learnt._matching) == repertoire._REMEMBERED
 
 
 MOVIE = st.builds(later, st.integers(1, 9), st.integers(0, 5), st.integers(1950, 2020))

@@ -2,15 +2,17 @@
 
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from api.serving.loading import load_model, model_loader
 from api.serving.models import ServedModel
+from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.contracts.events import ModelEvent
-from tests.api.doubles import MemoryIndex
+from tests.api.doubles import MemoryIndex, PlantedArtifact
 from tests.planted_model import CATALOGUE, Trait
 from training.artifact import Artifact
 from training.index import IndexedMovie, collection_name
@@ -40,14 +42,16 @@ def test_a_model_and_its_embedded_index(models: dict[Trait, Path]) -> None:
 
 
 def test_equally_popular_movies_are_in_the_order_of_their_ids(models: dict[Trait, Path]) -> None:
-    artifact = Artifact.load(models["genre"])
+    ids = np.array([10, 17, 24, 31], np.uint32)
     movies = [
         IndexedMovie(movie_id=id_, title="", genres=(), year=None, popularity=popularity)
-        for id_, popularity in ((31, 5), (10, 5), (24, 8), (17, 5), (11, 9))
+        for id_, popularity in zip(ids.tolist(), (5, 5, 8, 5), strict=True)
     ]
-    index = MemoryIndex(movies, np.zeros((5, 2), np.float32))
-    model = ServedModel(promotion(models["genre"], "genre"), artifact, index)
-    assert list(model.popular) == [24, 10, 17, 31]  # 11 came later
+    vectors = np.zeros((4, 2), np.float32)
+    artifact = cast(Artifact, PlantedArtifact(ItemVectors("genre", ids, vectors), movies))
+    model = ServedModel(promotion(models["genre"], "genre"), artifact, MemoryIndex(movies, vectors))
+    assert list(model.popular) == [24, 10, 17, 31]
+    assert model.most_ratings == 8
 
 
 def test_an_artifact_of_another_version_is_refused(models: dict[Trait, Path]) -> None:
