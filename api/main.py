@@ -14,18 +14,33 @@ from api import document, errors
 from api.deps import API, Services
 from api.guard.access import CHECK_SCOPE, GuardRequests
 from api.guard.body import LimitBody
+from api.guard.query import CHECK_QUERY
 from api.observe import ObserveRequests
 from api.routes import (
+    experiments,
+    feedback,
     movies,
     onboarding,
     operations,
+    predict,
     ratings,
     recommendations,
     several,
     users,
 )
 
-_ROUTES: Final = (recommendations, several, ratings, onboarding, movies, users)
+# A path of its own before one with a place for anything: that would answer for its methods.
+_ROUTES: Final = (
+    several,
+    recommendations,
+    ratings,
+    onboarding,
+    movies,
+    users,
+    predict,
+    feedback,
+    experiments,
+)
 
 # Bytes: ten times a full batch of ratings.
 MAX_BODY: Final = 1 << 20
@@ -86,6 +101,6 @@ def _routed(life: Lifespan[FastAPI] | None, checks: Sequence[Depends]) -> FastAP
     errors.install(app)
     document.install(app)
     for module in _ROUTES:
-        app.include_router(module.router, dependencies=checks)
-    app.include_router(operations.router)
+        app.include_router(module.router, dependencies=[*checks, CHECK_QUERY])
+    app.include_router(operations.router, dependencies=[CHECK_QUERY])
     return app

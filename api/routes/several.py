@@ -1,8 +1,9 @@
 """Lists that are not for one known person: for a group, for somebody else, for a taste."""
 
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, HTTPException, Path, Query, Response
 
 from api.deps import API, Deps, json_bytes
 from api.errors import Problem
@@ -59,3 +60,10 @@ async def gift(
     """Movies to give to somebody: what they would like and have not seen, but for the obvious."""
     found = await for_somebody(services.store, services.watcher.current, user_id, query)
     return Response(json_bytes(found), media_type="application/json")
+
+
+@router.get("/taste-profile", include_in_schema=False)
+@router.get("/group", include_in_schema=False)
+async def only_post() -> Response:
+    """Without it these names would be taken for somebody's id."""
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "POST"})

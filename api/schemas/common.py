@@ -5,7 +5,7 @@ Constraints are those of the event contracts, so that whatever the API accepts t
 
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from stream.contracts.events import MAX_ID, MAX_MOVIE_ID
@@ -13,8 +13,18 @@ from stream.contracts.events import MAX_ID, MAX_MOVIE_ID
 MAX_LIMIT: Final = 100  # movies an answer
 MAX_WAIT: Final = 10_000  # ms
 
-UserId = Annotated[int, Field(ge=1, le=MAX_ID)]
-MovieId = Annotated[int, Field(ge=1, le=MAX_MOVIE_ID)]
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: some clients write 42 as 42.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+WHOLE: Final = BeforeValidator(_whole)  # of integers in bodies, after their constraints
+
+UserId = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
+MovieId = Annotated[int, Field(ge=1, le=MAX_MOVIE_ID), WHOLE]
 Genres = Annotated[list[str], Field(description="as the catalogue names them")]
 
 

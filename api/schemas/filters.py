@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from api.schemas.common import MovieId
+from api.schemas.common import WHOLE, MovieId
 from stream.contracts.events import LAST_YEAR
 from training.movie_filter import ALL_MOVIES, MovieFilter
 
@@ -18,7 +18,7 @@ MAX_IDS: Final = 500
 Genre = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 GenreList = Annotated[list[Genre], Field(max_length=MAX_GENRES)]
 IdList = Annotated[list[MovieId], Field(max_length=MAX_IDS)]
-Year = Annotated[int, Field(ge=0, le=LAST_YEAR)]
+Year = Annotated[int, Field(ge=0, le=LAST_YEAR), WHOLE]
 Stars = Annotated[float, Field(ge=0.5, le=5.0, allow_inf_nan=False)]
 
 Diversity = Annotated[
@@ -84,7 +84,9 @@ class MovieFilters(BaseModel):
         Stars | None, Field(description="its mean rating in stars, at least", examples=[3.5])
     ] = None
     min_ratings: Annotated[
-        int, Field(ge=0, le=2**31 - 1, description="how many rated it, at least", examples=[50])
+        int,
+        Field(ge=0, le=2**31 - 1, description="how many rated it, at least", examples=[50]),
+        WHOLE,
     ] = 0
     exclude_ids: Annotated[
         IdList, Field(description="it is none of these movies", examples=[[2571]])

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import Genres, MovieId, answer_config, request_config
+from api.schemas.common import WHOLE, Genres, MovieId, answer_config, request_config
 
 MAX_GENRES: Final = 20  # of a movie; MovieLens has at most 10
 FIRST_FILM: Final = 1870  # Passage de Vénus, of 1874, is the oldest
@@ -28,8 +28,10 @@ class NewMovie(BaseModel):
 
     movie_id: MovieId
     title: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
-    genres: Annotated[list[Genre], Field(max_length=MAX_GENRES)]
-    year: Annotated[int | None, Field(ge=FIRST_FILM, le=LAST_FILM)] = None
+    genres: Annotated[
+        list[Genre], Field(max_length=MAX_GENRES, json_schema_extra={"uniqueItems": True})
+    ]
+    year: Annotated[int, Field(ge=FIRST_FILM, le=LAST_FILM), WHOLE] | None = None
 
     @field_validator("genres")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, Field, field_validator
 from pydantic.config import JsonDict, JsonValue
 
-from api.schemas.common import MAX_LIMIT, Genres, answer_config, request_config
+from api.schemas.common import MAX_LIMIT, WHOLE, Genres, answer_config, request_config
 from api.schemas.ratings import MovieRating
 from api.schemas.recommendations import RECOMMENDATIONS_EXAMPLE, Recommendations
 
@@ -57,7 +57,9 @@ class Onboarding(BaseModel):
     ratings: Annotated[
         list[MovieRating], Field(min_length=MIN_ONBOARDING, max_length=MAX_ONBOARDING)
     ]
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="recommendations wanted")] = 10
+    limit: Annotated[
+        int, Field(ge=1, le=MAX_LIMIT, description="recommendations wanted"), WHOLE
+    ] = 10
 
     @field_validator("ratings")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import MovieId, UserId, answer_config, request_config
+from api.schemas.common import WHOLE, MovieId, UserId, answer_config, request_config
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
 
 MAX_BATCH: Final = 1_000  # ratings a request: about 100 KB of JSON
@@ -27,8 +27,8 @@ class MovieRating(BaseModel):
     movie_id: MovieId
     rating: Annotated[float, Field(ge=0.5, le=5.0, multiple_of=0.5, allow_inf_nan=False)]
     event_time: Annotated[
-        int | None,
-        Field(ge=EARLIEST_EVENT_TIME, description="when it was rated, ms since 1970; default: now"),
+        Annotated[int, Field(ge=EARLIEST_EVENT_TIME), WHOLE] | None,
+        Field(description="when it was rated, ms since 1970; default: now"),
     ] = None
 
     @field_validator("event_time")

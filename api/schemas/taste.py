@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import Genres, MovieId, answer_config, request_config
+from api.schemas.common import WHOLE, Genres, MovieId, answer_config, request_config
 from api.schemas.filters import FILTERS_EXAMPLE, BodyFilters, Diversity, Genre, Year
 
 MAX_WEIGHTS: Final = 50  # of each kind
@@ -93,7 +93,7 @@ class TasteProfile(BaseModel):
             description="appetite for what many people have rated; below 0 for what few have",
         ),
     ] = 0.0
-    limit: Annotated[int, Field(ge=1, le=MAX_TASTE)] = 10
+    limit: Annotated[int, Field(ge=1, le=MAX_TASTE), WHOLE] = 10
     diversity: Diversity = None
     filters: BodyFilters = BodyFilters()
 

@@ -11,6 +11,7 @@ import pytest
 from api.deps import Services
 from api.experiments.exposures import Exposures
 from api.intake.applied import Applied
+from api.intake.feedback import FeedbackPublisher
 from api.intake.forgetting import Forgetting
 from api.intake.idempotency import IdempotentRequests
 from api.intake.movies import MoviePublisher
@@ -134,6 +135,7 @@ async def make_world(redis_url: str) -> World:
     publisher = cast(Publisher, log)
     idempotent = IdempotentRequests(redis_url)
     applied = Applied()
+    ratings = RatingPublisher(publisher, Topics(), watcher, applied)
     exposures = Exposures(log, Topics().exposures)
     services = Services(
         store=store,
@@ -142,12 +144,13 @@ async def make_world(redis_url: str) -> World:
         recommender=Recommender(
             store, watcher, AnswerCache(store, seconds=3_600), exposures, time_for_answers=60
         ),
-        ratings=RatingPublisher(publisher, Topics(), watcher, applied),
+        ratings=ratings,
         idempotent=idempotent,
-        forgetting=Forgetting(store, publisher, Topics().ratings, idempotent),
+        forgetting=Forgetting(store, publisher, Topics(), idempotent),
         movies=MoviePublisher(publisher, Topics().movies),
         applied=applied,
         exposures=exposures,
+        feedback=FeedbackPublisher(publisher, Topics().feedback, ratings),
         experiments=experiments,
     )
     await watcher.refresh()

@@ -74,7 +74,7 @@ class TestRoute:
             ({"genres": [str(number) for number in range(21)]}, "body.genres"),
             ({"year": 1869}, "body.year"),
             ({"year": 2101}, "body.year"),
-            ({"year": 1994.0}, "body.year"),
+            ({"year": 1994.5}, "body.year"),
             ({"popularity": 5}, "body.popularity"),
         ],
     )
