@@ -14,6 +14,7 @@ from api.guard.keyring import KeyRing
 from api.guard.keys import KeyStore
 from api.guard.limits import RateLimits
 from api.intake.applied import Applied
+from api.intake.feedback import FeedbackPublisher
 from api.intake.forgetting import Forgetting
 from api.intake.idempotency import Answer, IdempotentRequests
 from api.intake.movies import MoviePublisher
@@ -55,6 +56,7 @@ class Services:
     movies: MoviePublisher
     applied: Applied
     exposures: Exposures
+    feedback: FeedbackPublisher
     experiments: ExperimentStore
     guard: Guard = OPEN
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop, still answering
@@ -97,6 +99,7 @@ def connect(settings: Settings) -> Services:
     offers = Offers(settings.librdkafka(), count_lost) if settings.api_exposures else None
     exposures = Exposures(offers, topics.exposures)
     applied = Applied()
+    ratings = RatingPublisher(publisher, topics, watcher, applied)
     return Services(
         store=store,
         publisher=publisher,
@@ -108,12 +111,13 @@ def connect(settings: Settings) -> Services:
             exposures,
             settings.api_deadline_ms / 1_000,
         ),
-        ratings=RatingPublisher(publisher, topics, watcher, applied),
+        ratings=ratings,
         idempotent=idempotent,
-        forgetting=Forgetting(store, publisher, topics.ratings, idempotent),
+        forgetting=Forgetting(store, publisher, topics, idempotent),
         movies=MoviePublisher(publisher, topics.movies),
         applied=applied,
         exposures=exposures,
+        feedback=FeedbackPublisher(publisher, topics.feedback, ratings),
         experiments=experiments,
         guard=_guard(settings),
     )

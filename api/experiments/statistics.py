@@ -146,6 +146,29 @@ def compare(control: Ratio, treatment: Ratio, effect: float, alpha: float = ALPH
         )
 
 
+def preference(ratio: Ratio, effect: float, alpha: float = ALPHA) -> Comparison:
+    """A rate against 0, such as how many more chose one of two; without an uplift."""
+    found = estimate(ratio)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sure = (ratio.people >= ENOUGH) & (found.variance > 0)
+        variance = np.where(sure, found.variance, np.nan)
+        always_p, around = always_valid(found.rate, variance, np.asarray(effect), alpha)
+        around_once = float(ndtri(1 - alpha / 2)) * np.sqrt(variance)
+        none = np.full_like(found.rate, np.nan)
+        return Comparison(
+            found.rate,
+            found.rate - around_once,
+            found.rate + around_once,
+            found.rate - around,
+            found.rate + around,
+            chdtrc(1, found.rate**2 / variance),
+            always_p,
+            none,
+            none,
+            none,
+        )
+
+
 def always_valid(
     estimate: Values, variance: Values, scale: Values, alpha: float = ALPHA
 ) -> tuple[Values, Values]:

@@ -16,7 +16,7 @@ from api.lists.freshness import LogPosition, wait_for
 from api.schemas.common import answer_config
 from producers.publisher import Message, Publisher
 from stream.contracts.events import ForgetEvent, encode, new_event_id
-from stream.contracts.topics import partition_of
+from stream.contracts.topics import Topics, partition_of
 from stream.store import StateStore
 
 
@@ -49,19 +49,23 @@ class Forgotten(BaseModel):
 
 class Forgetting:
     def __init__(
-        self, store: StateStore, publisher: Publisher, topic: str, idempotent: IdempotentRequests
+        self,
+        store: StateStore,
+        publisher: Publisher,
+        topics: Topics,
+        idempotent: IdempotentRequests,
     ) -> None:
-        """`topic`: that of the ratings."""
         self._store = store
         self._publisher = publisher
-        self._topic = topic
+        self._topics = (topics.ratings, *topics.shown)
         self._idempotent = idempotent
 
     async def forget(self, user_id: int, wait_ms: int) -> Forgotten:
         """Forget somebody, known or not; to do it again changes nothing.
 
         1. See what the live state has of them.
-        2. Publish the wish. What they do from here on is that of somebody new.
+        2. Publish the wish, also to those who count what they were shown. What they do from here on
+           is that of somebody new.
         3. Erase the answers to requests that came before, and the lists.
         4. Wait until the live state includes the wish, at most `wait_ms`.
 
@@ -74,7 +78,9 @@ class Forgetting:
         wish = ForgetEvent(
             event_id=new_event_id(), user_id=user_id, event_time=now, produced_time=now
         )
-        (place,) = await self._publisher.send([Message(self._topic, b"%d" % user_id, encode(wish))])
+        place, *_ = await self._publisher.send(
+            [Message(topic, b"%d" % user_id, encode(wish)) for topic in self._topics]
+        )
         metrics.FORGOTTEN.inc()
         # 3.
         answers = await self._idempotent.erase(user_id)

@@ -10,6 +10,7 @@ from api import metrics
 from api.errors import FieldError, ProblemError, unavailable
 from api.intake.applied import Applied
 from api.lists.freshness import LogPosition
+from api.schemas.feedback import Feedback
 from api.schemas.ratings import AcceptedEvent, MovieRating, Rating, RatingsAccepted
 from api.serving.watcher import ServingWatcher
 from producers.publisher import Message, Publisher
@@ -29,7 +30,7 @@ class RatingPublisher:
         self._topic = topics.ratings
         self._watcher = watcher
 
-    def check_movies(self, ratings: Sequence[MovieRating], where: str) -> None:
+    def check_movies(self, ratings: Sequence[MovieRating | Feedback], where: str) -> None:
         """Raises ProblemError: 404 naming the movies nobody knows, 503 before any is known.
 
         Args:

@@ -71,7 +71,7 @@ async def _forget(
     store, idempotent = RedisStore(settings.redis()), IdempotentRequests(settings.redis())
     publisher = Publisher(kafka)
     try:
-        forgetting = Forgetting(store, publisher, topics.ratings, idempotent)
+        forgetting = Forgetting(store, publisher, topics, idempotent)
         forgotten = await forgetting.forget(user_id, APPLIED_WITHIN)
         _say(console, forgotten)
         if not verify:

@@ -1,0 +1,81 @@
+"""What people do with the movies of a list."""
+
+import time
+from typing import Annotated, Final, Self, TypeAlias
+
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic.config import JsonDict
+
+from api.schemas.common import MovieId, UserId, answer_config, request_config
+from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
+from stream.contracts.experiments import FeedbackKind
+
+MAX_BATCH: Final = 1_000  # pieces a request: about 150 KB of JSON
+
+_CLICK: JsonDict = {
+    "user_id": 42,
+    "impression_id": "5d0c6a1b7c0f4b6f8f2f4f6c1a1e9b7d",
+    "movie_id": 858,
+    "kind": "click",
+}
+
+
+class Feedback(BaseModel):
+    """What a person did with a movie of the list that `impression_id` names.
+
+    `value` is the stars of a `rating`, which is published as a rating too; of a `watch` the share
+    that was seen, where it is known.
+    """
+
+    model_config = request_config(_CLICK)
+
+    user_id: UserId
+    impression_id: Annotated[str, Field(min_length=1, max_length=64)]
+    movie_id: MovieId
+    kind: FeedbackKind
+    value: Annotated[float | None, Field(ge=0, le=5, allow_inf_nan=False)] = None
+    event_time: Annotated[
+        int | None,
+        Field(ge=EARLIEST_EVENT_TIME, description="when it was, ms since 1970; default: now"),
+    ] = None
+
+    @field_validator("event_time")
+    @classmethod
+    def not_ahead(cls, value: int | None) -> int | None:
+        if value is not None and value > time.time() * 1000 + MAX_AHEAD:
+            raise ValueError("is over a day ahead: give milliseconds since 1970-01-01 UTC")
+        return value
+
+    @model_validator(mode="after")
+    def value_fits(self) -> Self:
+        match self.kind:
+            case "rating":
+                if self.value is None or self.value < 0.5 or self.value * 2 % 1:
+                    raise ValueError("a rating has a value: 0.5, 1, 1.5 .. 5 stars")
+            case "watch":
+                if self.value is not None and self.value > 1:
+                    raise ValueError("the value of a watch is the share that was seen: 0 to 1")
+            case _:
+                if self.value is not None:
+                    raise ValueError(f"a {self.kind} has no value")
+        return self
+
+
+def _one_or_batch(value: object) -> str:
+    return "batch" if isinstance(value, list) else "one"
+
+
+FeedbackBody: TypeAlias = Annotated[
+    Annotated[Feedback, Tag("one")]
+    | Annotated[list[Feedback], Field(min_length=1, max_length=MAX_BATCH), Tag("batch")],
+    Discriminator(_one_or_batch),
+]
+
+
+class FeedbackAccepted(BaseModel):
+    """The feedback is in the log. `positions` has each user's last rating, to name as `after`."""
+
+    model_config = answer_config({"accepted": 2, "positions": {"42": "3:1042"}})
+
+    accepted: int
+    positions: dict[str, str]
