@@ -11,9 +11,9 @@ import hashlib
 from typing import Final
 
 from api import metrics
+from api.lists.everybody import Retrieved
 from api.lists.freshness import UserView
 from api.lists.kept_list import KeptList
-from api.lists.retrieval import Retrieved
 from api.serving.models import ServedModel
 from api.serving.watcher import Serving
 from stream.contracts.errors import StoreUnavailable

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from api.lists.asked import Case
-from api.lists.retrieval import Retrieved
+from api.lists.everybody import Retrieved
 from api.serving.watcher import Serving
 from training.movie_filter import ALL_MOVIES, MovieFilter
 

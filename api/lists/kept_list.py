@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from api.lists.everybody import Candidate
 from api.lists.freshness import LastEvent, LogPosition, UserView, freshness_of
-from api.lists.retrieval import Candidate
 from api.schemas.freshness import Freshness
 from api.schemas.recommendations import Source, Strategy
 from api.serving.watcher import Serving

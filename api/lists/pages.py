@@ -17,8 +17,8 @@ import msgspec
 from api.errors import unavailable
 from api.lists.asked import Case
 from api.lists.cursor import KEPT, Cursor, expired
+from api.lists.everybody import Candidate, Retrieved
 from api.lists.kept_list import KeptList
-from api.lists.retrieval import Candidate, Retrieved
 from api.schemas.freshness import Freshness
 from stream.contracts.errors import StoreUnavailable
 from stream.kept import Kept

@@ -8,8 +8,8 @@ import numpy as np
 
 from api.errors import unavailable
 from api.lists.emptiness import contradiction
+from api.lists.everybody import trending
 from api.lists.freshness import UserView
-from api.lists.retrieval import trending
 from api.lists.scoring import Opinions, opinions
 from api.lists.wanted import Wanted
 from api.schemas.several import Person

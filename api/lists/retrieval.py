@@ -1,18 +1,17 @@
 """Which movies, from which source: near the user, like what they rated, trending or popular."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from api.lists.deadline import NEVER, Deadline, DeadlinePassed
+from api.lists.everybody import Candidate, Retrieved, popular, trending
 from api.lists.ranking import Person, Ranked, rank
 from api.lists.wanted import Wanted
-from api.schemas.recommendations import DegradedReason, Source, Strategy
+from api.schemas.recommendations import DegradedReason
 from api.serving.live import LiveMovies
 from api.serving.models import ServedModel
 from api.serving.watcher import Movie, Serving
@@ -24,21 +23,6 @@ from training.repertoire import Repertoire
 from training.standing import standing_of
 
 T = TypeVar("T")
-
-
-class Candidate(NamedTuple):
-    movie: Movie
-    score: float
-    source: Source
-
-
-@dataclass(slots=True)
-class Retrieved:
-    """Candidates, best first; how they were found, and what was missing for a better way."""
-
-    strategy: Strategy
-    candidates: list[Candidate]
-    degraded: list[DegradedReason] = field(default_factory=list)
 
 
 async def retrieve(
@@ -70,41 +54,6 @@ async def retrieve(
         return trending(serving, seen, wanted, "model_unavailable")
     with model.use():
         return await _personal(serving, model, movies, record, seen, wanted, deadline)
-
-
-def trending(
-    serving: Serving, seen: Collection[int], wanted: Wanted, *degraded: DegradedReason
-) -> Retrieved:
-    """What is trending, filled up with popular movies where that is too little."""
-    candidates = list(islice(_trending(serving, seen), wanted.limit))
-    taken = {candidate.movie.movie_id for candidate in candidates}
-    candidates += islice(_popular(serving, taken | set(seen)), wanted.limit - len(candidates))
-    return Retrieved("trending", candidates, list(degraded))
-
-
-def popular(
-    serving: Serving, wanted: Wanted, *degraded: DegradedReason, without: Collection[int] = ()
-) -> Retrieved:
-    """The most rated movies of the training data: needs neither Redis nor the index."""
-    candidates = list(islice(_popular(serving, without), wanted.limit))
-    return Retrieved("popular", candidates, list(degraded))
-
-
-def _trending(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
-    for movie_id, score in serving.trending:
-        movie = serving.movie(movie_id)
-        if movie is not None and movie_id not in without:
-            yield Candidate(movie, score, "trending")
-
-
-def _popular(serving: Serving, without: Collection[int]) -> Iterable[Candidate]:
-    if serving.model is None:
-        return
-    most = serving.model.most_ratings
-    for movie_id, movie in serving.model.popular.items():
-        if movie_id not in without:
-            known = serving.catalogue.get(movie_id, movie)
-            yield Candidate(known, movie.popularity / most, "popular")
 
 
 async def _personal(
