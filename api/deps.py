@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
+from api.demo.casting import Casting
 from api.experiments.exposures import Exposures, count_lost
 from api.guard.access import OPEN, Guard
 from api.guard.keyring import KeyRing
@@ -58,6 +59,7 @@ class Services:
     exposures: Exposures
     feedback: FeedbackPublisher
     experiments: ExperimentStore
+    demo: Casting
     guard: Guard = OPEN
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop, still answering
 
@@ -68,6 +70,7 @@ class Services:
 
     async def close(self) -> None:
         """Finish what is under way, then let go of everything."""
+        await self.demo.close()
         await self.watcher.stop()
         await asyncio.to_thread(self.publisher.close)
         await asyncio.to_thread(self.exposures.close)
@@ -119,6 +122,7 @@ def connect(settings: Settings) -> Services:
         exposures=exposures,
         feedback=FeedbackPublisher(publisher, topics.feedback, ratings),
         experiments=experiments,
+        demo=Casting(store, watcher),
         guard=_guard(settings),
     )
 

@@ -17,6 +17,7 @@ from api.guard.body import LimitBody
 from api.guard.query import CHECK_QUERY
 from api.observe import ObserveRequests
 from api.routes import (
+    demo,
     experiments,
     feedback,
     movies,
@@ -40,6 +41,7 @@ _ROUTES: Final = (
     predict,
     feedback,
     experiments,
+    demo,
 )
 
 # Bytes: ten times a full batch of ratings.

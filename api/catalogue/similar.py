@@ -13,11 +13,14 @@ from training.movie_filter import MovieFilter
 from training.ranker import amounts
 from training.ranking import Ranking
 from training.repertoire import Repertoire
+from training.standing import Standing
 from training.tower_inputs import Floats, Ints
 
 # Of Cormack, Clarke and Büttcher: how much less the first places of a list count for the sum than
 # their reciprocals. 60 is what they found best, and is what others use.
 FUSION: Final = 60
+
+_LIKED: Final = 10  # half stars: a rating that counts, from wherever it does
 
 # Places of each list that are fused. What is beyond them in both would not come to a first page.
 _FUSED: Final = 200
@@ -94,15 +97,16 @@ def by_links(ranking: Ranking, movies: Repertoire, row: int) -> Floats:
 
     It is what they add for somebody who has rated and liked that movie alone.
     """
-    added = np.zeros(len(movies.items.movie_ids), np.float32)
-    if row >= movies.learnt:
-        return added
-    for name, links in ranking.links.items():
-        if name in ranking.weights:
-            own = slice(*links.matrix.indptr[row : row + 2])
-            values = np.asarray(links.matrix.data[own], np.float32)
-            added[links.matrix.indices[own]] += amounts(ranking.weights[name], values)
-    added[row] = 0
+    count = len(movies.items.movie_ids)
+    added = np.zeros(count, np.float32)
+    if row < movies.learnt:
+        liked = Standing(1, np.zeros(1, np.int64), np.array([row]), np.array([_LIKED]))
+        for name, links in ranking.links.items():
+            if name in ranking.weights:
+                [scores] = links.scores(liked, len(movies.later))
+                linked = np.flatnonzero(scores)
+                added[linked] += amounts(ranking.weights[name], scores[linked])
+        added[row] = 0
     return added
 
 

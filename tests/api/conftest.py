@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from api.demo.casting import Casting
 from api.deps import Services
 from api.experiments.exposures import Exposures
 from api.intake.applied import Applied
@@ -152,6 +153,7 @@ async def make_world(redis_url: str) -> World:
         exposures=exposures,
         feedback=FeedbackPublisher(publisher, Topics().feedback, ratings),
         experiments=experiments,
+        demo=Casting(store, watcher),
     )
     await watcher.refresh()
     return World(store, log, experiments, watcher, services)
