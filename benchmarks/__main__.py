@@ -10,7 +10,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.report import write_document
 
-HELPERS = {"__main__", "population", "report"}
+HELPERS = {"__main__", "load", "population", "report", "traffic"}
 
 
 def main() -> None:

@@ -93,9 +93,21 @@ def under_another_name(artifact: Artifact, version: str) -> Artifact:
 
 
 async def fill(
-    store: RedisStore, ratings: Ratings, users: Mapping[int, UserState], artifact: Artifact
+    store: RedisStore,
+    ratings: Ratings,
+    users: Mapping[int, UserState],
+    artifact: Artifact,
+    topic_id: str = "benchmark",
 ) -> None:
-    """The state of users and movies, with this model's vectors, and the catalogue."""
+    """The state of users and movies, with this model's vectors, and the catalogue.
+
+    Args:
+        store: an empty one.
+        ratings: of which the movies are.
+        users: their state.
+        artifact: the model.
+        topic_id: of the topic, nothing of which is in the state yet.
+    """
     chance = np.random.default_rng(1)
     await store.put_partitions(PARTITIONS)
     counts = np.bincount(ratings.rows, minlength=len(ratings.movies))
@@ -108,7 +120,7 @@ async def fill(
             for movie, heat in zip(ratings.movies, heats, strict=True)
         }
         generation = await store.new_generation(partition)
-        position = Position(generation, "benchmark", len(here))
+        position = Position(generation, topic_id, 0)
         batch = Batch(records_of(here, artifact.items), movies)
         await store.commit(partition, None, position, batch)
     catalogue = [
@@ -158,6 +170,24 @@ def start_api(supervisor: Supervisor, redis_url: str, broker: str, ready: str = 
     )
     supervisor.start(api, timeout=START_TIMEOUT)
     return url
+
+
+def start_worker(supervisor: Supervisor, redis_url: str, broker: str, home: Path) -> None:
+    """A worker, ready."""
+    port = services.free_port()
+    worker = Service(
+        name="worker",
+        command=[*FRESHET, "worker"],
+        address=f"http://{LOOPBACK}:{port}/metrics",
+        ready=lambda: services.http_ready(f"http://{LOOPBACK}:{port}/readyz"),
+        env={
+            "FRESHET_HOME": str(home),
+            "FRESHET_REDIS_URL": redis_url,
+            "FRESHET_KAFKA_BOOTSTRAP_SERVERS": broker,
+            "FRESHET_WORKER_METRICS_PORT": str(port),
+        },
+    )
+    supervisor.start(worker, timeout=START_TIMEOUT)
 
 
 async def ask_steadily(

@@ -1,0 +1,274 @@
+"""GET /recommendations under an open-loop load, with everything else that flows on one machine."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+import msgspec
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.load import Answered, Request, load
+from benchmarks.population import (
+    FEW,
+    PARTITIONS,
+    START_TIMEOUT,
+    fill,
+    promotion,
+    start_api,
+    start_worker,
+    under_another_name,
+    untrained,
+    users_of,
+)
+from benchmarks.report import DOCUMENT, Report, main
+from benchmarks.traffic import ratings_flowing
+from infra import services
+from infra.supervisor import Supervisor
+from producers.admin import ensure_topics, topic_id
+from producers.planted import Parameters
+from producers.synthetic import generate_tables
+from stream.contracts.topics import Topics
+from stream.redis_store import RedisStore
+from training.artifact import Artifact
+from training.dataset import Ratings
+from training.plots import COLOURS, GREY, drawn
+
+USERS: Final = 10_000
+DATA: Final = Parameters(users=USERS, movies=62_000, ratings=USERS * 154)
+RATINGS: Final = 1_000  # a second, that flow meanwhile
+LIMIT: Final = 10
+SETTLE: Final = 5  # s in which the first ratings go through everything
+WARM_SECONDS: Final = 5  # connections and caches are warm after that
+IDLE_SECONDS: Final = 8  # of nobody asking anything
+FLOOR_SECONDS: Final = 10  # of requests that do nothing
+SECONDS: Final = 30
+SWITCH_SECONDS: Final = 8  # loading, trying and swapping a model fits in
+BARS: Final = {100: (8.0, 30.0), 300: (6.0, 25.0)}  # ms, p50 and p99, by requests a second
+MEMORY_BAR: Final = 500.0  # MB
+PICTURE: Final = DOCUMENT.parent / "benchmarks" / "api_load.svg"
+
+_PERCENTS: Final = 1 - np.logspace(0, -4, 200)
+
+
+class Spent(NamedTuple):
+    """What the API process had spent and measured by some moment."""
+
+    seconds: float
+    cpu: float
+    stages: Mapping[str, tuple[float, float]]  # s in all, and how often
+
+
+class Measured(NamedTuple):
+    """A load, and what it cost the API process."""
+
+    answered: list[Answered]
+    before: Spent
+    after: Spent
+
+    @property
+    def milliseconds(self) -> list[float]:
+        return [it.milliseconds for it in self.answered]
+
+    @property
+    def cpu(self) -> float:
+        """Processor seconds of the API in a second of it."""
+        return (self.after.cpu - self.before.cpu) / (self.after.seconds - self.before.seconds)
+
+    def stages(self) -> dict[str, float]:
+        """ms of each stage, the mean over all requests."""
+        none, requests = (0.0, 0.0), len(self.answered)
+        spent = {
+            name: (total - self.before.stages.get(name, none)[0]) * 1e3 / requests
+            for name, (total, _) in self.after.stages.items()
+        }
+        return {name: ms for name, ms in spent.items() if ms > 0}
+
+
+def run() -> Report:
+    ratings = Ratings.from_tables(*generate_tables(DATA))
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        home = Path(scratch)
+        artifact = untrained(home, ratings)
+        supervisor = stack.enter_context(Supervisor(home / "logs", say=print))
+        redis = services.valkey(services.free_port(), data=None)
+        broker = services.tansu(services.free_port())
+        supervisor.start(redis, broker, timeout=START_TIMEOUT)
+        asyncio.run(_prepare(redis.address, broker.address, ratings, artifact))
+        start_worker(supervisor, redis.address, broker.address, home)
+        url = start_api(supervisor, redis.address, broker.address)
+        movies = np.array([movie.movie_id for movie in ratings.movies])[ratings.rows]
+        users, since = np.arange(1, USERS + 1), int(ratings.times.max())
+        stack.enter_context(ratings_flowing(broker.address, users, movies, RATINGS, since))
+        time.sleep(SETTLE)
+        pid = supervisor.child("api").pid
+        other = under_another_name(artifact, "other")
+        return _report(*_measure(url, redis.address, pid, other))
+
+
+async def _prepare(redis: str, broker: str, ratings: Ratings, artifact: Artifact) -> None:
+    kafka, topics = {"bootstrap.servers": broker}, Topics()
+    ensure_topics(kafka, topics, PARTITIONS, 1)
+    store = RedisStore(redis)
+    await fill(store, ratings, users_of(ratings), artifact, topic_id(kafka, topics.ratings))
+    await store.put_model(promotion(artifact, "first"))
+    await store.close()
+
+
+def _measure(
+    url: str, redis: str, pid: int, other: Artifact
+) -> tuple[dict[str, Measured], dict[str, float]]:
+    """Loads by name, and MB of memory."""
+    lists = [
+        Request(f"/api/v1/recommendations/{user}?limit={LIMIT}&use_cache=false")
+        for user in range(1, USERS + 1)
+    ]
+
+    def measured(requests: Sequence[Request], rate: int, seconds: int, seed: int) -> Measured:
+        before = _spent(url, pid)
+        answered = load(url, requests, rate, seconds, check_list if seed else _fine, seed)
+        return Measured(answered, before, _spent(url, pid))
+
+    load(url, lists, 100, WARM_SECONDS, check_list)
+    before = _spent(url, pid)
+    time.sleep(IDLE_SECONDS)
+    found = {"idle": Measured([], before, _spent(url, pid))}
+    for seed, rate in enumerate(BARS, start=1):
+        found[f"{rate}"] = measured(lists, rate, SECONDS, seed)
+    found["floor"] = measured([Request("/healthz")], max(BARS), FLOOR_SECONDS, 0)
+    memory = _memory(pid)
+    asyncio.run(_promote(redis, other))
+    found["switching"] = measured(lists, min(BARS), SWITCH_SECONDS, len(BARS) + 1)
+    return found, memory
+
+
+async def _promote(redis: str, other: Artifact) -> None:
+    store = RedisStore(redis)
+    await store.put_model(promotion(other, "second"))
+    await store.close()
+
+
+def check_list(body: bytes) -> str:
+    """What is wrong with an answer of recommendations."""
+    answer = msgspec.json.decode(body)
+    whole = len(answer["items"]) == LIMIT and not answer["degraded"] and not answer["cached"]
+    return "" if whole else f"not a whole answer: {body[:500]!r}"
+
+
+def _fine(_: bytes) -> str:
+    return ""
+
+
+def _spent(url: str, pid: int) -> Spent:
+    stages: dict[str, tuple[float, float]] = {}
+    exposition = httpx.get(f"{url}/metrics").text
+    for family in text_string_to_metric_families(exposition):
+        if family.name != "freshet_api_stage_seconds":
+            continue
+        values = {
+            (sample.labels["stage"], sample.name.rpartition("_")[2]): sample.value
+            for sample in family.samples
+        }
+        stages = {
+            name: (total, values[name, "count"])
+            for (name, part), total in values.items()
+            if part == "sum"
+        }
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])  # user and system
+    return Spent(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), stages)
+
+
+def _memory(pid: int) -> dict[str, float]:
+    """MB that are resident, and those of them that no file backs."""
+    lines = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    return {name: int(lines[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon")}
+
+
+def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Report:
+    report = Report("GET /recommendations under load", "python -m benchmarks.api_load")
+    idle, floor = found["idle"], found["floor"]
+    for rate, bars in BARS.items():
+        one = found[f"{rate}"]
+        what = f"GET at {rate} requests/s"
+        for percent, bar in zip((50, 99), bars, strict=True):
+            value = float(np.percentile(one.milliseconds, percent))
+            report.at_most(f"{what}, p{percent}", value, "ms", bar)
+        wrong = [it.wrong for it in one.answered if it.wrong]
+        for line in wrong[:3]:
+            print(line)
+        report.at_most(f"... failed or degraded, of {len(one.answered):,}", len(wrong), "", 0)
+        late = np.percentile([it.late for it in one.answered], 99)
+        report.context("... sent late by the client, p99", float(late), "ms")
+        report.context("... processor time a request", (one.cpu - idle.cpu) / rate * 1e3, "ms")
+        for stage, ms in one.stages().items():
+            report.context(f"... of it {stage}, mean", ms, "ms")
+    report.context("the floor: GET /healthz at 300 requests/s, p50", _p(floor, 50), "ms")
+    report.context("... p99", _p(floor, 99), "ms")
+    cost = (floor.cpu - idle.cpu) / max(BARS) * 1e3
+    report.context("... processor time a request", cost, "ms")
+    report.context("processor time of an API that nobody asks", idle.cpu * 1e3, "ms/s")
+    report.at_most("memory of the API process", memory["VmRSS"], "MB", MEMORY_BAR)
+    report.context("... but for files that are mapped", memory["RssAnon"], "MB")
+    report.context(
+        "while a model is promoted, at 100 requests/s, p50", _p(found["switching"], 50), "ms"
+    )
+    report.context("... slowest", _p(found["switching"], 100), "ms")
+    _draw(found, PICTURE)
+    report.notes += [
+        f"![Latencies by percentile, and the time of each stage]({PICTURE.parent.name}/"
+        f"{PICTURE.name})",
+        f"API, worker, Valkey, Tansu and client share the machine. {DATA.movies:,} movies, "
+        f"{USERS:,} people of whom any may rate or ask next, {RATINGS:,} ratings/s through their "
+        "topic into the state. Requests come at the times of a Poisson process from a process of "
+        "their own, and latencies count from when a request was due. Nothing is answered from the "
+        f"cache. One user in ten is unknown, two have {FEW} ratings at first, the others 154 on "
+        "average, as in MovieLens. The towers are untrained: as fast as others, and harder on the "
+        "index, for their vectors crowd into a cone. Links are random.",
+    ]
+    return report
+
+
+def _p(measured: Measured, percent: float) -> float:
+    return float(np.percentile(measured.milliseconds, percent))
+
+
+def _draw(found: Mapping[str, Measured], path: Path) -> None:
+    """Latencies up to the slowest in ten thousand, and where the time goes."""
+    with drawn(path, (8.4, 3.4)) as figure:
+        axes, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+        lines = {"floor": "/healthz, 300/s"} | {f"{rate}": f"{rate} requests/s" for rate in BARS}
+        for (name, label), colour in zip(lines.items(), (GREY, *COLOURS), strict=False):
+            values = np.percentile(found[name].milliseconds, _PERCENTS * 100)
+            axes.plot(1 / (1 - _PERCENTS), values, color=colour, label=label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        ticks = {1: "", 2: "p50", 10: "p90", 100: "p99", 1_000: "p99.9", 10_000: "p99.99"}
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.set(title="GET /recommendations: latency by percentile", ylabel="ms")
+        axes.legend()
+        for at, rate in enumerate(BARS):
+            one, below = found[f"{rate}"], 0.0
+            whole = float(np.mean(one.milliseconds))
+            stages = one.stages()
+            stages["everything else"] = max(whole - sum(stages.values()), 0)
+            for (name, ms), colour in zip(stages.items(), (*COLOURS, GREY), strict=False):
+                of_rest = name == "everything else"
+                label = "_" * bool(at) + name  # once in the legend
+                bars.bar(at, ms, bottom=below, color=GREY if of_rest else colour, label=label)
+                below += ms
+        bars.set_xticks(range(len(BARS)), [f"{rate}/s" for rate in BARS])
+        bars.set(title="mean time of each stage", ylabel="ms")
+        bars.legend()
+
+
+if __name__ == "__main__":
+    main(run)
