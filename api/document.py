@@ -39,6 +39,7 @@ _ANY_BODY: Final = {
 _TAGS: Final = {
     "recommendations": "Lists for a person, a group, a taste, or somebody else.",
     "ratings": "What people rated becomes events in the log.",
+    "predictions": "How many stars somebody would give a movie, and what that depends on.",
     "onboarding": "Somebody new: movies to rate, and a first list.",
     "movies": "The catalogue: search, similar movies, what is trending, new movies.",
     "users": "What is known of a person, and forgetting it.",

@@ -32,6 +32,7 @@ from stream.features import UserState, fold
 from stream.records import UserRecord
 from stream.store import Batch
 from tests.fakes import MemoryStore
+from tests.planted_ratings import planted_predictor
 from training.index import IndexedMovie, check_dimension, check_points
 from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.movie_table import MovieTable
@@ -120,6 +121,7 @@ class PlantedArtifact:
             newcomers=HOTTEST,
             proposed={TOWERS: 50, "following": 10, "heat_30": 10},
         )
+        self.predictor = planted_predictor(movies)
 
     def movies(self) -> MovieTable:
         return self._movies

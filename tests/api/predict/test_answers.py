@@ -1,0 +1,208 @@
+"""Predictions over the API: with the planted predictor every answer can be worked out by hand."""
+
+from typing import Any
+
+import pytest
+
+from stream.contracts.topics import partition_of
+from tests.api.conftest import MOVIES, World, catalogue_movie
+from tests.api.doubles import PARTITIONS
+from tests.planted_ratings import ERROR, MEAN, RATINGS
+
+USER, OTHER, STRANGER = 7, 10, 13
+NOBODY_KNOWS = 999_999  # a movie
+MARGIN = 0.91 * ERROR  # of an interval of 90%: see `SIZES` there
+
+
+async def ask(world: World, what: str, **body: Any) -> dict[str, Any]:
+    answer = await world.client.post(f"/api/v1/predict/{what}", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def rating(world: World, user: int, movie: int, **more: Any) -> dict[str, Any]:
+    return await ask(world, "rating", user_id=user, movie_id=movie, **more)
+
+
+def drawn(total: float, count: int) -> float:
+    """A mean that begins from the prior."""
+    return (total + RATINGS * MEAN) / (count + RATINGS)
+
+
+async def test_a_prediction_by_hand(world: World) -> None:
+    """Movie 1 has a 5 and a 2 of others. The user gave 4 to movie 2, which has only that."""
+    await world.rate(OTHER, 1, stars=5.0)
+    await world.rate(STRANGER, 1, stars=2.0)
+    position = await world.rate(USER, 2, stars=4.0)
+    await world.watcher.refresh()
+    found = await rating(world, USER, 1)
+    generosity = (4 - drawn(4, 1)) / (1 + RATINGS)
+    expected = drawn(7, 2) + generosity
+    prediction = found["prediction"]
+    assert prediction["stars"] == pytest.approx(expected, abs=1e-4)
+    assert prediction["low"] == pytest.approx(expected - MARGIN, abs=1e-4)
+    assert prediction["high"] == pytest.approx(expected + MARGIN, abs=1e-4)
+    assert prediction["basis"] == {
+        "user": "ratings",
+        "user_ratings": 1,
+        "movie": "learnt",
+        "movie_ratings": 2,
+    }
+    assert prediction["rated"] is None
+    assert (found["coverage"], found["calibrated"], found["degraded"]) == (0.9, True, [])
+    assert found["model_version"] == "v1"
+    assert found["freshness"]["last_event_position"] == position
+
+
+async def test_a_new_rating_counts_at_once(world: World) -> None:
+    await world.rate(OTHER, 2, 3, stars=3.5)
+    await world.watcher.refresh()
+    before = (await rating(world, USER, 1))["prediction"]["stars"]
+    await world.rate(USER, 2, stars=5.0)
+    after = (await rating(world, USER, 1))["prediction"]["stars"]
+    assert before == pytest.approx(MEAN)
+    assert after == pytest.approx(MEAN + (5 - MEAN) / (1 + RATINGS), abs=1e-4)
+
+
+async def test_what_they_rated_is_predicted_without_their_rating(world: World) -> None:
+    await world.rate(OTHER, 1, stars=3.0)
+    await world.rate(USER, 2, stars=4.0)
+    await world.watcher.refresh()
+    before = (await rating(world, USER, 1))["prediction"]
+    await world.rate(USER, 1, stars=0.5)
+    for looked in (False, True):  # also while the last look is older than the rating
+        if looked:
+            await world.watcher.refresh()
+            after = (await rating(world, USER, 1))["prediction"]
+            assert after["stars"] == pytest.approx(before["stars"], abs=1e-4)
+            assert after["basis"]["movie_ratings"] == 2
+        else:
+            after = (await rating(world, USER, 1))["prediction"]
+        assert after["rated"] == 0.5
+        assert after["basis"]["user_ratings"] == 2
+
+
+async def test_who_and_what_nobody_knows(world: World) -> None:
+    found = (await rating(world, STRANGER, NOBODY_KNOWS))["prediction"]
+    assert found["stars"] == MEAN
+    assert found["basis"] == {
+        "user": "new",
+        "user_ratings": 0,
+        "movie": "unknown",
+        "movie_ratings": 0,
+    }
+
+
+async def test_a_movie_that_came_later_is_known_by_content_and_its_own_ratings(
+    world: World,
+) -> None:
+    later = MOVIES + 5
+    body = {"movie_id": later, "title": "Later", "genres": ["Drama"], "year": 1990}
+    assert (await world.client.post("/api/v1/movies", json=body)).status_code == 202
+    await world.watcher.refresh()
+    await world.rate(OTHER, later, stars=5.0)
+    await world.watcher.refresh()
+    found = (await rating(world, STRANGER, later))["prediction"]
+    assert found["stars"] == pytest.approx(drawn(5, 1), abs=1e-4)
+    assert (found["basis"]["movie"], found["basis"]["movie_ratings"]) == ("content", 1)
+
+
+async def test_a_batch_says_what_each_pair_does_alone(world: World) -> None:
+    """In the order of the pairs; the same pair twice has the same answer."""
+    await world.rate(OTHER, 1, 2, 3, stars=2.0)
+    await world.rate(USER, 3, 4, stars=5.0)
+    await world.watcher.refresh()
+    pairs = [(USER, 1), (STRANGER, 1), (USER, 3), (OTHER, 4), (USER, 1), (OTHER, NOBODY_KNOWS)]
+    body = [{"user_id": user, "movie_id": movie} for user, movie in pairs]
+    found = await ask(world, "batch", pairs=body, coverage=0.8)
+    alone = [(await rating(world, *pair, coverage=0.8))["prediction"] for pair in pairs]
+    assert found["predictions"] == alone
+    partitions = {partition_of(user, PARTITIONS) for user in (USER, OTHER)}
+    assert {int(one.partition(":")[0]) for one in found["positions"]} == partitions
+
+
+async def test_an_interval_is_as_wide_as_it_is_to_be_sure(world: World) -> None:
+    widths = []
+    for coverage in (0.5, 0.9, 0.99):
+        found = (await rating(world, USER, 1, coverage=coverage))["prediction"]
+        widths.append(found["high"] - found["low"])
+    assert widths == sorted(widths)
+    assert widths[0] == pytest.approx(2 * 0.51 * ERROR, abs=1e-3)
+
+
+async def test_without_a_model_live_means_answer(empty_world: World) -> None:
+    """Movie 1 has 5 and 4, movie 2 has 3: 4 stars on average, with a variance of 2/3."""
+    world = empty_world
+    await world.store.put_movies(catalogue_movie(movie) for movie in (1, 2))
+    await world.watcher.refresh()
+    answer = await world.client.post(
+        "/api/v1/predict/rating", json={"user_id": USER, "movie_id": 1}
+    )
+    assert answer.status_code == 503
+    assert "nothing to predict from" in answer.json()["detail"]
+
+    await world.rate(OTHER, 1, stars=5.0)
+    await world.rate(STRANGER, 1, stars=4.0)
+    await world.rate(OTHER, 2, stars=3.0)
+    await world.watcher.refresh()
+    found = await rating(world, USER, 1)
+    mean = (9 + 5 * 4) / (2 + 5)
+    deviation = (((5 - mean) ** 2 + (4 - mean) ** 2 + 5 * 2 / 3) / 7) ** 0.5
+    prediction = found["prediction"]
+    assert prediction["stars"] == pytest.approx(mean, abs=1e-4)
+    assert prediction["low"] == pytest.approx(mean - 1.6449 * deviation, abs=1e-3)
+    assert prediction["high"] == 5
+    assert found["degraded"] == ["model_unavailable"]
+    assert (found["calibrated"], found["model_version"]) == (False, None)
+    assert prediction["basis"]["movie"] == "content"
+
+    generous = await rating(world, OTHER, 2)  # without their 3, what is left is 5 for movie 1
+    assert generous["prediction"]["stars"] == pytest.approx(4 + (5 - mean) / (1 + 5), abs=1e-4)
+    sensitivity = await ask(world, "sensitivity", user_id=USER, movie_id=1)
+    assert (sensitivity["features"], sensitivity["ratings"]) == ([], [])
+
+
+async def test_without_state_the_movie_alone_answers(world: World) -> None:
+    await world.rate(OTHER, 1, stars=5.0)
+    await world.watcher.refresh()
+    world.store.failing = True
+    found = await rating(world, OTHER, 1)
+    assert found["degraded"] == ["state_unavailable"]
+    assert found["prediction"]["basis"]["user"] == "unavailable"
+    assert found["prediction"]["stars"] == pytest.approx(drawn(5, 1), abs=1e-4)
+    assert found["freshness"]["position"] is None
+    batch = await ask(world, "batch", pairs=[{"user_id": OTHER, "movie_id": 1}])
+    assert batch["predictions"] == [found["prediction"]]
+    assert batch["positions"] == []
+
+
+PAIR = {"user_id": USER, "movie_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "field"),
+    [
+        ("rating", {**PAIR, "user_id": 2**64}, "body.user_id"),
+        ("rating", {**PAIR, "user_id": -(2**70)}, "body.user_id"),
+        ("rating", {**PAIR, "movie_id": 2**32}, "body.movie_id"),
+        ("rating", {**PAIR, "coverage": 1.0}, "body.coverage"),
+        ("rating", {**PAIR, "at": -1}, "body.at"),
+        ("rating", {**PAIR, "at": 10**30}, "body.at"),
+        ("rating", {**PAIR, "stars": 5}, "body.stars"),
+        ("sensitivity", {"user_id": USER}, "body.movie_id"),
+        ("batch", {"pairs": []}, "body.pairs"),
+        ("batch", {"pairs": [PAIR] * 1_001}, "body.pairs"),
+        ("batch", {"pairs": [PAIR, {**PAIR, "movie_id": "1"}]}, "body.pairs[1].movie_id"),
+    ],
+)
+async def test_bad_questions(world: World, what: str, body: dict[str, Any], field: str) -> None:
+    answer = await world.client.post(f"/api/v1/predict/{what}", json=body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_a_full_batch_of_duplicates(world: World) -> None:
+    found = await ask(world, "batch", pairs=[PAIR] * 1_000)
+    assert len(found["predictions"]) == 1_000
+    assert all(one == found["predictions"][0] for one in found["predictions"])
