@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.ranking import untrained_ranking
 from infra import services
-from infra.local import FRESHET, LOOPBACK
+from infra.local import FRESHET
+from infra.services import LOOPBACK
 from infra.supervisor import Service, Supervisor
 from stream.coldstart import MANIFEST
 from stream.contracts.events import ModelEvent, MovieEvent
@@ -112,12 +113,23 @@ async def fill(
     await store.put_partitions(PARTITIONS)
     counts = np.bincount(ratings.rows, minlength=len(ratings.movies))
     now = int(ratings.times.max()) / DAY / HEAT_HALF_LIFE
+    known = np.array([movie.movie_id for movie in ratings.movies])
     for partition in range(PARTITIONS):
         here = {u: state for u, state in users.items() if partition_of(u, PARTITIONS) == partition}
         heats = now + np.log2(chance.poisson(counts / PARTITIONS) + 1e-3)
+        ids = np.frombuffer(b"".join([state.movies for state in here.values()]), "<u4")
+        half_stars = np.frombuffer(b"".join([state.half_stars for state in here.values()]), "u1")
+        sums = np.stack(
+            [
+                np.bincount(ids, half_stars.astype(np.int64) ** power, minlength=known.max() + 1)
+                for power in range(3)
+            ]
+        ).astype(np.int64)
         movies = {
-            movie.movie_id: MovieState(1, 8, 64, (float(heat),) * len(HEATS), 8.0)
-            for movie, heat in zip(ratings.movies, heats, strict=True)
+            movie.movie_id: MovieState(count, total, squares, (heat,) * len(HEATS), 8.0)
+            for movie, heat, (count, total, squares) in zip(
+                ratings.movies, heats.tolist(), sums.T[known].tolist(), strict=True
+            )
         }
         generation = await store.new_generation(partition)
         position = Position(generation, topic_id, 0)
