@@ -73,11 +73,15 @@ class ItemVectors:
 
     @classmethod
     def load(cls, directory: Path) -> "ItemVectors":
-        """The item vectors of the artifact in this directory. Raises ArtifactError."""
+        """The item vectors of the artifact in this directory. Raises ArtifactError.
+
+        They are mapped, so that a machine's processes share them and a switch of models has no
+        second copy of them in the heap, which would keep the room.
+        """
         try:
             version = json.loads((directory / MANIFEST).read_bytes())["version"]
             movie_ids = np.load(directory / VOCABULARY)
-            vectors = np.load(directory / VECTORS)
+            vectors = np.asarray(np.load(directory / VECTORS, mmap_mode="r"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"no whole model artifact in {directory} ({error}): train and promote again"

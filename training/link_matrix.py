@@ -39,7 +39,8 @@ class LinkMatrix:
 
         Raises OSError, and ValueError where it is of other movies or types.
         """
-        parts = {part: np.load(directory / f"{name}.{part}.npy", mmap_mode="r") for part in _PARTS}
+        paths = {part: directory / f"{name}.{part}.npy" for part in _PARTS}
+        parts = {part: np.asarray(np.load(path, mmap_mode="r")) for part, path in paths.items()}
         for part, dtype in zip(_PARTS, _dtypes(movies), strict=True):
             if parts[part].dtype != dtype or parts[part].ndim != 1:
                 raise ValueError(f"{part} of {name} is {parts[part].dtype}{parts[part].shape}")
