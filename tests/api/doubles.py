@@ -28,11 +28,12 @@ from stream.contracts.experiments import (
 from stream.contracts.keys import Position
 from stream.contracts.topics import Topics, partition_of
 from stream.experiments.outcomes import Sums
-from stream.features import UserState, fold
+from stream.features import FEATURE_VERSION, UserState, fold
 from stream.records import UserRecord
 from stream.store import Batch
 from tests.fakes import MemoryStore
 from tests.planted_ratings import planted_predictor
+from training.artifact import LAYOUT, Manifest
 from training.index import IndexedMovie, check_dimension, check_points
 from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.movie_table import MovieTable
@@ -41,6 +42,8 @@ from training.tower_inputs import Content
 
 PARTITIONS = 4
 TOPIC_ID = "topic"
+
+LEARNT_UNTIL = 1_600_000_000_000  # ms: the model has learnt from no later rating
 
 
 class MemoryIndex:
@@ -109,6 +112,20 @@ class PlantedArtifact:
 
     def __init__(self, items: ItemVectors, movies: Sequence[IndexedMovie]) -> None:
         self.items = items
+        self.manifest = Manifest(
+            layout=LAYOUT,
+            version=items.version,
+            feature_version=FEATURE_VERSION,
+            created_at="2026-01-01T00:00:00+00:00",
+            dimensions=items.vectors.shape[1],
+            history=50,
+            genres=(),
+            data_hash="planted",
+            until=LEARNT_UNTIL,
+            config={},
+            metrics={},
+            files={},
+        )
         self._movies = MovieTable.of(movies)
         following = sparse.csr_array(np.eye(len(movies), k=1, dtype=np.float32))
         self.ranking = Ranking(
