@@ -15,10 +15,9 @@ from typing import Final, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from throttled.asyncio.rate_limiter.gcra import GCRARateLimiter
 from throttled.asyncio.store import RedisStore
-from throttled.exceptions import BaseThrottledError
+from throttled.exceptions import BaseThrottledError, StoreUnavailableError
 from throttled.rate_limiter import Quota, quota_parser
 
 from api import metrics
@@ -101,8 +100,8 @@ class RateLimits:
         try:
             async with asyncio.timeout(TIMEOUT):
                 result = await limiter.limit(who)
-        except (RedisError, OSError) as error:  # the deadline's TimeoutError is an OSError
-            log.warning("requests are not limited for %g s: %s", PAUSE, error or "no answer")
+        except (StoreUnavailableError, OSError) as error:  # the deadline's TimeoutError is one
+            log.warning("requests are not limited for %g s: %s", PAUSE, error.__cause__ or error)
             metrics.UNLIMITED.inc()
             self._away_until = time.monotonic() + PAUSE
             return None

@@ -1,0 +1,120 @@
+"""Token buckets: what a key or an address may ask, and what its answers say about it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import TypeAlias
+
+import httpx
+import pytest
+
+from api import metrics
+from api.guard.access import Guard
+from api.guard.keyring import KeyRing
+from api.guard.keys import KeyStore, new_key
+from api.guard.limits import RateLimits
+from api.main import create_app
+from stream.contracts.errors import ConfigurationError
+from tests.api.conftest import World
+
+PATH = "/api/v1/recommendations/1"
+
+Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def serve(world: World) -> Serve:
+    """A client of an API with this guard, from this address."""
+
+    @asynccontextmanager
+    async def serve(guard: Guard, address: str = "203.0.113.7") -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(replace(world.services, guard=guard))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield client
+
+    return serve
+
+
+@pytest.fixture
+async def limits(redis_url: str) -> AsyncIterator[RateLimits]:
+    """Three at once, and another one an hour."""
+    limits = RateLimits(redis_url, "1/h burst 3", "1/h burst 2")
+    yield limits
+    await limits.close()
+
+
+async def test_an_address_has_its_bucket(serve: Serve, limits: RateLimits) -> None:
+    async with serve(Guard(None, limits)) as client:
+        answers = [await client.get(PATH) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["RateLimit"] for answer in answers] == [
+        '"address";r=1;t=3600',
+        '"address";r=0;t=7200',
+        '"address";r=0;t=7200',
+    ]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"address";q=2;w=7200'}
+    refused = answers[-1]
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["type"] == "urn:freshet:rate-limited"
+    assert 3_590 <= int(refused.headers["Retry-After"]) <= 3_600
+    async with serve(Guard(None, limits), address="203.0.113.8") as other:
+        assert (await other.get(PATH)).status_code == 200
+
+
+async def test_operators_are_not_limited(serve: Serve, limits: RateLimits) -> None:
+    async with serve(Guard(None, limits)) as client:
+        answers = [await client.get("/livez") for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert "RateLimit" not in answers[0].headers
+
+
+async def test_a_key_has_its_bucket_wherever_it_is_used(
+    serve: Serve, limits: RateLimits, redis_url: str
+) -> None:
+    store = KeyStore(redis_url)
+    (first, token), (second, other) = new_key("a", "read"), new_key("b", "read", rate="1/h burst 1")
+    await store.put(first, second)
+    guard = Guard(KeyRing(store), limits)
+    async with serve(guard) as here, serve(guard, address="203.0.113.8") as there:
+        mine = {"Authorization": f"Bearer {token}"}
+        got = [(await it.get(PATH, headers=mine)).status_code for it in (here, there, here, there)]
+        assert got == [200, 200, 200, 429]
+        its_own = {"Authorization": f"Bearer {other}"}
+        got = [(await here.get(PATH, headers=its_own)).status_code for _ in range(2)]
+        assert got == [200, 429]
+        # Who guesses keys is limited by address.
+        got = [(await here.get(PATH)).status_code for _ in range(3)]
+        assert got == [401, 401, 429]
+    await store.close()
+
+
+async def test_it_fills_again(redis_url: str) -> None:
+    limits = RateLimits(redis_url, per_address="100/s burst 1")
+    first, second = await limits.take(None, "a"), await limits.take(None, "a")
+    assert first is not None
+    assert second is not None
+    assert (first.allowed, second.allowed, second.retry_after) == (True, False, 1)
+    async with asyncio.timeout(10):
+        while True:
+            again = await limits.take(None, "a")
+            if again is not None and again.allowed:
+                break
+    await limits.close()
+
+
+async def test_without_redis_requests_pass(serve: Serve) -> None:
+    limits = RateLimits("redis://127.0.0.1:1", per_address="1/h burst 1")
+    before = metrics.UNLIMITED._value.get()
+    async with serve(Guard(None, limits)) as client:
+        answers = [await client.get(PATH) for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert metrics.UNLIMITED._value.get() == before + 1  # it is not asked again at once
+    await limits.close()
+
+
+@pytest.mark.parametrize("rate", ["", "fast", "0/s", "5/fortnight", "5/s burst 0", "5/s, 7/m"])
+def test_a_rate_that_is_none_is_named(rate: str) -> None:
+    with pytest.raises(ConfigurationError, match="the rate"):
+        RateLimits("redis://127.0.0.1:1", per_key=rate)
