@@ -1,0 +1,215 @@
+"""Counting exactly once: kills, repetitions, two writers and an emptied store, on a real Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+import redis.asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream.contracts.errors import StoreUnavailable
+from stream.contracts.events import encode
+from stream.contracts.topics import Topics
+from stream.experiments.outcomes import Sums, fold
+from stream.experiments.store import Progress, Read, RedisExperiments
+from stream.experiments.tally import Tally
+from stream.log import Record
+from tests.api.experiments.definitions import experiment
+from tests.fakes import MemoryLog
+from tests.stream.build import START
+from tests.stream.experiments.test_outcomes import TREATED, WINDOW, figure, forget, said, shown
+
+TOPICS = Topics()
+PARTITION = 3
+
+
+class Flaky(RedisExperiments):
+    """Dies once before or after a commit, as a worker does."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.fault = ""
+
+    async def commit(self, *args: Any) -> Progress:
+        if self.fault == "before":
+            self.fault = ""
+            raise StoreUnavailable("before the commit")
+        stored = await super().commit(*args)
+        if self.fault == "after":
+            self.fault = ""
+            raise StoreUnavailable("after the commit")
+        return stored
+
+
+def records(events: list[Any]) -> list[Record]:
+    return [
+        Record(at, START, b"%d" % event.user_id, encode(event)) for at, event in enumerate(events)
+    ]
+
+
+EXPOSURES = [shown(f"{user}{name}", user) for name in "abc" for user in (1, 2, 3)]
+FEEDBACK = [
+    said(f"{user}{name}", 10, kind, user=user)
+    for name, kind in (("a", "click"), ("b", "watch"), ("a", "click"))
+    for user in (1, 3)
+]
+
+
+class World:
+    def __init__(self, store: Flaky) -> None:
+        self.store = store
+        self.logs: Mapping[str, MemoryLog] = {name: MemoryLog() for name in TOPICS.shown}
+        self.logs[TOPICS.exposures].append(PARTITION, *records(EXPOSURES))
+        self.logs[TOPICS.feedback].append(PARTITION, *records(FEEDBACK))
+
+    def worker(self) -> Tally:
+        return Tally(self.store, TOPICS, self.logs, WINDOW)
+
+    def batch(self, topic: str, begin: int, end: int) -> list[Record]:
+        return self.logs[topic].records(PARTITION)[begin:end]
+
+    async def finish(self) -> None:
+        for topic in TOPICS.shown:
+            records = self.logs[topic].records(PARTITION)
+            await self.worker().process(topic, PARTITION, records)
+
+    async def sums(self) -> Sums:
+        return +await self.store.sums("trial", 1)
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Flaky]:
+    store = Flaky(redis_url)
+    await store.put_partitions(PARTITION + 1)
+    yield store
+    await store.close()
+
+
+def expected() -> Sums:
+    return +fold({}, [*EXPOSURES, *FEEDBACK], WINDOW)
+
+
+async def test_both_topics_are_counted_once(store: Flaky) -> None:
+    world = World(store)
+    worker = world.worker()
+    for _ in range(2):
+        for topic in TOPICS.shown:
+            await worker.process(topic, PARTITION, world.batch(topic, 0, 4))
+            await worker.process(topic, PARTITION, world.batch(topic, 2, 99))
+    assert await world.sums() == expected()
+    assert figure(expected(), "clicked") == 2
+    counted = await worker.process(TOPICS.feedback, PARTITION, world.batch(TOPICS.feedback, 0, 2))
+    assert (counted.applied, counted.duplicates) == (0, 2)
+    progress, people = await store.load(PARTITION, [1, 2, 9])
+    assert progress.read[TOPICS.exposures] == Read("first", len(EXPOSURES))
+    assert set(people) == {1, 2}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(TOPICS.shown),
+            st.integers(0, 8),
+            st.integers(1, 9),
+            st.sampled_from(("", "", "before", "after", "emptied")),
+        ),
+        max_size=6,
+    )
+)
+async def test_whatever_is_delivered_and_whoever_dies(
+    redis_url: str, deliveries: list[tuple[str, int, int, str]]
+) -> None:
+    store = Flaky(redis_url)
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        await client.flushdb()
+        await store.put_partitions(PARTITION + 1)
+        world = World(store)
+        for topic, begin, length, fault in deliveries:
+            batch = world.batch(topic, begin, begin + length)
+            if fault == "emptied":
+                await client.flushdb()
+                await store.put_partitions(PARTITION + 1)
+            store.fault = fault
+            if batch:
+                try:
+                    await world.worker().process(topic, PARTITION, batch)
+                except StoreUnavailable:
+                    await world.worker().process(topic, PARTITION, batch)
+            store.fault = ""
+        await world.finish()
+        assert await world.sums() == expected()
+    await store.close()
+
+
+async def test_two_workers_at_once(store: Flaky) -> None:
+    world = World(store)
+    await asyncio.gather(
+        *(
+            world.worker().process(topic, PARTITION, world.batch(topic, 0, 99))
+            for topic in (*TOPICS.shown, *TOPICS.shown)
+        )
+    )
+    assert await world.sums() == expected()
+
+
+async def test_a_worker_begins_where_the_store_is_and_notices_that_it_lost_it(
+    store: Flaky, redis_url: str
+) -> None:
+    world = World(store)
+    worker = world.worker()
+    topic = TOPICS.exposures
+    assert await worker.resume(topic, PARTITION) == 0
+    await worker.process(topic, PARTITION, world.batch(topic, 0, 4))
+    assert await world.worker().resume(topic, PARTITION) == 4
+    assert not await worker.is_behind(topic, PARTITION)
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        await client.flushdb()
+    assert await worker.is_behind(topic, PARTITION)
+
+
+async def test_a_topic_made_anew_is_read_from_its_beginning(store: Flaky) -> None:
+    world = World(store)
+    await world.finish()
+    world.logs[TOPICS.exposures].recreate("second")
+    world.logs[TOPICS.exposures].append(PARTITION, *records([shown("new", user=7)]))
+    worker = world.worker()
+    assert await worker.resume(TOPICS.exposures, PARTITION) == 0
+    await worker.process(TOPICS.exposures, PARTITION, world.batch(TOPICS.exposures, 0, 9))
+    assert (await world.sums())[TREATED, 0, 0] == 4
+
+
+async def test_invalid_records_are_left_out_and_said(
+    store: Flaky, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(store)
+    good, wrong = records([shown("x", user=8)])[0], Record(1, START, b"8", b"{")
+    misfit = Record(2, START, b"9", good.value)
+    world.logs[TOPICS.exposures].recreate("first")
+    counted = await world.worker().process(TOPICS.exposures, PARTITION, [good, wrong, misfit])
+    assert counted.applied == 1
+    assert counted.invalid == {"malformed_json": 1, "key_mismatch": 1}
+    assert "exposures[3], offset 1: left out: malformed_json" in caplog.text
+
+
+async def test_who_is_forgotten_has_no_record(store: Flaky) -> None:
+    world = World(store)
+    await world.finish()
+    assert await store.holding(1) == [PARTITION]
+    for topic, events in ((TOPICS.exposures, EXPOSURES), (TOPICS.feedback, FEEDBACK)):
+        wish = Record(len(events), START, b"1", encode(forget(1)))
+        world.logs[topic].append(PARTITION, wish)
+    await world.finish()
+    assert await store.holding(1) == []
+    assert await store.load(PARTITION, [1]) == ((await store.load(PARTITION, ()))[0], {})
+    assert await world.sums() == expected()
+
+
+async def test_definitions_are_there_as_they_were_put(store: Flaky) -> None:
+    assert not await store.has_definitions()
+    await store.put([experiment("b"), experiment("a"), experiment("b", round=2)])
+    await store.put([])
+    assert await store.definitions() == [experiment("a"), experiment("b", round=2)]
+    assert await store.has_definitions()
