@@ -39,7 +39,7 @@ def user_features(
     seconds = state.seconds()
     months = max((int(seconds.max()) - int(seconds.min())) * SECOND / DAY / DAYS_A_MONTH, 1.0)
     counts: dict[str, int] = {}
-    for movie in state.movie_ids().tolist():
+    for movie in state.movie_ids().tolist() if genres else ():
         for genre in genres.get(movie, ()):
             counts[genre] = counts.get(genre, 0) + 1
     top = sorted(counts, key=lambda genre: (-counts[genre], genre))[:3]

@@ -88,9 +88,11 @@ def model_first(values: Values, rows: Ints, movies: int, nobody: float = -np.inf
         nobody: the value of those that nobody has rated.
     """
     others = rows < 0
-    of_model = np.full((len(values), movies), nobody, values.dtype)
-    of_model[:, rows[~others]] = values[:, ~others]
-    return np.concatenate([of_model, values[:, others]], axis=1)
+    found = np.full((len(values), movies + np.count_nonzero(others)), nobody, values.dtype)
+    places = np.where(others, movies - 1 + np.cumsum(others), rows)
+    for of_all, own in zip(found, values, strict=True):  # many times as fast as all at once
+        of_all[places] = own
+    return found
 
 
 def live_features(heats: Heats) -> Mapping[str, Floats]:

@@ -52,6 +52,9 @@ class Standing(NamedTuple):
         counts = self.half_stars >= liked_from
         lists, rows = self.lists[counts], self.rows[counts]
         steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
+        if recency < 1:  # powers far below what counts would take ten times as long to compute
+            near = steps <= np.log(_NEGLIGIBLE) / np.log(recency) + 1
+            lists, rows, steps = lists[near], rows[near], steps[near]
         fading = np.float32(recency) ** steps.astype(np.float32)
         known = (rows >= 0) & (rows < movies) & (fading >= _NEGLIGIBLE)
         return rows[known], fading[known], lists[known]

@@ -91,7 +91,7 @@ def rank(
     near, beyond = np.split(near, [ranking.proposed.get(TOWERS, 0)])
     tried, bonus = _tried(ranking, movies, live, left_out, person.vector)
     names, source = _sources(ranking, proposed, person.tower, near, tried, len(vectors))
-    rows = np.flatnonzero(source)
+    rows = np.flatnonzero(source > 0)
     # 2.
     said = partial(_utilities, ranking, features, vectors, person.vector)
     found = said(rows)
