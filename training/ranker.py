@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import special
 
 from stream.contracts.errors import DatasetError
 from training.tower_inputs import Floats, Ints
@@ -53,6 +53,8 @@ def fit(impressions: Impressions) -> dict[str, Floats]:
     Raises:
         DatasetError: there are no impressions.
     """
+    from scipy import optimize  # 20 MB, which whoever serves needs not
+
     names, lists = list(impressions.features), len(impressions.picked)
     if not lists:
         raise DatasetError("nobody picked anything: there is nothing to learn an order from")
