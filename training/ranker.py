@@ -53,7 +53,7 @@ def fit(impressions: Impressions) -> dict[str, Floats]:
     Raises:
         DatasetError: there are no impressions.
     """
-    from scipy import optimize  # 20 MB, which whoever serves needs not
+    from scipy import optimize  # 20 MB, which serving does not need
 
     names, lists = list(impressions.features), len(impressions.picked)
     if not lists:
