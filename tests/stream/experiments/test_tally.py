@@ -76,7 +76,7 @@ class World:
             await self.worker().process(topic, PARTITION, records)
 
     async def sums(self) -> Sums:
-        return +await self.store.sums("trial", 1)
+        return await self.store.sums("trial", 1)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def store(redis_url: str) -> AsyncIterator[Flaky]:
 
 
 def expected() -> Sums:
-    return +fold({}, [*EXPOSURES, *FEEDBACK], WINDOW)
+    return fold({}, [*EXPOSURES, *FEEDBACK], WINDOW)
 
 
 async def test_both_topics_are_counted_once(store: Flaky) -> None:
