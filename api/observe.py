@@ -100,7 +100,7 @@ class ObserveRequests:
                 self._count(method, route, status, took)
                 level = logging.DEBUG if route in _QUIET else logging.INFO
                 if access.isEnabledFor(level):
-                    _log(level, method, route, status, took, stages, state)
+                    _log(level, method, route, status, took, stages, state, span)
                 if span is not None:
                     span.answered(method, route, status)
                 timings.reset(stages_token)
@@ -165,6 +165,7 @@ def _log(
     took: float,
     stages: dict[str, float],
     state: dict[str, Any],
+    span: Any,
 ) -> None:
     """One line: the route instead of the path, because that names people."""
     ms = round(took * 1_000, 2)
@@ -177,4 +178,6 @@ def _log(
     }
     if "key" in state:
         extra["key"] = state["key"].key_id
+    if span is not None:
+        extra["trace_id"] = span.trace_id
     access.log(level, "%s %s %d %.2f ms", method, route, status, ms, extra=extra)

@@ -19,6 +19,7 @@ from confluent_kafka import Message as Report
 
 from producers.admin import MAX_DEAD_LETTER_BYTES
 from producers.connection import Connection
+from stream.contracts import tracing
 from stream.contracts.topics import LIBRDKAFKA_PARTITIONER
 
 POLL: Final = 0.1  # s: how long one wait for delivery reports blocks
@@ -80,15 +81,18 @@ class Publisher:
             return []
         line = self._line
         delivery = _Delivery(len(messages))
-        for index, (topic, key, value, headers) in enumerate(messages):
-            report = partial(delivery.report, index)
-            try:
-                line.producer.produce(topic, value, key, on_delivery=report, headers=list(headers))
-            except BufferError:
-                report(KafkaError(KafkaError._QUEUE_FULL), None)
-            except KafkaException as error:
-                report(error.args[0], None)
-        await delivery.complete
+        with tracing.span("publish", "producer"):
+            origin = tracing.headers()
+            for index, (topic, key, value, headers) in enumerate(messages):
+                report = partial(delivery.report, index)
+                told: list[tuple[str, str | bytes | None]] = [*headers, *origin]
+                try:
+                    line.producer.produce(topic, value, key, on_delivery=report, headers=told)
+                except BufferError:
+                    report(KafkaError(KafkaError._QUEUE_FULL), None)
+                except KafkaException as error:
+                    report(error.args[0], None)
+            await delivery.complete
         if delivery.failures:
             if any(error.code() not in _PRODUCER_UNHARMED for error in delivery.failures):
                 self._replace(line)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from stream.app import App, batches
+from stream.contracts import tracing
 from stream.contracts.errors import InvalidEvent
 from stream.contracts.events import decode_model, decode_movie
 from stream.contracts.topics import Topics
@@ -45,7 +46,8 @@ class Appliers:
 
     async def ratings(self, partition: int, records: Sequence[LogRecord]) -> None:
         started = time.perf_counter()
-        outcome = await self._processor.process(partition, records)
+        with tracing.batch("process ratings", records):
+            outcome = await self._processor.process(partition, records)
         self._metrics.batch(len(records), time.perf_counter() - started, outcome)
 
     async def movies(self, _: int, records: Sequence[LogRecord]) -> None:

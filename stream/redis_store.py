@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from stream.commit import SCRIPT, script_arguments, script_keys
-from stream.contracts import events, keys
+from stream.contracts import events, keys, tracing
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
@@ -91,12 +91,12 @@ class RedisStore(RedisKept):
         self, partition: int, expected: Position | None, new: Position, batch: Batch
     ) -> Position | None:
         async with self._bounded():
-            return _position(
-                await self._commit(
+            with tracing.span("commit", "client"):
+                now = await self._commit(
                     keys=script_keys(partition, new.generation, batch),
                     args=script_arguments(expected, new, batch),
                 )
-            )
+        return _position(now)
 
     async def write(self, partition: int, generation: int, batch: Batch) -> None:
         for users in _chunks(batch.users):

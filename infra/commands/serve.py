@@ -33,6 +33,7 @@ def serve() -> None:
     from infra.connections import PatientConfig, PatientServer, connection_limit
     from infra.logs import set_up
     from infra.settings import load_settings
+    from infra.tracing import traced
     from stream.collector import tune_collector
 
     settings = load_settings()
@@ -53,7 +54,8 @@ def serve() -> None:
         timeout_graceful_shutdown=GRACE,
         limit=connection_limit(),
     )
-    PatientServer(config, services.stopping, settings.api_drain_seconds).run()
+    with traced(settings.otel_enabled, "freshet-api"):
+        PatientServer(config, services.stopping, settings.api_drain_seconds).run()
 
 
 async def _check_keys(settings: "Settings") -> None:

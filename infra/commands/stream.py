@@ -18,13 +18,15 @@ def worker() -> None:
 
     from infra.logs import set_up
     from infra.settings import load_settings
+    from infra.tracing import traced
     from stream.worker import run
 
     settings = load_settings()
     set_up(settings.log_format)
     for chatty in ("aiokafka", "faust", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    run(settings)
+    with traced(settings.otel_enabled, "freshet-worker"):
+        run(settings)
 
 
 @dlq.command("list")

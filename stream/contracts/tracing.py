@@ -6,15 +6,19 @@ headers of a record, as W3C Trace Context has it (``traceparent``, ``tracestate`
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]  # of a record
+
+Kind: TypeAlias = Literal["internal", "client", "producer"]
 
 
 class Tracing(Protocol):
     """Spans last as long as their context manager; what is begun meanwhile is within them."""
 
-    def span(self, name: str, attributes: Mapping[str, Any]) -> AbstractContextManager[Any]: ...
+    def span(
+        self, name: str, kind: Kind, attributes: Mapping[str, Any]
+    ) -> AbstractContextManager[Any]: ...
 
     def request(self, headers: Iterable[tuple[bytes, bytes]]) -> AbstractContextManager[Any]:
         """What a server does for a request that has these headers; gives the span."""
@@ -44,8 +48,9 @@ def is_on() -> bool:
     return _active is not None
 
 
-def span(name: str, **attributes: Any) -> AbstractContextManager[Any]:
-    return _OFF if _active is None else _active.span(name, attributes)
+def span(name: str, kind: Kind = "internal", **attributes: Any) -> AbstractContextManager[Any]:
+    """A part of what is under way; nothing where that is not traced."""
+    return _OFF if _active is None else _active.span(name, kind, attributes)
 
 
 def request(headers: Iterable[tuple[bytes, bytes]]) -> AbstractContextManager[Any]:
