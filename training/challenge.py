@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from stream.contracts.errors import DatasetError
+from stream.contracts.errors import NothingToAsk
 from training.baselines.popularity import Popularity
 from training.dataset import LIKED, Ratings
 from training.diversity import coverage, gini
@@ -48,7 +48,7 @@ def questions_after(log: Ratings, learnt: Ratings, limit: int = LISTS) -> Questi
         limit: where there are more, evenly spaced ones stand for all.
 
     Raises:
-        DatasetError: there are none.
+        NothingToAsk: there are none.
     """
     new = events_after(log, learnt)
     if len(new):
@@ -56,7 +56,7 @@ def questions_after(log: Ratings, learnt: Ratings, limit: int = LISTS) -> Questi
         asked = questions.events[np.isin(questions.events, new)]
         if len(asked):
             return replace(questions, events=asked[:: -(-len(asked) // limit)])
-    raise DatasetError(
+    raise NothingToAsk(
         f"nothing to ask a challenger: of {len(new)} ratings after what it has learnt none is a "
         f"first one of {LIKED / 2:g} stars or more; wait for more, or let it learn fewer"
     )

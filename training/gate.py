@@ -5,7 +5,8 @@ that of a bootstrap with a fixed seed, so that a decision can be made again from
 
 A challenger is promoted if all of this holds:
 
-1. Nothing is NaN, of neither model. A champion that gives NaN is nothing to be compared with.
+1. Nothing of the challenger is NaN. What a champion gives NaN for it has not found: one that is
+   broken loses, and does not keep its successors out.
 2. There are enough lists, of enough people.
 3. It is better, by at least the minimum gain, with the policy's confidence.
 4. No guard rail is torn: coverage, popularity bias, latency, cold-start quality.
@@ -37,7 +38,7 @@ from msgspec import Meta
 from training import compare
 from training.compare import Interval
 from training.flat import checked
-from training.marks import Challenge
+from training.marks import Challenge, Marks
 from training.metrics import Values, parse, ranking_of_one
 from training.tower_inputs import Ints
 
@@ -149,14 +150,22 @@ def too_few(users: Ints, policy: GatePolicy) -> str:
 
 
 def _whole(challenge: Challenge) -> _Ruling:
-    """Nothing is NaN."""
-    wrong = [
+    """Nothing of the challenger is NaN."""
+    broken, rival = _nan(challenge.challenger), _nan(challenge.rival)
+    return _Ruling(
+        {},
+        objection=f"{broken}: nothing can be said of such a model" if broken else "",
+        remark=f"{rival}: that counts as nothing found" if rival else "",
+    )
+
+
+def _nan(marks: Marks) -> str:
+    """In what a model gave NaN, and how often; '' where in nothing."""
+    return "; ".join(
         f"{marks.name} gave NaN {np.count_nonzero(np.isnan(values))} times in {what}"
-        for marks in (challenge.challenger, challenge.rival)
         for what, values in marks.figures.items()
         if np.isnan(values).any()
-    ]
-    return _Ruling({}, f"{'; '.join(wrong)}: nothing can be said of such a model" if wrong else "")
+    )
 
 
 def _enough(challenge: Challenge, policy: GatePolicy) -> _Ruling:
@@ -265,10 +274,10 @@ _RULES: Final = (_gain, _coverage, _popularity_bias, _latency, _cold_start)
 
 
 def _values(challenge: Challenge, policy: GatePolicy) -> tuple[Values, Values]:
-    """f64[n] of the metric, of the rival and of the challenger."""
+    """f64[n] of the metric, of the rival and of the challenger; 0 where there was NaN."""
     cut = [parse(policy.metric)[1]]
     rival, challenger = (
-        ranking_of_one(marks.ranks, cut)[policy.metric]
+        ranking_of_one(np.nan_to_num(marks.ranks, nan=np.inf), cut)[policy.metric]
         for marks in (challenge.rival, challenge.challenger)
     )
     return rival, challenger

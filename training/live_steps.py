@@ -9,10 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from producers.admin import partition_count, topic_id
 from stream.archive import Archive
+from stream.contracts.errors import NothingToAsk
 from stream.contracts.events import ModelEvent
 from stream.log_reader import KafkaLog
 from training.artifact import Artifact, LogPosition, Manifest
@@ -93,7 +95,10 @@ class LiveSteps:
         return take_snapshot(self.archive, movies, end, since)
 
     def asked(self, snapshot: Snapshot) -> Ints:
-        return _questions(snapshot).users
+        try:
+            return _questions(snapshot).users
+        except NothingToAsk:
+            return np.empty(0, np.int64)
 
     def train(self, snapshot: Snapshot, champion: Path | None, parent: Path) -> Outcome:
         return train(
@@ -155,7 +160,7 @@ class LiveSteps:
 
 
 def _questions(snapshot: Snapshot) -> Questions:
-    """The exam's. Raises DatasetError where there is nothing to ask."""
+    """The exam's. Raises NothingToAsk."""
     log = pa.concat_tables([snapshot.known, snapshot.asked])
     return questions_after(
         Ratings.from_tables(log, snapshot.movies),

@@ -24,7 +24,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from stream.contracts.errors import ConfigurationError, DatasetError
+from stream.contracts.errors import ConfigurationError, NothingToAsk
 from stream.features import DAY
 from training.dataset import LIKED, NO_TAGS, Ratings
 from training.histories import Histories
@@ -67,14 +67,14 @@ class Questions:
         A movie that its user had rated before is nothing to recommend, and is not asked for.
 
         Raises:
-            DatasetError: there are none.
+            NothingToAsk: there are none.
         """
         events = _in_order(log, since)
         again = np.zeros(len(log) + 1, bool)
         again[log.replaced[log.replaced < log.ends]] = True
         asked = events[(log.half_stars[events] >= relevant_from) & ~again[events]]
         if not len(asked):
-            raise DatasetError(
+            raise NothingToAsk(
                 f"nothing to ask for: of {len(events)} ratings after the training moment none is "
                 f"a first one of {relevant_from / 2:g} stars or more; more data is needed, or a "
                 "lower limit"

@@ -6,17 +6,26 @@ message names what was served before, so a rollback needs nothing but the log an
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from producers.admin import ensure_topics
 from producers.publisher import BulkPublisher
-from stream.contracts.errors import ArtifactError, ConfigurationError, FreshetError, InvalidEvent
+from stream.contracts.errors import (
+    ArtifactError,
+    Busy,
+    ConfigurationError,
+    FreshetError,
+    InvalidEvent,
+)
 from stream.contracts.events import MODEL_KEY, ModelEvent, decode_model, encode, new_event_id
 from stream.contracts.topics import Topics
+from stream.lease import Lease
 from stream.log_reader import KafkaLog
 from training.artifact import Artifact
 from training.index import collection_name
@@ -27,6 +36,12 @@ if TYPE_CHECKING:
 
 # Versions that a rollback can go back to, one after the other. The artifact of each is kept.
 REMEMBERED: Final = 3
+
+LEASE: Final = "models"  # who changes what is served, or drops what is not
+
+# Seconds to wait for others at it: a promotion or a pruning takes some, unless an index is built on
+# a Qdrant server, which takes minutes.
+PATIENCE: Final = 30.0
 
 QDRANT_TIMEOUT: Final = 60  # s for a call to a Qdrant server while an index is uploaded to it
 
@@ -64,6 +79,7 @@ class Promoter:
         kafka: `Settings.librdkafka()`.
         topics: their names.
         registry: where models are remembered.
+        redis: its URL; there is the lease on what is served.
         qdrant: whose collections are served; None: the index in each artifact.
         partitions: of `ratings`, where it is created.
         replication: of topics that are created.
@@ -73,6 +89,7 @@ class Promoter:
     kafka: Mapping[str, str]
     topics: Topics
     registry: Registry
+    redis: str
     qdrant: QdrantServer | None = None
     partitions: int = 8
     replication: int = 1
@@ -81,6 +98,22 @@ class Promoter:
         """The last promotion; None before the first. Raises BrokerUnavailable."""
         return last_promotion(self.kafka, self.topics.models)
 
+    @contextmanager
+    def turn(self) -> Iterator[Lease]:
+        """Nobody else promotes, goes back or drops models meanwhile: what is served stays.
+
+        Raises Busy where somebody is at it for longer than `PATIENCE`, and StoreUnavailable.
+        """
+        waiting = Retrying(
+            retry=retry_if_exception_type(Busy),
+            wait=wait_fixed(0.2),
+            stop=stop_after_delay(PATIENCE),
+            reraise=True,
+        )
+        with ExitStack() as stack:
+            name = f"{self.topics.prefix}{LEASE}"
+            yield waiting(lambda: stack.enter_context(Lease(self.redis, name)))
+
     def promote(self, version: str) -> Promoted:
         """Have a version served from now on; what is served already is announced again.
 
@@ -88,13 +121,17 @@ class Promoter:
             ConfigurationError: there is no such version.
             ArtifactError: it is damaged, or this code cannot serve it.
             IndexUnavailable: the Qdrant server does not answer. As above, nothing has changed.
+            Busy: others change what is served. As above, nothing has changed.
+            StoreUnavailable: Redis does not answer. As above, nothing has changed.
             BrokerUnavailable: the promotion was not acknowledged.
         """
-        directory_of(self.artifacts, version)
-        self._ensure_topics()
-        served = self.served()
-        before = (served.version, *served.previous) if served else ()
-        return self._serve(version, [it for it in before if it != version][:REMEMBERED])
+        with self.turn() as turn:
+            directory_of(self.artifacts, version)
+            self._ensure_topics()
+            served = self.served()
+            before = (served.version, *served.previous) if served else ()
+            others = [it for it in before if it != version][:REMEMBERED]
+            return self._serve(turn, version, others)
 
     def rollback(self) -> Promoted:
         """Serve what was served before. Again: what was served before that.
@@ -103,23 +140,24 @@ class Promoter:
             ConfigurationError: there is nothing to go back to.
             FreshetError: as `promote`.
         """
-        self._ensure_topics()
-        served = self.served()
-        if served is None or not served.previous:
-            what = f"nothing was served before {served.version}" if served else "nothing is served"
-            raise ConfigurationError(
-                f"{what}, so there is nothing to go back to: promote one of "
-                f"{', '.join(versions(self.artifacts)) or 'those that you train'}"
-            )
-        version, *before = served.previous
-        return self._serve(version, before)
+        with self.turn() as turn:
+            self._ensure_topics()
+            served = self.served()
+            if served is None or not served.previous:
+                nothing = f"nothing was served before {served.version}" if served else ""
+                raise ConfigurationError(
+                    f"{nothing or 'nothing is served'}, so there is nothing to go back to: promote "
+                    f"one of {', '.join(versions(self.artifacts)) or 'those that you train'}"
+                )
+            version, *before = served.previous
+            return self._serve(turn, version, before)
 
-    def _serve(self, version: str, before: Sequence[str]) -> Promoted:
+    def _serve(self, turn: Lease, version: str, before: Sequence[str]) -> Promoted:
         """Have a version served after others.
 
         1. Open its artifact, which compares every file with what was written.
         2. On a Qdrant server, build its collection unless all of it is there.
-        3. Tell everyone. Whatever fails from here on, it is served.
+        3. Tell everyone, if it is still our turn. Whatever fails from here on, it is served.
         4. Give it the alias on the Qdrant server, for other clients.
         5. Make it the champion in MLflow.
         """
@@ -134,6 +172,7 @@ class Promoter:
             with closing(self.qdrant.connect()) as client:
                 ensure_collection(client, artifact)
         # 3.
+        turn.check()
         event = announce(artifact, self.kafka, self.topics.models, before)
         # 4.
         left = []
@@ -223,7 +262,7 @@ def announce(
 
 async def _last(log: KafkaLog) -> ModelEvent | None:
     last = None
-    async for records in log.read(0, 0, await log.end(0)):
+    async for records in log.read(0, await log.begin(0), await log.end(0)):
         for record in records:
             with suppress(InvalidEvent):  # workers leave it out too, and say so
                 last = decode_model(record.value)

@@ -146,7 +146,7 @@ class Refresh:
         # 6.
         with report.timed("record"):
             self.steps.record(outcome, decision)
-        intent = Intent(decision, snapshot.end)
+        intent = Intent(decision, snapshot.end, served.event_id if served else None)
         if decision.promoted:
             # 7.
             lease.check()
@@ -185,7 +185,10 @@ class Refresh:
         intent = self.work.intent()
         if intent is not None:
             version, served = intent.decision.challenger, self.steps.served()
-            if served is not None and version in (served.version, *served.previous):
+            if intent.before == (served.event_id if served else None):
+                report.remarks.append(f"undid the promotion of {version}, which was cut short")
+                self.work.undo(intent)
+            elif served is not None and version in (served.version, *served.previous):
                 report.remarks.append(f"finished the promotion of {version}, which was cut short")
                 if version == served.version:
                     try:
@@ -193,9 +196,12 @@ class Refresh:
                     except ArtifactError as error:  # its successor must not wait for it
                         report.remarks.append(f"{error}: not announced again")
                 self._conclude(intent)
-            else:
-                report.remarks.append(f"undid the promotion of {version}, which was cut short")
-                self.work.undo(intent)
+            else:  # it may have been served, and gone back from
+                report.remarks.append(
+                    f"the promotion of {version} was cut short, and "
+                    f"{served.version if served else 'nothing'} is served since: {version} is kept"
+                )
+                self._conclude(intent)
         self._drop_models()
 
     def _conclude(self, intent: Intent) -> None:
@@ -234,7 +240,7 @@ class Refresh:
         report.new = sum(end.offsets) - (sum(since.offsets) if since is not None else 0)
         report.behind = self.steps.behind(end)
         least = self.policy.min_events
-        if report.new < least <= report.new + report.behind:
+        if report.new < least <= report.behind:  # less than that it has until the next run
             raise ArchiveUnavailable(
                 f"the archive is {report.behind:,} events behind the log, and of {least:,} that a "
                 f"refresh waits for it has {report.new:,}: is `freshet archive` running?"

@@ -51,7 +51,7 @@ class Steps(Protocol):
         ...
 
     def asked(self, snapshot: Snapshot) -> Ints:
-        """i64[n]: whom each list of the exam is for."""
+        """i64[n]: whom each list of the exam is for; empty where there is nothing to ask."""
         ...
 
     def train(self, snapshot: Snapshot, champion: Path | None, parent: Path) -> "Outcome":

@@ -33,10 +33,12 @@ class Intent(msgspec.Struct, frozen=True):
     Attributes:
         decision: the same.
         examined: how far its exam went.
+        before: the id of the promotion that was the last one then; None where nothing was served.
     """
 
     decision: Decision
     examined: LogPosition
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stream.contracts.errors import ConfigurationError
+from stream.lease import Lease
 from training.index import collection_name
 from training.promotion import Promoter, versions
 from training.registry import CHAMPION
@@ -34,8 +35,9 @@ class Pruned(NamedTuple):
 def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -> Pruned:
     """Drop the models that were written longer ago than that, and what is left of half a one.
 
-    What is served stays, and what a rollback can go back to, and the champion. A run that is cut
-    short leaves nothing that looks like a model and is none; the next one goes on.
+    What is served stays, and what a rollback can go back to, and the champion; nothing is promoted
+    meanwhile. A run that is cut short leaves nothing that looks like a model and is none; the next
+    one goes on.
 
     1. Find what stays. Without knowing all of it, drop nothing.
     2. Of each model that goes, drop the collection on the Qdrant server.
@@ -49,9 +51,14 @@ def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -
 
     Raises:
         ConfigurationError: nothing was ever promoted, so that it is not known what to keep.
-        Unavailable: broker, MLflow or the Qdrant server do not answer.
+        Busy: others change what is served.
+        Unavailable: broker, Redis, MLflow or the Qdrant server do not answer.
     """
-    now = time.time() if now is None else now
+    with promoter.turn() as turn:
+        return _prune(promoter, turn, older_than, time.time() if now is None else now)
+
+
+def _prune(promoter: Promoter, turn: Lease, older_than: timedelta, now: float) -> Pruned:
     # 1.
     served = promoter.served()
     if served is None:
@@ -67,9 +74,11 @@ def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -
         and _older(promoter.artifacts / version, now - older_than.total_seconds())
     ]
     # 2.
+    turn.check()
     _drop_collections(promoter, gone)
     # 3.
     for version in gone:
+        turn.check()
         hidden = promoter.artifacts / f".{version}.partial"
         (promoter.artifacts / version).rename(hidden)
         shutil.rmtree(hidden)

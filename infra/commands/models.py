@@ -136,7 +136,10 @@ def prune(
 
 
 def promoter(settings: "Settings") -> "Promoter":
-    """Has models served where the settings say. Raises ConfigurationError without a broker."""
+    """Has models served where the settings say.
+
+    Raises ConfigurationError without a broker or Redis.
+    """
     from stream.contracts.topics import Topics
     from training.promotion import Promoter, QdrantServer
     from training.registry import Registry
@@ -147,6 +150,7 @@ def promoter(settings: "Settings") -> "Promoter":
         kafka=settings.librdkafka(),
         topics=Topics(settings.kafka_topic_prefix),
         registry=Registry(settings.tracking_uri),
+        redis=settings.redis(),
         qdrant=(
             QdrantServer(settings.qdrant_url, key.get_secret_value() if key else None)
             if settings.qdrant_url

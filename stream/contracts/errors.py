@@ -3,6 +3,7 @@
 FreshetError
 ├── ConfigurationError      a setting or an option is wrong; nothing was started
 ├── DatasetError            a data set is missing, damaged or too dirty to use
+│   └── NothingToAsk        it is whole, and has nothing that a model could be asked
 ├── InvalidEvent            a message breaks its contract; `reason` says how, in one word
 ├── TopicRecreated          the log is not the one that it was: start again from its beginning
 ├── EventsMissing           the log has dropped events that are needed, and no archive has them
@@ -28,6 +29,10 @@ class ConfigurationError(FreshetError):
 
 
 class DatasetError(FreshetError):
+    pass
+
+
+class NothingToAsk(DatasetError):  # noqa: N818 - a state of the data
     pass
 
 

@@ -22,7 +22,9 @@ def test_promotion_and_rollback_while_people_ask(system: System) -> None:
     user, loved = system.fan()
     newcomer, _ = system.fan(2)
     models = system.models["genre"].parent
-    promoter = Promoter(models, system.kafka, system.topics, Unknowing("nowhere"))
+    promoter = Promoter(
+        models, system.kafka, system.topics, Unknowing("nowhere"), system.stack.settings.redis()
+    )
 
     with Readers(system, [user, newcomer]) as readers:
         readers.wait_for_more(10)

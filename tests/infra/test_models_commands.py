@@ -43,7 +43,8 @@ def artifacts(home: Path, models: dict[Trait, Path]) -> Path:
 
 
 @pytest.fixture
-def log(broker: str, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+def log(broker: str, redis_url: str, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_REDIS_URL", redis_url)
     monkeypatch.setenv("FRESHET_KAFKA_BOOTSTRAP_SERVERS", broker)
     monkeypatch.setenv("FRESHET_KAFKA_TOPIC_PREFIX", topics.prefix)
 

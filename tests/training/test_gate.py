@@ -144,14 +144,29 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("who", ["rival", "challenger"])
 @pytest.mark.parametrize(("wrong", "said"), BROKEN)
-def test_nan_refuses_wherever_it_is(who: str, wrong: dict[str, Any], said: str) -> None:
-    broken = replace(getattr(BETTER, who), **wrong)
-    decided = decide(replace(BETTER, **{who: broken}), POLICY)
+def test_nan_refuses_wherever_it_is(wrong: dict[str, Any], said: str) -> None:
+    broken = replace(BETTER.challenger, **wrong)
+    decided = decide(replace(BETTER, challenger=broken), POLICY)
     assert not decided.promoted
     [reason] = decided.reasons
     assert reason == f"{broken.name} gave NaN {said}: nothing can be said of such a model"
+
+
+@pytest.mark.parametrize(("wrong", "said"), BROKEN)
+def test_a_champion_that_gives_nan_keeps_no_successor_out(wrong: dict[str, Any], said: str) -> None:
+    broken = replace(BETTER.rival, **wrong)
+    gave = np.where(np.isnan(broken.ranks), NAN, BETTER.rival.ranks)
+    decided = decide(replace(BETTER, rival=replace(broken, ranks=gave)), POLICY)
+    assert decided.promoted
+    assert decided.reasons[0] == f"{broken.name} gave NaN {said}: that counts as nothing found"
+
+
+def test_a_challenger_that_finds_less_than_a_broken_champion_is_refused() -> None:
+    """NaN is no free pass: what the champion does find counts for it."""
+    broken = replace(BETTER.challenger, version="champion", ranks=BETTER.challenger.ranks.copy())
+    broken.ranks[:1] = NAN
+    assert not decide(challenge(broken, BETTER.rival), POLICY).promoted
 
 
 def test_the_first_model_is_not_let_through_with_nan() -> None:
@@ -324,9 +339,7 @@ def test_whatever_the_marks(users: Ints, ages: Ints, one: Marks, other: Marks) -
             produced_time=10**12,
         )
         assert msgspec.json.decode(encode(event), type=RefreshEvent) == event
-    anything = (one.ranks, other.ranks, one.seconds, other.seconds)
-    alone = (one.coverage, other.coverage, one.gini, other.gini)
-    if any(np.isnan(values).any() for values in anything) or any(map(math.isnan, alone)):
+    if any(np.isnan(values).any() for values in other.figures.values()):
         assert not there.promoted
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def steps(home: Path, qdrant: str | None = None, tracking: str | None = None) ->
         kafka={"bootstrap.servers": "nowhere:1"},
         topics=Topics(),
         registry=Registry(tracking or f"sqlite:///{home}/mlflow.db"),
+        redis="redis://127.0.0.1:1",
         qdrant=QdrantServer(qdrant) if qdrant else None,
     )
     return LiveSteps(
@@ -113,3 +115,12 @@ def test_qdrant_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Registry, "marked", lambda _: {})  # MLflow answers
     with pytest.raises(IndexUnavailable, match="collection"):
         steps(tmp_path, f"http://127.0.0.1:{free_port()}").ready()
+
+
+def test_an_exam_with_nothing_to_ask_is_empty(snapshot: Snapshot, tmp_path: Path) -> None:
+    """The one person has rated nothing since, or nothing that they like."""
+    live = steps(tmp_path)
+    disliked = pa.table([[1], [CATALOGUE[6].movie_id], [2.0], [10]], schema=RATINGS)
+    liked = pa.table([[1], [CATALOGUE[6].movie_id], [4.0], [10]], schema=RATINGS)
+    for asked, people in ((RATINGS.empty_table(), []), (disliked, []), (liked, [1])):
+        assert live.asked(replace(snapshot, asked=asked)).tolist() == people

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import redis
 from qdrant_client import QdrantClient
 
 from producers.admin import ensure_topics
@@ -16,11 +17,13 @@ from stream.coldstart import MANIFEST, VECTORS
 from stream.contracts.errors import (
     ArtifactError,
     BrokerUnavailable,
+    Busy,
     ConfigurationError,
     IndexUnavailable,
 )
 from stream.contracts.events import MODEL_KEY, decode_model
 from stream.contracts.topics import Topics
+from stream.lease import Lease
 from tests.planted_model import CATALOGUE, Trait
 from tests.producers.kafka import records
 from training.artifact import INDEX, Artifact, LogPosition, read_manifest
@@ -71,12 +74,16 @@ def kafka(broker: str, topics: Topics) -> dict[str, str]:
 
 @pytest.fixture
 def promoter(
-    models: dict[Trait, Path], tmp_path: Path, kafka: dict[str, str], topics: Topics
+    models: dict[Trait, Path],
+    tmp_path: Path,
+    kafka: dict[str, str],
+    topics: Topics,
+    redis_url: str,
 ) -> Promoter:
     """Of five versions, a to e."""
     for version in "abcde":
         copy_of(models["genre"], tmp_path / version)
-    return Promoter(tmp_path, kafka, topics, Remembering("nowhere"))
+    return Promoter(tmp_path, kafka, topics, Remembering("nowhere"), redis_url)
 
 
 # What the local mode warns of: it has no payload indexes.
@@ -90,6 +97,36 @@ def qdrant(monkeypatch: pytest.MonkeyPatch) -> QdrantClient:
     monkeypatch.setattr(client, "close", lambda: None)
     monkeypatch.setattr("training.index_server.connect", lambda *_: client)
     return client
+
+
+def test_one_changes_what_is_served_at_a_time(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.promotion.PATIENCE", 0.0)
+    promoter.promote("a")
+    with promoter.turn():
+        for change in (partial(promoter.promote, "b"), promoter.rollback):
+            with pytest.raises(Busy, match="another process holds the lease"):
+                change()
+    served = promoter.served()
+    assert served is not None
+    assert served.version == "a"
+
+
+def test_who_has_lost_the_turn_promotes_nothing(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(_: Path) -> Artifact:
+        with redis.Redis.from_url(promoter.redis) as client:
+            client.flushdb()
+        monkeypatch.setattr(Lease, "held", False)
+        return artifact
+
+    artifact = Artifact.load(promoter.artifacts / "a")
+    monkeypatch.setattr(Artifact, "load", lose)
+    with pytest.raises(Busy, match="was lost"):
+        promoter.promote("a")
+    assert promoter.served() is None
 
 
 def test_a_promotion_names_everything_that_is_served(

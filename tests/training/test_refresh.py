@@ -83,7 +83,7 @@ class World:
         if not self.models:
             return None
         return ModelEvent(
-            event_id=f"promotion {self.promotions}",
+            event_id=f"promotion {self.promotions} of {self.models[-1]}",
             version=self.models[-1],
             artifact=str(self.artifacts / self.models[-1]),
             collection="movies",
@@ -164,9 +164,9 @@ class World:
         self._fail("promote")
         assert (self.artifacts / version / "manifest.json").exists()
         assert version in self.indexes
-        self.promotions += 1
         if self.models[-1:] != [version]:
             self.models.append(version)
+        self.promotions += 1
         return ()
 
     def announce(self, decision: Decision) -> None:
@@ -291,11 +291,12 @@ def test_what_the_champion_knows_is_not_new(world: World) -> None:
 
 
 def test_the_archive_is_behind(world: World) -> None:
-    world.end, world.unarchived = LogPosition("topic", (50, 60)), 90
-    with pytest.raises(ArchiveUnavailable, match=r"90 events behind .*is `freshet archive` runn"):
+    world.end, world.unarchived = LogPosition("topic", (50, 60)), 100
+    with pytest.raises(ArchiveUnavailable, match=r"100 events behind .*is `freshet archive` runn"):
         of(world).run(Held())
-    world.unarchived = 89  # with them there would be too little too
-    assert of(world).run(Held()).decision is None
+    world.unarchived = 99  # an archive that gets on is always some events behind
+    report = of(world).run(Held())
+    assert (report.decision, report.new, report.behind) == (None, 10, 99)
 
 
 def test_too_few_to_judge_by_are_waited_for_and_stay_new(world: World) -> None:
@@ -407,6 +408,25 @@ def test_what_finishes_a_promotion_may_promote_another(world: World) -> None:
     report = of(world).run(Held())
     assert report.remarks == ["finished the promotion of model-1, which was cut short"]
     assert world.models == [CHAMPION, "model-1", "model-2"]
+
+
+def test_what_was_promoted_and_rolled_back_before_it_was_told_is_told_and_stays(
+    world: World,
+) -> None:
+    world.failing = {"announce": Unavailable("it does not answer")}
+    with pytest.raises(Unavailable):
+        of(world).run(Held())
+    world.failing = {}
+    world.models.remove("model-1")  # a rollback forgets it, and is a promotion of its own
+    world.promotions += 1
+    report = of(world).run(Held())
+    assert report.remarks == [
+        "the promotion of model-1 was cut short, and champion is served since: model-1 is kept"
+    ]
+    assert [decision.challenger for decision in world.decisions] == ["model-1"]
+    assert (world.artifacts / "model-1").is_dir()
+    assert "model-1" in world.indexes
+    assert not left_behind(world)
 
 
 def test_what_is_served_and_damaged_since_does_not_stop_its_successor(world: World) -> None:

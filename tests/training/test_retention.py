@@ -11,8 +11,10 @@ import pytest
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
 
+import training.promotion
 from stream.contracts.errors import (
     ArtifactError,
+    Busy,
     ConfigurationError,
     IndexUnavailable,
     Unavailable,
@@ -48,7 +50,7 @@ def directory(path: Path, days: float) -> None:
 
 
 @pytest.fixture
-def promoter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Promoter:
+def promoter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Promoter:
     """Served is `served`, before it were `before` and `earlier`; all but `young` are old."""
     old = ("champion", "served", "before", "earlier", "forgotten", "refused")
     for version in old:
@@ -65,7 +67,7 @@ def promoter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Promoter:
     )
     monkeypatch.setattr("training.promotion.last_promotion", lambda *_: event)
     registry = Remembering("nowhere", {CHAMPION: "champion"})
-    return Promoter(tmp_path, {}, Topics(), registry)
+    return Promoter(tmp_path, {}, Topics(), registry, redis_url)
 
 
 KEPT = ["young", "served", "earlier", "champion", "before"]
@@ -76,6 +78,37 @@ def test_what_is_old_and_not_needed_is_dropped(promoter: Promoter) -> None:
     assert versions(promoter.artifacts) == KEPT
     assert prune(promoter, WEEK, NOW) == ((), ())
     assert prune(promoter, timedelta(days=5), NOW).versions == ("young",)
+
+
+def test_nobody_can_promote_what_is_being_dropped(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From before it is known what is served until the last model is deleted."""
+    monkeypatch.setattr("training.promotion.PATIENCE", 0.0)
+    with promoter.turn(), pytest.raises(Busy, match="another process holds the lease `models`"):
+        prune(promoter, WEEK, NOW)
+    assert "forgotten" in versions(promoter.artifacts)
+
+    refused = []
+
+    def meanwhile(do: Callable[..., object]) -> Callable[..., object]:
+        def doing(*arguments: object) -> object:
+            with pytest.raises(Busy):
+                promoter.promote("forgotten")
+            refused.append(do)
+            return do(*arguments)
+
+        return doing
+
+    served = training.promotion.last_promotion
+    monkeypatch.setattr("training.promotion.last_promotion", meanwhile(served))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", meanwhile(Path.rename))
+        patched.setattr(shutil, "rmtree", meanwhile(shutil.rmtree))
+        assert prune(promoter, WEEK, NOW).versions == ("refused", "forgotten")
+    assert len(refused) == 5
+    with pytest.raises(ConfigurationError, match="no model forgotten"):
+        promoter.promote("forgotten")
 
 
 def test_what_is_still_being_written_stays(promoter: Promoter) -> None:
