@@ -11,6 +11,7 @@ from infra.commands import (
     demo,
     drift,
     evaluate,
+    experiment,
     keys,
     models,
     refresh,
@@ -41,6 +42,7 @@ for group in (
     tune,
     serve,
     keys,
+    experiment,
 ):
     app.add_typer(group.app)
 
