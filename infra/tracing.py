@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -30,20 +33,11 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 @contextmanager
-def traced(enabled: bool, service: str) -> Iterator[None]:
-    """Send traces within, if so, and what is left of them at the end.
+def traced(service: str) -> Iterator[None]:
+    """Send traces within, and what is left of them at the end.
 
-    Args:
-        enabled: otherwise nothing is done.
-        service: what this process is called, unless OTEL_SERVICE_NAME says.
+    `service` is what this process is called, unless OTEL_SERVICE_NAME says.
     """
-    if not enabled:
-        yield
-        return
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
     os.environ.setdefault("OTEL_SERVICE_NAME", service)
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

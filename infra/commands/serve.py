@@ -26,6 +26,7 @@ def serve() -> None:
     """
     import asyncio
     import sys
+    from contextlib import ExitStack
 
     from api.deps import connect
     from api.main import create_app
@@ -33,7 +34,6 @@ def serve() -> None:
     from infra.connections import PatientConfig, PatientServer, connection_limit
     from infra.logs import set_up
     from infra.settings import load_settings
-    from infra.tracing import traced
     from stream.collector import tune_collector
 
     settings = load_settings()
@@ -54,7 +54,11 @@ def serve() -> None:
         timeout_graceful_shutdown=GRACE,
         limit=connection_limit(),
     )
-    with traced(settings.otel_enabled, "freshet-api"):
+    with ExitStack() as stack:
+        if settings.otel_enabled:
+            from infra.tracing import traced
+
+            stack.enter_context(traced("freshet-api"))
         PatientServer(config, services.stopping, settings.api_drain_seconds).run()
 
 

@@ -15,17 +15,21 @@ VALUE_SHOWN = 60  # characters of a value in the table
 def worker() -> None:
     """Run a stream worker until it is stopped; several share the partitions."""
     import logging
+    from contextlib import ExitStack
 
     from infra.logs import set_up
     from infra.settings import load_settings
-    from infra.tracing import traced
     from stream.worker import run
 
     settings = load_settings()
     set_up(settings.log_format)
     for chatty in ("aiokafka", "faust", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    with traced(settings.otel_enabled, "freshet-worker"):
+    with ExitStack() as stack:
+        if settings.otel_enabled:
+            from infra.tracing import traced
+
+            stack.enter_context(traced("freshet-worker"))
         run(settings)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import NamedTuple
 
 import httpx
@@ -13,7 +15,7 @@ from opentelemetry.trace import SpanKind
 
 from api.intake.ratings import RatingPublisher
 from api.main import create_app
-from infra.tracing import OpenTelemetry
+from infra.tracing import OpenTelemetry, traced
 from producers.admin import ensure_topics
 from producers.publisher import Message, Publisher
 from stream.agents import Appliers
@@ -169,3 +171,33 @@ async def test_off_nothing_is_added(config: dict[str, str], topics: Topics) -> N
     publisher.close()
     (record,) = consumed(config, topics.ratings)
     assert record.headers == [("reason", b"why")]
+
+
+def test_they_are_sent_where_the_standard_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "the-shop")
+        with traced("freshet-api"), tracing.request([]) as request:
+            request.answered("GET", "/a/{route}", 500)
+        server.shutdown()
+        thread.join()
+    assert not tracing.is_on()
+    [(path, body)] = received
+    assert path == "/v1/traces"
+    assert b"the-shop" in body
+    assert b"GET /a/{route}" in body
