@@ -1,5 +1,6 @@
 """What is derived from a user's state: the features that towers and tables read."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ def user_features(
     """
     if not len(state):
         return None
-    ratings = state.ratings()
+    count, total = len(state), sum(state.half_stars)
+    squares = sum(map(int.__mul__, state.half_stars, state.half_stars))
     seconds = state.seconds()
     months = max((int(seconds.max()) - int(seconds.min())) * SECOND / DAY / DAYS_A_MONTH, 1.0)
     counts: dict[str, int] = {}
@@ -44,11 +46,11 @@ def user_features(
             counts[genre] = counts.get(genre, 0) + 1
     top = sorted(counts, key=lambda genre: (-counts[genre], genre))[:3]
     return UserFeatures(
-        rating_mean=float(ratings.mean()),
-        rating_std=float(ratings.std()),
-        rating_count=len(state),
-        rating_range=(float(ratings.min()), float(ratings.max())),
+        rating_mean=total / count / 2,
+        rating_std=math.sqrt(squares * count - total * total) / count / 2,
+        rating_count=count,
+        rating_range=(min(state.half_stars) / 2, max(state.half_stars) / 2),
         top_genres=tuple(top),
-        ratings_per_month=len(state) / months,
+        ratings_per_month=count / months,
         days_since_last=max((now - state.last_event_time) / DAY, 0.0),
     )

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -129,11 +130,12 @@ class EdgeIndex:
             limit=limit + len(dropped),
             query=Query.Nearest(vector.tolist()),
             filter=_filter(wanted, filtered),
-            params=SearchParams(hnsw_ef=HNSW_EF + len(dropped), exact=exact),
+            params=SearchParams(hnsw_ef=HNSW_EF, exact=exact),  # Edge keeps `limit` at least
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)
-        hits = [hit for one in found if (hit := (int(one.id), one.score))[0] not in dropped]
+        kept = ((movie, one.score) for one in found if (movie := int(one.id)) not in dropped)
+        hits = list(islice(kept, limit))
         if later.movies:
             others = later.search(vector, limit, set(exclude), wanted)
             hits = sorted(hits + others, key=lambda hit: -hit[1])
