@@ -241,8 +241,9 @@ def still(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     last = PlantedArtifact.user_vectors
 
     async def heats(*_: Any) -> AsyncIterator[MovieHeats]:
-        for nothing in ():
-            yield nothing
+        nothing: list[MovieHeats] = []
+        for movies in nothing:
+            yield movies
 
     def user_vectors(self: PlantedArtifact, states: Sequence[UserState]) -> Any:
         if self.items.version == "v1":

@@ -1,5 +1,6 @@
 """Cursors: opaque, good for one list of one person, and for a time."""
 
+import time
 from base64 import urlsafe_b64decode
 
 import pytest
@@ -7,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.errors import ProblemError
-from api.lists import cursor as module
 from api.lists.cursor import KEPT, Cursor, question_of
 from api.lists.wanted import Wanted
 from api.schemas.query import MAX_CURSOR
@@ -87,9 +87,9 @@ def test_a_question_has_the_same_name_in_every_process() -> None:
 
 @pytest.mark.parametrize(("later", "good"), [(KEPT - 1, True), (KEPT, False)])
 def test_it_expires(monkeypatch: pytest.MonkeyPatch, later: int, good: bool) -> None:
-    monkeypatch.setattr(module.time, "time", lambda: 1_000_000.5)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.5)
     text = Cursor.after(USER, QUESTION, [1]).encode()
-    monkeypatch.setattr(module.time, "time", lambda: 1_000_000.0 + later)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0 + later)
     if good:
         assert Cursor.decode(text, USER, QUESTION).shown_ids() == [1]
     else:
