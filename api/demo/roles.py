@@ -21,6 +21,8 @@ LIKED_FROM: Final = 8  # half stars
 
 ENOUGH: Final = 20  # ratings, before which nobody's habits are known; MovieLens has no fewer
 
+JUDGED: Final = 50  # ratings, before which a low mean may be a bad day
+
 OFTEN: Final = 3  # ratings of a genre, from which somebody knows it
 
 SPREAD: Final = 0.5  # stars, below which it is no judgement that somebody gives
@@ -117,7 +119,8 @@ ROLES: Final = (
     Role(
         "critic",
         "The critic",
-        f"the lowest mean rating, with a standard deviation of {SPREAD} stars or more",
+        f"the lowest mean of {JUDGED} ratings or more, with a standard deviation of {SPREAD} or "
+        "more",
     ),
 )
 
@@ -156,7 +159,8 @@ def _scores(role: Role, habits: Habits, genres: Sequence[str]) -> Scores:
     count = np.maximum(habits.ratings, 1)
     mean = half_stars / count / 2
     std = np.sqrt(np.maximum(squares / count - (half_stars / count) ** 2, 0)) / 2
-    return np.where(std >= SPREAD, -mean, _NOBODY)
+    judges = (std >= SPREAD) & (habits.ratings >= JUDGED)
+    return np.where(judges, -mean, _NOBODY)
 
 
 def _fans(genre: str, habits: Habits, genres: Sequence[str]) -> Scores:

@@ -78,20 +78,21 @@ async def for_group(
 
 
 def scaled(utilities: Floats) -> Floats:
-    """f32[B, C]: 1 for each person's best movie, 0 for their worst, between them in proportion.
+    """f32[B, C]: 1 for each person's best movie, 0 for the middle one of all and whatever is below.
 
     Log-odds of different people are not on one scale: who is easier to predict has further ones.
-    Who likes all the same gives 1 to all.
+    From the worst movie on they would tell how bad that is rather than which ones are good. Who
+    likes all the same gives 1 to all.
 
     Args:
         utilities: f32[B, C] of at least one movie, in log-odds.
     """
-    low, high = utilities.min(axis=1, keepdims=True), utilities.max(axis=1, keepdims=True)
-    spread = high - low
-    found: Floats = np.where(
-        spread > 0, (utilities - low) / np.where(spread > 0, spread, 1), np.float32(1)
-    )
-    return found.round(_DECIMALS)
+    middle = np.median(utilities, axis=1, keepdims=True)
+    best = utilities.max(axis=1, keepdims=True)
+    spread = np.where(best > middle, best - middle, 1)
+    above = np.where(best > middle, (utilities - middle) / spread, utilities >= best)
+    found: Floats = np.maximum(above, 0).astype(np.float32).round(_DECIMALS)
+    return found
 
 
 def together(scores: Floats, strategy: GroupStrategy) -> Floats:

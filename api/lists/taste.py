@@ -1,12 +1,13 @@
 """A list for a taste that somebody describes: liked and disliked movies, and weights.
 
-What they name is a history that nobody has: disliked movies, then liked ones, all rated at the same
-time. What a tower and links make of a history depends on its order, and what is named has none; so
-it is asked as often as there are liked movies, each of them being the last one once, and the
-features are averaged.
+Liked movies are read as a history of ratings, all given at the same time. What a tower and links
+make of a history depends on its order, and what is named has none; so it is asked as often as there
+are movies, each of them being the last one once, and the features are averaged. Disliked movies
+are read alike, and what they would add is taken away: people go on to rate what is like a movie
+that they disliked as well, which is what the model learnt, and not what is asked for here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,17 +18,17 @@ from stream.features import UserState
 from training.artifact import Artifact
 from training.mmr import NOWHERE
 from training.movie_table import Mask, MovieTable
+from training.ranker import utilities as added_by
 from training.ranking import TOWERS, Ranking
 from training.repertoire import Repertoire
 from training.standing import standing_of
 from training.tower_inputs import Floats, Ints
 
-# Log-odds of a genre or era of weight 1: e^3, a movie of which it holds is 20 times as likely. What
-# is best for somebody is some five log-odds above what is quite all right.
-STATED: Final = np.float32(3.0)
+# Log-odds of a genre or era of weight 1: as much as ratings have taught of a movie that people pick
+# (`training.explore.BONUS`). A movie of which it holds is 150 times as likely.
+STATED: Final = np.float32(5.0)
 
 LIKED: Final = 10  # half stars
-DISLIKED: Final = 2
 
 # Seconds since the epoch: some time, the same for all; ages are relative to the latest rating.
 _WHEN: Final = 1_000_000_000
@@ -61,7 +62,7 @@ class Chosen(NamedTuple):
 def stated(weights: Weights, movies: MovieTable, ratings: Ints) -> Floats:
     """f32[n]: what weights add to the log-odds of each movie.
 
-    3 w for each genre that it has, 3 w for each era that its year is in, and
+    5 w for each genre that it has, 5 w for each era that its year is in, and
     5 p log(1 + ratings) / log(1 + most ratings) for an appetite p for what is well known.
 
     Args:
@@ -82,42 +83,57 @@ def stated(weights: Weights, movies: MovieTable, ratings: Ints) -> Floats:
     return added
 
 
-def histories(liked: Sequence[int], disliked: Sequence[int]) -> list[UserState]:
-    """The history of movies that are named, once for each liked one, which is its last rating.
-
-    Without liked movies it is one of the disliked ones, and without any there is none.
-    """
-    liked, disliked = sorted(liked), sorted(disliked)
-    if not liked and not disliked:
-        return []
-    turns = [liked[turn:] + liked[:turn] for turn in range(1, len(liked) + 1)] or [[]]
-    return [_history(disliked, turn) for turn in turns]
+def histories(movies: Collection[int]) -> list[UserState]:
+    """The history of liking these movies, once for each of them, which is its latest rating."""
+    named = sorted(movies)
+    return [_history(named[turn:] + named[:turn]) for turn in range(1, len(named) + 1)]
 
 
 def utilities_of(
-    artifact: Artifact, movies: Repertoire, live: LiveMovies, people: Sequence[UserState]
+    artifact: Artifact,
+    movies: Repertoire,
+    live: LiveMovies,
+    liked: Collection[int],
+    disliked: Collection[int],
 ) -> Floats:
-    """f32[n + m]: the log-odds of all movies for somebody whose history is any of these.
+    """f32[n + m]: the log-odds of all movies for somebody who likes and dislikes these.
+
+    Those of the ranker for who likes the ones, or of somebody new where they like none, less what
+    towers and links add for who likes the others, above their mean over all movies.
 
     Args:
         artifact: of the model.
         movies: what it can recommend.
         live: the movies as they are now, those of the repertoire first.
-        people: of each the model learnt a movie; of nobody, somebody new is meant.
+        liked: ids of movies that the model learnt.
+        disliked: the same.
     """
-    vectors, ranking = movies.items.vectors, artifact.ranking
-    features = live.of_model(len(vectors))
-    if not people:
-        newcomer: Floats = ranking.of_newcomers(features)[0]
-        return newcomer
-    standing = standing_of(people, movies.items.rows)
-    features |= {
-        name: of.scores(standing, len(movies.later)).mean(axis=0, keepdims=True)
-        for name, of in ranking.links.items()
-    }
-    features[TOWERS] = (vectors @ artifact.user_vectors(people).mean(axis=0))[None]
-    utilities: Floats = ranking.utilities(features)[0]
+    ranking = artifact.ranking
+    features = live.of_model(len(movies.items.movie_ids))
+    if liked:
+        features |= _personal(artifact, movies, histories(liked))
+        utilities: Floats = ranking.utilities(features)[0]
+    else:
+        utilities = ranking.of_newcomers(features)[0]
+    if disliked:
+        personal = _personal(artifact, movies, histories(disliked))
+        weights = {name: of for name, of in ranking.weights.items() if name in personal}
+        [added] = added_by(weights, personal)
+        utilities = utilities - (added - added.mean())
     return utilities
+
+
+def _personal(
+    artifact: Artifact, movies: Repertoire, people: Sequence[UserState]
+) -> dict[str, Floats]:
+    """By name, f32[1, n + m]: what towers and links say, the mean over these people."""
+    standing = standing_of(people, movies.items.rows)
+    features = {
+        name: of.scores(standing, len(movies.later)).mean(axis=0, keepdims=True)
+        for name, of in artifact.ranking.links.items()
+    }
+    vector = artifact.user_vectors(people).mean(axis=0)
+    return features | {TOWERS: (movies.items.vectors @ vector)[None]}
 
 
 def choose(
@@ -148,17 +164,10 @@ def choose(
     return Chosen(chosen, np.exp(worth[chosen] - worth[rows].max()), added[chosen])
 
 
-def _history(disliked: Sequence[int], liked: Sequence[int]) -> UserState:
-    named = [*disliked, *liked]
-    stars = [DISLIKED] * len(disliked) + [LIKED] * len(liked)
+def _history(movies: Sequence[int]) -> UserState:
     return UserState(
-        movies=_packed(named, "<u4"),
-        times=_packed([_WHEN] * len(named), "<u4"),
-        half_stars=_packed(stars, "u1"),
-        events=len(named),
+        movies=np.array(movies, "<u4").tobytes(),
+        times=np.full(len(movies), _WHEN, "<u4").tobytes(),
+        half_stars=bytes([LIKED]) * len(movies),
+        events=len(movies),
     )
-
-
-def _packed(values: Sequence[int], dtype: str) -> bytes:
-    packed: bytes = np.array(values, dtype).tobytes()
-    return packed

@@ -1,7 +1,7 @@
 """Movies for a taste: what of it can be gone by, and the list."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +9,11 @@ import numpy as np
 from api.catalogue.described import movie_at, named, unrated
 from api.lists.people import left_out_of, why_none, without_model
 from api.lists.ranking import MOST_DIVERSE
-from api.lists.taste import Chosen, Weights, choose, histories, stated, utilities_of
+from api.lists.taste import Chosen, Weights, choose, stated, utilities_of
 from api.schemas.taste import Ignored, TasteMovie, TasteProfile, TasteRecommendations
 from api.serving.models import ServedModel
 from api.serving.watcher import TRENDING, Serving
 from api.stages import stage
-from stream.features import UserState
 from training.movie_table import MovieTable
 from training.repertoire import Repertoire
 
@@ -28,11 +27,12 @@ async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendat
         [movie_id for movie_id in set(ids) if str(movie_id) not in without]
         for ids in (profile.liked, profile.disliked)
     )
-    people = histories(liked, disliked)
     found = None
     if model is not None and movies is not None:
         with stage("rank"), model.use():
-            found = await asyncio.to_thread(_chosen, serving, model, movies, people, profile)
+            found = await asyncio.to_thread(
+                _chosen, serving, model, movies, liked, disliked, profile
+            )
     if found is None or movies is None:
         items = _weighted_trends(serving, profile)
     else:
@@ -41,7 +41,7 @@ async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendat
             for row, score, added in zip(*(of.tolist() for of in found), strict=True)
         ]
     return TasteRecommendations(
-        strategy="trending" if found is None or not people else "two_tower",
+        strategy="two_tower" if found is not None and (liked or disliked) else "trending",
         degraded=["model_unavailable"] if found is None else [],
         model_version=model.event.version if model else None,
         ignored=ignored,
@@ -93,13 +93,14 @@ def _chosen(
     serving: Serving,
     model: ServedModel,
     movies: Repertoire,
-    people: Sequence[UserState],
+    liked: Collection[int],
+    disliked: Collection[int],
     profile: TasteProfile,
 ) -> Chosen | None:
     """None where towers or ranker fail."""
     left_out = left_out_of(movies, {*profile.liked, *profile.disliked}, profile.filters.to_filter())
     try:
-        utilities = utilities_of(model.artifact, movies, serving.live, people)
+        utilities = utilities_of(model.artifact, movies, serving.live, liked, disliked)
         ratings = serving.live.ratings[: len(movies.table)]
         added = stated(_weights(profile), movies.table, ratings)
         ranking = model.artifact.ranking

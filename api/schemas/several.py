@@ -94,7 +94,8 @@ class GroupRequest(BaseModel):
 
 
 class MemberScore(BaseModel):
-    """What somebody thinks of a movie: 1 for the best of all that are proposed, 0 for the worst."""
+    """What somebody thinks of a movie: 1 for the best of all that are proposed for the group, 0 for
+    the middle one and those below."""
 
     model_config = answer_config(_MEMBER_SCORE)
 
@@ -118,10 +119,10 @@ class GroupMovie(_Movie):
 class GroupRecommendations(_Answer):
     """Movies for a group, best first, without those that anybody of them has rated.
 
-    The ranker's utilities of all movies that are proposed for any of them are put on a scale from 0
-    to 1 for each person, and the strategy makes one score of these, as in Masthoff: Group modeling:
-    selecting a sequence of television items to suit a group of viewers (2004). Movies of equal
-    scores go by their average. Whoever is in `unknown` has no say.
+    The ranker's utilities of all movies that are proposed for any of them are put on one scale for
+    each person, see `MemberScore`, and the strategy makes one score of these, as in Masthoff: Group
+    modeling: selecting a sequence of television items to suit a group of viewers (2004). Movies of
+    equal scores go by their average. Whoever is in `unknown` has no say.
     """
 
     model_config = answer_config(

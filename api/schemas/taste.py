@@ -29,7 +29,7 @@ _MOVIE: JsonDict = {
     "genres": ["Action", "Sci-Fi", "Thriller"],
     "year": 1982,
     "score": 1.0,
-    "stated": 4.5,
+    "stated": 7.5,
 }
 
 TasteStrategy: TypeAlias = Literal["two_tower", "trending"]
@@ -48,11 +48,12 @@ class Era(BaseModel):
 class TasteProfile(BaseModel):
     """What somebody likes, as far as they say: everything may be left out.
 
-    Liked and disliked movies are read as ratings are, of 5 stars and 1: the user tower and the
-    links between movies tell what goes with them. In which order they are named does not matter.
-    Weights are added to that, in log-odds: 3 x weight for each genre of a movie, 3 x weight for
-    each era, and 5 x popularity x log(1 + n) / log(1 + the most rated movie's n) for n ratings. A
-    weight of 1 so makes a movie 20 times as likely as one of which it does not hold.
+    Liked movies are read as ratings of 5 stars are: the user tower and the links between movies
+    tell what goes with them. What they would tell of the disliked ones is taken away. In which
+    order movies are named does not matter. Weights are added to that, in log-odds: 5 x weight for
+    each genre of a movie, 5 x weight for each era, and 5 x popularity x log(1 + n) / log(1 + the
+    most rated movie's n) for n ratings. A weight of 1 so makes a movie 150 times as likely as one
+    of which it does not hold.
     """
 
     model_config = request_config(

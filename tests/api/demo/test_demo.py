@@ -36,9 +36,9 @@ async def populate(world: World) -> None:
     """Two lovers of action, of whom one rates after the training, and two who are none."""
     for user, count, at in ((1, 30, LEARNT_UNTIL), (2, 25, LEARNT_UNTIL + 1)):
         await rate(world, user, of_genre(ACTION, count), 5.0, at)
-    await rate(world, 3, list(range(1, 40)), 4.0, LEARNT_UNTIL + 1)
-    await rate(world, 4, of_genre(0, 15), 3.0, LEARNT_UNTIL + 1)
-    await rate(world, 4, of_genre(1, 15), 1.0, LEARNT_UNTIL + 1)
+    await rate(world, 3, list(range(1, 60)), 4.0, LEARNT_UNTIL + 1)
+    await rate(world, 4, of_genre(0, 30), 3.0, LEARNT_UNTIL + 1)
+    await rate(world, 4, of_genre(1, 30), 1.0, LEARNT_UNTIL + 1)
 
 
 async def ask(world: World, path: str = "/users", status: int = 200, **params: Any) -> Any:
@@ -74,7 +74,7 @@ async def test_what_they_are_recommended_now(world: World) -> None:
     assert (shown["user_id"], shown["strategy"], len(shown["items"])) == (3, "two_tower", 5)
     await rate(world, 3, [200], 5.0, LEARNT_UNTIL + 2)
     after = await ask(world, "/recommendations/film-buff", limit=5)
-    assert after["person"]["ratings"] == 40
+    assert after["person"]["ratings"] == 60
     assert after["person"]["top_movies"][0]["movie_id"] == 200
     assert after["recommendations"]["items"] != shown["items"]
 

@@ -101,11 +101,11 @@ def test_a_film_buff_has_rated_much_and_of_all_kinds() -> None:
 
 def test_the_critic_has_the_lowest_mean_and_judges() -> None:
     people = {
-        1: of("Comedy", 10, 3.0) | of("Drama", 10, 1.0),
-        2: of("Comedy", 20, 0.5),  # the same for everything
-        3: of("Comedy", 10, 3.5) | of("Drama", 10, 1.0),
-        4: of("Comedy", 9, 2.0) | of("Drama", 10, 0.5),  # too few to know
-        5: of("Action", 10, 3.0) | of("Comedy", 10, 3.0) | of("Romance", 10, 3.0),  # the buff
+        1: of("Comedy", 25, 3.0) | of("Drama", 25, 1.0),
+        2: of("Comedy", 40, 0.5) | of("Drama", 20, 0.5),  # the same for everything
+        3: of("Comedy", 25, 3.5) | of("Drama", 25, 1.0),
+        4: of("Comedy", 25, 2.0) | of("Drama", 24, 0.5),  # too few to judge
+        5: of("Action", 20, 3.0) | of("Comedy", 20, 3.0) | of("Romance", 20, 3.0),  # the buff
     }
     assert chosen(people) == {"film-buff": 5, "critic": 1}
 
@@ -128,7 +128,7 @@ def test_of_equal_ones_the_lowest_id_wherever_it_was_read() -> None:
 
 
 def test_nobody_plays_two_parts() -> None:
-    people = {user: of("Action", 25, 5.0) | of("Drama", 5 + user, 1.0) for user in range(1, 9)}
+    people = {user: of("Action", 25, 5.0) | of("Drama", 25 + user, 1.0) for user in range(1, 9)}
     found = chosen(people)
     assert len(set(found.values())) == len(found) > 1
 

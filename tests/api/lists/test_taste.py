@@ -31,43 +31,34 @@ RATINGS = np.array([0, 9, 99])
     ("weights", "expected"),
     [
         (NOTHING, [0, 0, 0]),
-        (NOTHING._replace(genres={"Drama": 1.0, "War": -0.5, "Opera": 1.0}), [1.5, 3, 0]),
-        (NOTHING._replace(eras=[(1980, 1985, 1.0), (1985, 1990, 0.5)]), [4.5, 1.5, 0]),
+        (NOTHING._replace(genres={"Drama": 1.0, "War": -0.5, "Opera": 1.0}), [2.5, 5, 0]),
+        (NOTHING._replace(eras=[(1980, 1985, 1.0), (1985, 1990, 0.5)]), [7.5, 2.5, 0]),
         (NOTHING._replace(popularity=1.0), [0, 2.5, 5]),  # log 10 is half of log 100
         (NOTHING._replace(popularity=-0.4), [0, -1, -2]),
-        (Weights({"War": 1.0}, [(1990, 1990, -1.0)], 1.0), [3, -0.5, 5]),
+        (Weights({"War": 1.0}, [(1990, 1990, -1.0)], 1.0), [5, -2.5, 5]),
     ],
 )
 def test_what_weights_add(weights: Weights, expected: list[float]) -> None:
     np.testing.assert_allclose(stated(weights, TABLE, RATINGS), expected, atol=1e-5)
 
 
-def test_a_weight_of_one_is_twenty_times_as_likely() -> None:
-    assert np.exp(STATED) == pytest.approx(20, rel=0.01)
+def test_a_weight_of_one_is_a_hundred_and_fifty_times_as_likely() -> None:
+    assert np.exp(STATED) == pytest.approx(150, rel=0.02)
 
 
-def test_each_liked_movie_is_the_last_one_once() -> None:
-    people = histories([3, 1, 2], [9])
-    assert [state.movie_ids().tolist() for state in people] == [
-        [9, 2, 3, 1],
-        [9, 3, 1, 2],
-        [9, 1, 2, 3],
-    ]
-    assert [state.ratings().tolist() for state in people] == [[1.0, 5.0, 5.0, 5.0]] * 3
+def test_each_movie_is_the_last_one_once() -> None:
+    people = histories([3, 1, 2])
+    assert [state.movie_ids().tolist() for state in people] == [[2, 3, 1], [3, 1, 2], [1, 2, 3]]
+    assert [state.ratings().tolist() for state in people] == [[5.0] * 3] * 3
     assert {len(set(state.seconds().tolist())) for state in people} == {1}
-
-
-def test_without_liked_movies() -> None:
-    [state] = histories([], [9, 8])
-    assert state.movie_ids().tolist() == [8, 9]
-    assert histories([], []) == []
+    assert histories([]) == []
 
 
 @given(st.lists(st.integers(1, 1_000), unique=True, max_size=9), st.randoms())
 def test_in_which_order_they_are_named_does_not_matter(liked: list[int], random: Any) -> None:
     mixed = list(liked)
     random.shuffle(mixed)
-    assert histories(mixed, []) == histories(liked, [])
+    assert histories(mixed) == histories(liked)
 
 
 async def ask(world: World, status: int = 200, **profile: Any) -> dict[str, Any]:
@@ -110,12 +101,21 @@ class TestOverHttp:
         assert not {99, 100, 101, 102} & set(ids(found))
         assert len(found["items"]) == 4
 
+    async def test_what_is_like_what_they_dislike_is_pushed_away(self, world: World) -> None:
+        found = await ask(world, disliked=[100], limit=MOVIES // 4)
+        assert found["strategy"] == "two_tower"
+        nearest = set(range(60, 141))
+        assert not nearest & set(ids(found))
+        liked = ids(await ask(world, liked=[200], limit=10))
+        between = ids(await ask(world, liked=[200], disliked=[180], limit=10))
+        assert np.mean(between) > np.mean(liked) + 20  # further from 180
+
     async def test_weights_outweigh(self, world: World) -> None:
         plain = await ask(world, liked=[100], limit=3)
         genre = GENRES[4]
         found = await ask(world, liked=[100], genres={genre: 1.0}, limit=3)
         assert ids(found) != ids(plain)
-        assert any(genre in item["genres"] and item["stated"] == 3 for item in found["items"])
+        assert any(genre in item["genres"] and item["stated"] == 5 for item in found["items"])
 
     async def test_genres_alone(self, world: World) -> None:
         await heat(world, range(1, 60))
