@@ -105,6 +105,7 @@ class Repertoire:
         found = self._matching.get(described)
         if found is None:
             found = self.table.matching(described)
+            found.flags.writeable = False  # whoever is given it next wants it as it is
             while len(self._matching) >= _REMEMBERED:
                 self._matching.pop(next(iter(self._matching)))
             self._matching[described] = found

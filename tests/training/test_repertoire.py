@@ -95,6 +95,8 @@ def test_what_matches_is_remembered_but_for_ids(learnt: Repertoire) -> None:
     first = learnt.matching(genres[0])
     assert first is not None
     assert learnt.matching(genres[0]) is first
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = False
     of_ids = learnt.matching(replace(genres[0], exclude=frozenset([KNOWN[0]])))
     only = learnt.matching(replace(genres[0], only=frozenset([KNOWN[0], KNOWN[1]])))
     assert of_ids is not None
