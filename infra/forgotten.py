@@ -6,7 +6,7 @@ Nothing is taken from what the code that erased it says: places are read as thei
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -40,7 +40,8 @@ class Places:
     Attributes:
         partitions: how many `log` has.
         dead_letters: reads them all, and blocks.
-        patience: s to wait for the archive to take in the wish.
+        outcomes: the partitions with a record of what experiments count of a person.
+        patience: s to wait for archive and experiments to take in the wish.
     """
 
     store: StateStore
@@ -49,6 +50,7 @@ class Places:
     partitions: int
     archive: Archive
     dead_letters: Callable[[], Sequence[Buried]]
+    outcomes: Callable[[int], Awaitable[Sequence[int]]]
     patience: float
 
 
@@ -61,7 +63,8 @@ async def findings(places: Places, user_id: int, wish: LogPosition) -> list[Find
     4. What the next training would be given.
     5. Answers kept for repeated requests.
     6. Dead letters, which nobody edits.
-    7. The log itself, which nobody edits: its records of them are before the wish.
+    7. What experiments count of them, which follows wishes of its own.
+    8. The log itself, which nobody edits: its records of them are before the wish.
 
     Raises Unavailable, or DatasetError where the archive is damaged.
     """
@@ -85,6 +88,8 @@ async def findings(places: Places, user_id: int, wish: LogPosition) -> list[Find
     letters = await asyncio.to_thread(places.dead_letters)
     found.append(_letters(letters, user_id))
     # 7.
+    found.append(await _outcomes(places, user_id))
+    # 8.
     found.append(await _log(places.log, user_id, wish))
     return found
 
@@ -158,6 +163,16 @@ def _letters(letters: Sequence[Buried], user_id: int) -> Finding:
         last = about[-1]
         says += f", the last of them {last.origin}: have the broker delete the topic's records"
     return Finding("dead letters", says, bool(about))
+
+
+async def _outcomes(places: Places, user_id: int) -> Finding:
+    deadline = time.monotonic() + places.patience
+    held = await places.outcomes(user_id)
+    while held and time.monotonic() < deadline:
+        await asyncio.sleep(PAUSE)
+        held = await places.outcomes(user_id)
+    says = f"a record in partition {', '.join(map(str, held))}: does a worker run?"
+    return Finding("experiments", says if held else "nothing", bool(held))
 
 
 async def _log(log: PartitionLog, user_id: int, wish: LogPosition) -> Finding:

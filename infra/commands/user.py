@@ -63,13 +63,14 @@ async def _forget(
     from stream.archive import Archive
     from stream.contracts.topics import Topics
     from stream.dead_letters import read_dead_letters
+    from stream.experiments.store import RedisExperiments
     from stream.log_reader import KafkaLog
     from stream.redis_store import RedisStore
 
     kafka, topics = settings.librdkafka(), Topics(settings.kafka_topic_prefix)
     partitions = partition_count(kafka, topics.ratings)
     store, idempotent = RedisStore(settings.redis()), IdempotentRequests(settings.redis())
-    publisher = Publisher(kafka)
+    outcomes, publisher = RedisExperiments(settings.redis()), Publisher(kafka)
     try:
         forgetting = Forgetting(store, publisher, topics, idempotent)
         forgotten = await forgetting.forget(user_id, APPLIED_WITHIN)
@@ -83,6 +84,7 @@ async def _forget(
             partitions=partitions,
             archive=Archive.open(settings.archive),
             dead_letters=partial(read_dead_letters, kafka, topics.dead_letters),
+            outcomes=outcomes.holding,
             patience=wait,
         )
         found = await findings(places, user_id, LogPosition.parse(forgotten.position))
@@ -90,6 +92,7 @@ async def _forget(
     finally:
         await asyncio.to_thread(publisher.close)
         await idempotent.close()
+        await outcomes.close()
         await store.close()
 
 

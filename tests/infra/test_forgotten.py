@@ -35,6 +35,7 @@ class World:
     log: MemoryLog
     archive: Archive
     letters: list[Buried] = field(default_factory=list)
+    counted: list[int] = field(default_factory=list)
 
     async def apply(self, count: int) -> None:
         worker = processor(self.store, self.log, MemoryDeadLetters())
@@ -73,6 +74,11 @@ async def world(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
     await store.put_movies(movie_event(movie, f"Movie {movie}") for movie in (1, 2))
     idempotent = IdempotentRequests(redis_url)
     letters: list[Buried] = []
+    counted: list[int] = []
+
+    async def outcomes(_: int) -> list[int]:
+        return counted
+
     places = Places(
         store=store,
         idempotent=idempotent,
@@ -80,9 +86,10 @@ async def world(redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
         partitions=PARTITIONS,
         archive=archive,
         dead_letters=lambda: letters,
+        outcomes=outcomes,
         patience=0.0,
     )
-    yield World(places, store, log, archive, letters)
+    yield World(places, store, log, archive, letters, counted)
     await idempotent.close()
 
 
@@ -103,12 +110,18 @@ async def test_nothing_is_left_where_everyone_has_read_the_wish(forgotten: World
         Finding("next training", "nothing of 2", left=False),
         Finding("stored answers", "nothing", left=False),
         Finding("dead letters", "nothing", left=False),
+        Finding("experiments", "nothing", left=False),
         Finding(
             "log",
             "2 records before the wish at 1:3, until the topic's retention drops them",
             left=False,
         ),
     ]
+
+
+async def test_what_experiments_count_is_looked_for(forgotten: World) -> None:
+    forgotten.counted.append(3)
+    assert await forgotten.left() == {"experiments": "a record in partition 3: does a worker run?"}
 
 
 async def test_somebody_else_is_still_there(forgotten: World) -> None:
