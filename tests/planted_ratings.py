@@ -43,7 +43,7 @@ def planted_predictor(movies: Sequence[Content]) -> RatingModel:
     )
     features = len(FEATURES) + len(genres)
     terms = known.expand(np.zeros((1, features), np.float32)).shape[1]
-    weights, doubts = np.zeros(1 + terms, np.float32), np.zeros(12, np.float32)
+    weights, doubts = np.zeros(1 + terms, np.float32), np.zeros(13, np.float32)
     weights[[1 + FEATURES.index(name) for name in ("user generosity", "movie mean")]] = 1
     doubts[0] = ERROR
     population = np.zeros((7, features), np.float32)
@@ -54,5 +54,6 @@ def planted_predictor(movies: Sequence[Content]) -> RatingModel:
         doubts,
         least=np.full(1, 0.01, np.float32),
         sizes={f"then/{group}": SIZES for group in range(len(GROUPS))},
+        bounds=np.array([[-np.inf], [np.inf]], np.float32).repeat(features, axis=1),
         population=population,
     )

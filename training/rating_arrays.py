@@ -6,9 +6,9 @@ from typing import Any, Final
 import numpy as np
 
 from training.rating_features import FEATURES, Known
-from training.rating_model import GROUPS, RatingModel
+from training.rating_model import GROUPS, QUANTILES, RatingModel
 
-_LEARNT: Final = ("weights", "doubts", "least", "population")
+_LEARNT: Final = ("weights", "doubts", "least", "bounds", "population")
 _SIZES: Final = "sizes"
 
 
@@ -44,18 +44,18 @@ def _check(model: RatingModel) -> None:
     features = model.population.shape[1]
     terms = known.expand(np.zeros((1, features), np.float32)).shape[1]
     linked = len(known.spreads) - 1
+    ways = {name.rpartition("/")[0] for name in model.sizes}
+    groups = {f"{way}/{group}" for way in ways for group in range(len(GROUPS))}
     for what, fits in (
         ("content", columns == 1 + 2 * genres + eras),
         ("groups", known.groups.shape == (movies, genres + eras)),
         ("places", known.places.shape == (movies,) and known.places.max(initial=-1) < linked),
         ("alike and lifts", known.alike.shape == known.lifts.shape == (linked, linked)),
         ("factors", len(known.factors) == movies),
-        ("population", features == len(FEATURES) + genres),
+        ("bounds", model.bounds.shape == (2, features)),
+        ("population", model.population.shape == (len(QUANTILES), len(FEATURES) + genres)),
         ("weights", model.weights.shape == (1 + terms,)),
-        (
-            "sizes",
-            {name.rpartition("/")[2] for name in model.sizes} == set(map(str, range(len(GROUPS)))),
-        ),
+        ("sizes", bool(ways) and model.sizes.keys() == groups),
     ):
         if not fits:
             raise ValueError(f"the {what} of the predictor of ratings do not fit the rest of it")

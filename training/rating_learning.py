@@ -199,8 +199,9 @@ def weighed(
     errors = np.abs(actual - predicted)
     doubts = ridge(doubtful(features, predicted), errors, regularization)
     least = np.maximum(errors.mean(keepdims=True) * _LEAST, np.float32(_SHARPEST))
+    bounds = np.stack([features.min(axis=0), features.max(axis=0)])
     population = np.quantile(features, QUANTILES, axis=0).astype(np.float32)
-    model = RatingModel(known, weights, doubts, least, {}, population)
+    model = RatingModel(known, weights, doubts, least, {}, bounds, population)
     relative, group = errors / model.scales(features, predicted), groups(features)
     sizes = {}
     for way in np.unique(ways):

@@ -47,13 +47,17 @@ class RatingModel:
     times a conformal quantile of errors divided by theirs, cut at 0.5 and 5 stars. There is one for
     each way in which ratings were held out; the largest one counts, so that it holds for all.
 
+    Where a feature is beyond those of the ratings that the weights are from, as the number of a
+    movie's ratings is once it has been rated more, it counts as the nearest of them.
+
     Attributes:
         known: what features are made of.
         weights: f32[1 + terms] of `Known.expand`.
         doubts: f32[1 + d] of errors likewise.
         least: f32[1] stars that every prediction is expected to be wrong by.
         sizes: f32[n] ascending, errors divided by their scales, by ``<way>/<group>``.
-        population: f32[q, features] quantiles of features of ratings held out, see `QUANTILES`.
+        bounds: f32[2, features] least and most of features of ratings held out.
+        population: f32[q, features] quantiles of them, see `QUANTILES`.
     """
 
     known: Known
@@ -61,6 +65,7 @@ class RatingModel:
     doubts: Floats
     least: Floats
     sizes: Mapping[str, Floats]
+    bounds: Floats
     population: Floats
 
     def predict(self, past: Past, asked: Asked, coverage: float = 0.9) -> Predicted:
@@ -82,11 +87,15 @@ class RatingModel:
 
     def stars(self, features: Floats) -> Floats:
         """f32[k], 0.5..5."""
-        return linear(self.weights, self.known.expand(features)).clip(LOWEST, HIGHEST)
+        return linear(self.weights, self.known.expand(self.bounded(features))).clip(LOWEST, HIGHEST)
+
+    def bounded(self, features: Floats) -> Floats:
+        """f32[k, features] within the bounds."""
+        return features.clip(*self.bounds)
 
     def scales(self, features: Floats, stars: Floats) -> Floats:
         """f32[k]: by how many stars predictions are expected to be wrong."""
-        expected = linear(self.doubts, doubtful(features, stars))
+        expected = linear(self.doubts, doubtful(self.bounded(features), stars))
         scales: Floats = np.maximum(expected, self.least)
         return scales
 
@@ -110,10 +119,12 @@ def linear(weights: Floats, inputs: Floats) -> Floats:
 
 
 def doubtful(features: Floats, stars: Floats) -> Floats:
-    """f32[k, d]: what errors depend on."""
-    known = features[:, : len(USER) + len(MOVIE)]
-    few = 1 / (1 + np.expm1(features[:, USER_COUNT]))
-    return np.column_stack([known, few, stars, stars**2]).astype(np.float32)
+    """f32[k, d]: what errors depend on; on numbers of ratings as deviations of means do, so that
+    what comes of ever more of them comes to an end."""
+    counts = [USER_COUNT, MOVIE_COUNT]
+    known = np.delete(features[:, : len(USER) + len(MOVIE)], counts, axis=1)
+    few = np.exp(-features[:, counts])  # 1 / (1 + ratings)
+    return np.column_stack([known, few, np.sqrt(few), stars, stars**2]).astype(np.float32)
 
 
 def groups(features: Floats) -> Ints:

@@ -91,7 +91,8 @@ class RatingPrediction:
             features = known.features(
                 *self._asked(asked, np.arange(movies), np.full(movies, latest[one]))
             )
-            scores[one] = linear(self.model.weights, known.expand(features))
+            terms = known.expand(self.model.bounded(features))
+            scores[one] = linear(self.model.weights, terms)
         return scores
 
     def predict(self, histories: Histories, rows: Ints, times: Ints) -> Floats:
