@@ -4,19 +4,70 @@ FastAPI leaves out what it does not know, and of what is said twice all but the 
 filter would be none.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, get_args, get_origin
+from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi._compat import ModelField
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
 
 from api.errors import FieldError, invalid
 
+Model = TypeVar("Model", bound=BaseModel)
+
+# Query strings of which what they say is kept: clients ask with a few, again and again.
+_KEPT: Final = 1_024
+
 # By endpoint: the parameters that it knows, and whether each may be said several times.
 _known: dict[Callable[..., Any], dict[str, bool]] = {}
+
+# What `reading` made: the parameters of each.
+_read: dict[Callable[..., Any], dict[str, bool]] = {}
+
+
+def reading(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+    """A dependency that reads the query string as this model, which nobody may change.
+
+    FastAPI's own way takes ten times as long, a tenth of all that a list takes. What it says of the
+    parameters is to be had with `described`.
+    """
+    is_list = {name: _is_list(field.annotation) for name, field in model.model_fields.items()}
+
+    @lru_cache(_KEPT)
+    def said(query: bytes) -> Model:
+        params = QueryParams(query)
+        return model.model_validate(
+            {name: params.getlist(name) if is_list.get(name) else params[name] for name in params}
+        )
+
+    async def read(request: Request) -> Model:
+        try:
+            return said(request.scope["query_string"])
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)
+            raise RequestValidationError(
+                [{**one, "loc": ("query", *one["loc"])} for one in wrong]
+            ) from error
+
+    _read[read] = is_list
+    return read
+
+
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its query string as this model."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def endpoint(query: Annotated[model, Query()]) -> None:  # type: ignore[valid-type]
+        """Is not called: FastAPI describes its parameters."""
+
+    return {"parameters": app.openapi()["paths"]["/"]["get"]["parameters"]}
 
 
 async def _check(request: Request) -> None:
@@ -45,7 +96,10 @@ CHECK_QUERY: Final = Depends(_check)
 
 def _parameters(route: APIRoute) -> dict[str, bool]:
     fields = get_flat_params(Dependant(query_params=list(_queries(route.dependant))))
-    return {field.alias: _is_list(field.field_info.annotation) for field in fields}
+    known = {field.alias: _is_list(field.field_info.annotation) for field in fields}
+    for it in route.dependant.dependencies:
+        known |= _read[it.call] if it.call in _read else {}
+    return known
 
 
 def _queries(dependant: Dependant) -> Iterator[ModelField]:

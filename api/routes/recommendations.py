@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from api.deps import API, Deps, json_bytes
 from api.errors import Problem
+from api.guard.query import described, reading
 from api.lists.asked import Asked
 from api.lists.freshness import LogPosition
 from api.lists.wanted import Wanted
@@ -24,11 +25,12 @@ router = APIRouter(prefix=API, tags=["recommendations"])
         422: {"model": Problem},
         503: {"model": Problem},
     },
+    openapi_extra=described(RecommendationQuery),
 )
 async def recommendations(
     services: Deps,
     user_id: Annotated[UserId, Path()],
-    query: Annotated[RecommendationQuery, Query()],
+    query: Annotated[RecommendationQuery, Depends(reading(RecommendationQuery))],
 ) -> Response:
     """Movies for a person, best first, without those they rated.
 
