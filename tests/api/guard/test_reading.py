@@ -1,6 +1,7 @@
 """A query string is read as FastAPI reads it, and described as FastAPI describes it."""
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -35,9 +36,10 @@ VALUES = st.sampled_from(["", "1", "-1", "10", "0.5", "true", "War", "ä b", "1e
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=4))
 async def test_whatever_is_said(said: list[tuple[str, str]]) -> None:
     """Twice, as what was read before is at hand."""
-    theirs = await CLIENT.get("/theirs", params=said)
+    query = urlencode(said)
+    theirs = await CLIENT.get(f"/theirs?{query}")
     for _ in range(2):
-        ours = await CLIENT.get("/ours", params=said)
+        ours = await CLIENT.get(f"/ours?{query}")
         assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
 
 
