@@ -32,6 +32,8 @@ _ALIKE: Final = 74
 
 _STEP: Final = 8  # percent: within as much the more popular movie is meant
 
+_FEW: Final = 3  # of all trigrams: a name that has fewer than one in so many is not meant
+
 _SHORTEST: Final = 3  # letters from which a typo can be told from another word
 
 _NAME_BITS: Final = 32  # of a key and a name in one number
@@ -163,8 +165,10 @@ class TitleIndex:
         if not shared:
             return places
         common = np.bincount(np.concatenate(shared), minlength=len(self._rows))
-        share = popularity[self._rows] / (popularity.max() + 1)
-        some = _largest(common + share, min(_COMPARED, int(np.count_nonzero(common))))
+        some = np.flatnonzero(common >= max(len(codes) // _FEW, 1))
+        if len(some) > _COMPARED:  # the most in common, and of equal ones the most rated
+            worth = common[some] * (popularity.max() + 1) + popularity[self._rows[some]]
+            some = some[np.argpartition(-worth, _COMPARED)[:_COMPARED]]
         typed = without_article(words)
         # What was typed is part of a longer name; of a shorter one all has to be there.
         for longer, scorer in ((True, fuzz.partial_ratio), (False, fuzz.ratio)):
@@ -179,13 +183,12 @@ class TitleIndex:
 
 def _first(places: Ints, popularity: Ints, limit: int) -> Ints:
     """i64[<= limit]: the rows with the lowest places, popular ones first, then by row."""
-    there = np.flatnonzero(places < _NONE)
-    order = np.lexsort((there, -popularity[there], places[there]))
-    return there[order[:limit]]
-
-
-def _largest(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
-    return np.argpartition(-values, count - 1)[:count]
+    there: Ints = np.flatnonzero(places < _NONE)
+    order = places[there] * (popularity.max() + 1) - popularity[there]
+    if len(there) > limit:
+        likely = order <= np.partition(order, limit - 1)[limit - 1]
+        there, order = there[likely], order[likely]
+    return there[np.argsort(order, kind="stable")[:limit]]
 
 
 def _in_order(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int32]]:
