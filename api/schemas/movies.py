@@ -11,7 +11,12 @@ MAX_GENRES: Final = 20  # of a movie; MovieLens has at most 10
 FIRST_FILM: Final = 1870  # Passage de Vénus, of 1874, is the oldest
 LAST_FILM: Final = 2100
 
-Genre = Annotated[str, Field(min_length=1, max_length=50, pattern=r"\S")]
+# Something that can be seen. Not `\S`: what is white space, each dialect says differently.
+VISIBLE: Final = (
+    r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u2060\u3000\ufeff]"
+)
+
+Genre = Annotated[str, Field(min_length=1, max_length=50, pattern=VISIBLE)]
 
 _MOVIE: JsonDict = {
     "movie_id": 300_001,
@@ -27,7 +32,7 @@ class NewMovie(BaseModel):
     model_config = request_config(_MOVIE)
 
     movie_id: MovieId
-    title: Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
+    title: Annotated[str, Field(min_length=1, max_length=500, pattern=VISIBLE)]
     genres: Annotated[
         list[Genre], Field(max_length=MAX_GENRES, json_schema_extra={"uniqueItems": True})
     ]

@@ -67,6 +67,7 @@ class TestRoute:
             ({"movie_id": "7"}, "body.movie_id"),
             ({"title": ""}, "body.title"),
             ({"title": "  "}, "body.title"),
+            ({"title": "\u0000\u0085\u200b\ufeff"}, "body.title"),
             ({"title": "x" * 501}, "body.title"),
             ({"genres": "Drama"}, "body.genres"),
             ({"genres": ["Drama", "Drama"]}, "body.genres"),
