@@ -1,7 +1,7 @@
 """The experiments there are, as the log has them: read and written by whoever decides on them."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from producers.publisher import BulkPublisher
@@ -32,17 +32,6 @@ def publish(event: ExperimentEvent, kafka: Mapping[str, str], topic: str) -> Non
     """
     with BulkPublisher(kafka) as publisher:
         publisher.publish(topic, event.name.encode(), encode(event))
-
-
-def models_named(experiments: Iterable[ExperimentEvent], now: int) -> set[str]:
-    """The model versions of variants of experiments that have not ended at a time in ms."""
-    return {
-        variant.model.version
-        for event in experiments
-        if event.stop is None or event.stop > now
-        for variant in event.variants
-        if variant.model is not None
-    }
 
 
 async def _read(log: PartitionLog) -> dict[str, ExperimentEvent]:
