@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,8 @@ from training.dataset import Movie, Ratings
 from training.histories import Histories
 from training.index import IndexedMovie, MovieIndex
 from training.tower_inputs import PADDING, Floats, Ints
+
+PREFIX: Final = "index/"  # of the metrics
 
 PLACES: Final = 100  # of a list: about as many candidates as the towers propose
 PEOPLE: Final = 200  # of the log: by 20,000 places a recall of 0.95 is known to 0.01
@@ -48,6 +50,10 @@ class IndexCheck:
     movies: int
     recall: float
     canary_recall: float
+
+    def figures(self) -> dict[str, float]:
+        """As MLflow lists them, beside the gate's."""
+        return {f"{PREFIX}{name}": float(value) for name, value in asdict(self).items()}
 
 
 def check_index(index: MovieIndex, artifact: Artifact, log: Ratings) -> IndexCheck:

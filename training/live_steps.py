@@ -124,7 +124,8 @@ class LiveSteps:
         model = Artifact.load(artifact)
         log = Ratings.from_tables(snapshot.known, snapshot.movies)
         with self._index(model) as index:
-            check_index(index, model, log)
+            checked = check_index(index, model, log)
+        self.promoter.registry.note(model.manifest.version, checked.figures())
 
     def drop_index(self, version: str) -> None:
         if self.promoter.qdrant is None:

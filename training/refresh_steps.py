@@ -67,7 +67,8 @@ class Steps(Protocol):
         ...
 
     def build_index(self, artifact: Path, snapshot: Snapshot) -> None:
-        """Have the index that will be served, and look whether it finds what it should."""
+        """Have the index that will be served, and look whether it finds what it should; what that
+        showed is remembered."""
         ...
 
     def drop_index(self, version: str) -> None:

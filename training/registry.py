@@ -5,7 +5,7 @@ It remembers; what is served is said by the `models` topic alone (`training.prom
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,12 +86,43 @@ class Registry:
             )
             client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
 
+    def note(self, version: str, figures: Mapping[str, float]) -> bool:
+        """Add figures to a model's run, finite ones; False where MLflow does not know it."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        with connected(self.tracking_uri) as client:
+            found = _versions(client, f"tags.version = '{version}'")
+            if not found:
+                return False
+            metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
+            client.log_batch(found[0].run_id, metrics)
+            return True
+
+    def drop(self, kept: Collection[str], before: float) -> tuple[str, ...]:
+        """Take models off the list of versions, latest first; which ones. Their runs stay.
+
+        Args:
+            kept: versions that stay on it, beside those that have an alias.
+            before: s since the epoch: what was registered later stays.
+        """
+        with connected(self.tracking_uri) as client:
+            named = set(_aliases(client).values())
+            gone = [
+                found
+                for found in _versions(client)
+                if found.tags.get("version") not in kept
+                and str(found.version) not in named
+                and found.creation_timestamp < before * 1000
+            ]
+            for found in gone:
+                client.delete_model_version(MODEL, found.version)
+            return tuple(str(found.tags.get("version")) for found in gone)
+
     def mark_champion(self, version: str) -> bool:
         """Make a model version the champion; False where MLflow does not know it."""
         with connected(self.tracking_uri) as client:
-            found = client.search_model_versions(
-                f"name = '{MODEL}' and tags.version = '{version}'", max_results=1
-            )
+            found = _versions(client, f"tags.version = '{version}'")
             if not found:
                 return False
             number = str(found[0].version)
@@ -107,6 +138,21 @@ class Registry:
                 alias: client.get_model_version(MODEL, number).tags["version"]
                 for alias, number in _aliases(client).items()
             }
+
+
+def _versions(client: Any, which: str = "") -> list[Any]:
+    """All of them, or those that a filter of MLflow's lets through, latest first."""
+    wanted = " and ".join(filter(None, (f"name = '{MODEL}'", which)))
+    found: list[Any] = []
+    token = None
+    while True:
+        page = client.search_model_versions(
+            wanted, order_by=["version_number DESC"], page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def _aliases(client: Any) -> dict[str, str]:

@@ -26,10 +26,12 @@ class Pruned(NamedTuple):
     Attributes:
         versions: of models, with their collections on a Qdrant server.
         unfinished: names of directories that a killed training, or pruning, left behind.
+        registered: versions that were taken off MLflow's list: those dropped, and those refused.
     """
 
     versions: tuple[str, ...]
     unfinished: tuple[str, ...]
+    registered: tuple[str, ...]
 
 
 def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -> Pruned:
@@ -43,6 +45,7 @@ def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -
     2. Of each model that goes, drop the collection on the Qdrant server.
     3. Then make its directory an unfinished one, which nobody takes for a model, and delete it.
     4. Delete unfinished directories that nobody has written to for `ABANDONED`.
+    5. Take off MLflow's list what is as old and has no directory. What is refused never had one.
 
     Args:
         promoter: of the models.
@@ -90,7 +93,11 @@ def _prune(promoter: Promoter, turn: Lease, older_than: timedelta, now: float) -
     ]
     for path in abandoned:
         shutil.rmtree(path)
-    return Pruned(tuple(gone), tuple(path.name for path in abandoned))
+    # 5.
+    registered = promoter.registry.drop(
+        {*kept, *versions(promoter.artifacts)}, now - older_than.total_seconds()
+    )
+    return Pruned(tuple(gone), tuple(path.name for path in abandoned), registered)
 
 
 def _drop_collections(promoter: Promoter, versions: list[str]) -> None:

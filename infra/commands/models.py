@@ -131,6 +131,9 @@ def prune(
         console.print(f"model [b]{version}[/] is dropped", highlight=False)
     for name in dropped.unfinished:
         console.print(f"{name} is dropped: it was never finished", highlight=False)
+    if dropped.registered:
+        others = f"{len(dropped.registered):,} versions are taken off the list in MLflow"
+        console.print(others, highlight=False)
     if not any(dropped):
         console.print(f"nothing to drop that is older than {kept:g} days", highlight=False)
 

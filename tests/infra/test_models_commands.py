@@ -31,6 +31,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr(Registry, "mark_champion", mark_champion)
     monkeypatch.setattr(Registry, "marked", lambda _: aliases)
+    monkeypatch.setattr(Registry, "drop", lambda *_: ())
     return aliases
 
 

@@ -1,8 +1,8 @@
 """What a refresh does to indexes and asks of services; all of it together is in tests/e2e."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,12 +55,23 @@ def snapshot() -> Snapshot:
     return Snapshot(known, RATINGS.empty_table(), movies, END, END, nameless=0)
 
 
+@dataclass(frozen=True)
+class Noting(Registry):
+    """MLflow that knows every model and takes no time."""
+
+    noted: list[tuple[str, dict[str, float]]] = field(default_factory=list)
+
+    def note(self, version: str, figures: Mapping[str, float]) -> bool:
+        self.noted.append((version, dict(figures)))
+        return True
+
+
 def steps(home: Path, qdrant: str | None = None, tracking: str | None = None) -> LiveSteps:
     promoter = Promoter(
         artifacts=home / "artifacts",
         kafka={"bootstrap.servers": "nowhere:1"},
         topics=Topics(),
-        registry=Registry(tracking or f"sqlite:///{home}/mlflow.db"),
+        registry=Noting(tracking or "nowhere"),
         redis="redis://127.0.0.1:1",
         qdrant=QdrantServer(qdrant) if qdrant else None,
     )
@@ -78,11 +89,17 @@ def test_an_index_in_the_artifact_is_checked(
 ) -> None:
     live = steps(tmp_path)
     live.build_index(models["genre"], snapshot)
+    registry = live.promoter.registry
+    assert isinstance(registry, Noting)
+    [(version, figures)] = registry.noted
+    assert (version, figures["index/movies"]) == (VERSION, len(CATALOGUE))
+    assert figures.keys() == {"index/movies", "index/recall", "index/canary_recall"}
     mixed = shutil.copytree(models["genre"], tmp_path / VERSION)
     shutil.rmtree(mixed / "index")
     shutil.copytree(models["decade"] / "index", mixed / "index")
     with pytest.raises(ArtifactError):
         live.build_index(mixed, snapshot)
+    assert len(registry.noted) == 1
     live.drop_index(VERSION)  # there is nothing outside the artifact
 
 

@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -108,11 +109,25 @@ def test_a_run_is_recorded_and_its_model_registered(
     assert sorted(path.name for path in pictures.iterdir()) == ["epochs.png", "results.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures.iterdir())
 
+    assert registry.note(outcome.version, {"index/recall": 0.75})
+    assert client.get_run(str(version.run_id)).data.metrics["index/recall"] == 0.75
+    assert not registry.note("another", {"index/recall": 0.75})
+
     assert registry.marked() == {CHALLENGER: outcome.version}
     assert registry.mark_champion(outcome.version)
     assert registry.marked() == {CHAMPION: outcome.version}
     assert not registry.mark_champion("another")
     assert registry.marked() == {CHAMPION: outcome.version}
+
+    refused = ["refused", "kept"]
+    for name in refused:
+        client.create_model_version(MODEL, version.source, version.run_id, {"version": name})
+    now = time.time()
+    assert registry.drop({"kept"}, now - 3_600) == ()
+    assert registry.drop({"kept"}, now + 1) == ("refused",)
+    left = [it.tags["version"] for it in client.search_model_versions(f"name = '{MODEL}'")]
+    assert sorted(left) == sorted([outcome.version, "kept"])
+    assert client.get_run(str(version.run_id)).info.status == "FINISHED"
 
 
 def test_the_model_that_is_registered_runs_and_has_a_signature(

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,9 +36,14 @@ class Remembering(Registry):
     """MLflow that knows one champion and takes no time."""
 
     aliases: dict[str, str] = field(default_factory=dict)
+    dropped: list[tuple[set[str], float]] = field(default_factory=list)
 
     def marked(self) -> dict[str, str]:
         return self.aliases
+
+    def drop(self, kept: Collection[str], before: float) -> tuple[str, ...]:
+        self.dropped.append((set(kept), before))
+        return ()
 
 
 def directory(path: Path, days: float) -> None:
@@ -76,7 +81,10 @@ KEPT = ["young", "served", "earlier", "champion", "before"]
 def test_what_is_old_and_not_needed_is_dropped(promoter: Promoter) -> None:
     assert prune(promoter, WEEK, NOW).versions == ("refused", "forgotten")
     assert versions(promoter.artifacts) == KEPT
-    assert prune(promoter, WEEK, NOW) == ((), ())
+    assert prune(promoter, WEEK, NOW) == ((), (), ())
+    registry = promoter.registry
+    assert isinstance(registry, Remembering)
+    assert registry.dropped == [(set(KEPT), NOW - 7 * DAY)] * 2
     assert prune(promoter, timedelta(days=5), NOW).versions == ("young",)
 
 
