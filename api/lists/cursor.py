@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -22,6 +23,9 @@ from api.lists.wanted import Wanted
 KEPT: Final = 600  # s: how long a cursor is good for, and what it names is kept
 
 _CHECK: Final = 6  # bytes of a digest: they tell a damaged cursor, and need not stop anybody
+
+# Questions whose names are remembered: nearly all requests ask the same few.
+_QUESTIONS: Final = 64
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -82,6 +86,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return cursor
 
 
+@lru_cache(maxsize=_QUESTIONS)
 def question_of(wanted: Wanted) -> bytes:
     """Which list is asked for, however long its pages are: the same in every process."""
     asked = msgspec.msgpack.encode(replace(wanted, limit=0), order="deterministic")
