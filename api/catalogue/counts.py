@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from api.lists.freshness import LogPosition
 from api.schemas.catalogue import LiveCounts, Window
 from api.serving.live import LiveMovies
 from stream.features import HEATS
@@ -36,6 +37,15 @@ def shares(live: LiveMovies, window: Window, rows: Ints | slice = slice(None)) -
     return np.where(live.rated[rows], share, np.float32(0))
 
 
+def counted_to(live: LiveMovies) -> list[str]:
+    """The last event that is counted, of each partition that has any."""
+    return [
+        str(LogPosition(partition, offset - 1))
+        for partition, offset in enumerate(live.offsets)
+        if offset
+    ]
+
+
 def mean_of(live: LiveMovies, row: int) -> float:
     """The mean rating in stars of a movie that somebody has rated."""
     count, total, _ = live.sums[:, row].tolist()
@@ -47,7 +57,13 @@ def counts_of(live: LiveMovies, movie_id: int) -> LiveCounts:
     rows = np.flatnonzero(live.ids == movie_id)
     rows = rows[live.rated[rows]]
     if not len(rows):
-        return LiveCounts(ratings=0, mean=None, std=None, heat=dict.fromkeys(WINDOWS, 0.0))
+        return LiveCounts(
+            ratings=0,
+            mean=None,
+            std=None,
+            heat=dict.fromkeys(WINDOWS, 0.0),
+            positions=counted_to(live),
+        )
     [count], [total], [squares] = live.sums[:, rows].tolist()
     variance = max(squares * count - total * total, 0) / count**2
     return LiveCounts(
@@ -58,4 +74,5 @@ def counts_of(live: LiveMovies, movie_id: int) -> LiveCounts:
             window: round(float(shares(live, window, rows)[0]), _SHARE_DECIMALS)
             for window in WINDOWS
         },
+        positions=counted_to(live),
     )

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 
-from api.catalogue.counts import WINDOWS, mean_of, shares
+from api.catalogue.counts import WINDOWS, counted_to, mean_of, shares
 from api.catalogue.described import named, unrated
 from api.lists.emptiness import contradiction
 from api.schemas.catalogue import TrendingMovie, TrendingMovies, Window
@@ -32,6 +32,7 @@ def trending(serving: Serving, window: Window, wanted: MovieFilter, limit: int) 
     return TrendingMovies(
         window=window,
         half_life_days=WINDOWS[window].half_life,
+        positions=counted_to(live),
         items=items,
         empty_because=None if items else _why_none(serving, wanted),
     )

@@ -30,6 +30,7 @@ _LIVE: JsonDict = {
     "mean": 4.289,
     "std": 0.915,
     "heat": {"month": 0.31, "year": 0.82},
+    "positions": ["0:977", "3:1055"],
 }
 _SIMILAR: JsonDict = {
     "movie_id": 1221,
@@ -65,6 +66,9 @@ class LiveCounts(BaseModel):
     mean: Annotated[float | None, Field(description="stars; null without a rating")]
     std: Annotated[float | None, Field(description="standard deviation, stars")]
     heat: dict[Window, float]
+    positions: Annotated[
+        list[str], Field(description="the last event of each partition that is counted")
+    ]
 
 
 class MovieDetails(_Movie):
@@ -139,11 +143,20 @@ class TrendingMovies(BaseModel):
     """What is rated most of late, the hottest first."""
 
     model_config = answer_config(
-        {"window": "month", "half_life_days": 30.0, "items": [_TRENDING], "empty_because": None}
+        {
+            "window": "month",
+            "half_life_days": 30.0,
+            "positions": ["0:977", "3:1055"],
+            "items": [_TRENDING],
+            "empty_because": None,
+        }
     )
 
     window: Window
     half_life_days: float
+    positions: Annotated[
+        list[str], Field(description="the last event of each partition that is counted")
+    ]
     items: list[TrendingMovie]
     empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
 

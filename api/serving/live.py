@@ -32,6 +32,7 @@ class LiveMovies:
         sums: i64[3, n] how many people have, the sum of their half stars, and of the squares.
         features: by name, f32[n], see `training.live`.
         hottest: by the same names, rows of the model, those of the highest values first.
+        offsets: of each partition the first one that is not counted yet.
     """
 
     ids: npt.NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
@@ -39,6 +40,7 @@ class LiveMovies:
     sums: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     features: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
     hottest: Mapping[str, Ints] = field(default_factory=lambda: MappingProxyType({}))
+    offsets: tuple[int, ...] = ()
 
     @property
     def ratings(self) -> npt.NDArray[np.int64]:
@@ -107,7 +109,8 @@ class LiveHeats:
         features = live_features(heats)
         of_model = slice(0 if items is None else len(items.movie_ids))
         hottest = {name: highest_first(of[of_model]) for name, of in features.items()}
-        return LiveMovies(ids.copy(), rated, sums.copy(), features, hottest)
+        offsets = tuple(position.next_offset if position else 0 for position in self._positions)
+        return LiveMovies(ids.copy(), rated, sums.copy(), features, hottest, offsets)
 
     def _start(self, partitions: int) -> None:
         self._positions: list[Position | None] = [None] * partitions

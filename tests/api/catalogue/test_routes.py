@@ -35,6 +35,7 @@ class TestOneMovie:
         found = await ask(world, "/movies/7")
         assert (found["title"], found["year"], found["genres"]) == ("Movie 7", 1937, ["Musical"])
         # Two ratings, 10 and 4 half stars: mean 7, variance 9.
+        assert found["live"].pop("positions")
         assert found["live"] == {
             "ratings": 2,
             "mean": 3.5,
@@ -52,7 +53,17 @@ class TestOneMovie:
             "mean": None,
             "std": None,
             "heat": {"month": 0.0, "year": 0.0},
+            "positions": [],
         }
+
+    async def test_up_to_which_events_it_is_counted(self, world: World) -> None:
+        first = await world.rate(USER, 7)
+        last = await world.rate(USER, 8)
+        assert (await ask(world, "/trending"))["positions"] == []  # the API has not looked yet
+        await world.watcher.refresh()
+        assert first != last
+        assert (await ask(world, "/trending"))["positions"] == [last]
+        assert (await ask(world, "/movies/9"))["live"]["positions"] == [last]
 
     async def test_a_later_movie_is_known_by_its_content(self, world: World) -> None:
         await world.store.put_movies([catalogue_movie(MOVIES + 1)])
