@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.schemas.predictions import MAX_PAIRS
 from benchmarks.load import Answered, Request, load
 from benchmarks.population import (
     FEW,
@@ -37,7 +38,7 @@ from producers.synthetic import generate_tables
 from stream.contracts.topics import Topics
 from stream.redis_store import RedisStore
 from training.artifact import Artifact
-from training.dataset import Ratings
+from training.dataset import Movie, Ratings
 from training.plots import COLOURS, GREY, drawn
 
 USERS: Final = 10_000
@@ -52,6 +53,9 @@ SECONDS: Final = 30
 SWITCH_SECONDS: Final = 8  # loading, trying and swapping a model fits in
 BARS: Final = {100: (8.0, 30.0), 300: (6.0, 25.0)}  # ms, p50 and p99, by requests a second
 MEMORY_BAR: Final = 500.0  # MB
+BATCHES: Final = 30  # of predictions, each for other people and movies
+BATCHES_RATE: Final = 2  # a second
+BATCH_BAR: Final = 50.0  # ms
 PICTURE: Final = DOCUMENT.parent / "benchmarks" / "api_load.svg"
 
 _PERCENTS: Final = 1 - np.logspace(0, -4, 200)
@@ -109,7 +113,7 @@ def run() -> Report:
         time.sleep(SETTLE)
         pid = supervisor.child("api").pid
         other = under_another_name(artifact, "other")
-        return _report(*_measure(url, redis.address, pid, other))
+        return _report(*_measure(url, redis.address, pid, other, ratings.movies))
 
 
 async def _prepare(redis: str, broker: str, ratings: Ratings, artifact: Artifact) -> None:
@@ -122,7 +126,7 @@ async def _prepare(redis: str, broker: str, ratings: Ratings, artifact: Artifact
 
 
 def _measure(
-    url: str, redis: str, pid: int, other: Artifact
+    url: str, redis: str, pid: int, other: Artifact, movies: Sequence[Movie]
 ) -> tuple[dict[str, Measured], dict[str, float]]:
     """Loads by name, and MB of memory."""
     lists = [
@@ -142,10 +146,25 @@ def _measure(
     for seed, rate in enumerate(BARS, start=1):
         found[f"{rate}"] = measured(lists, rate, SECONDS, seed)
     found["floor"] = measured([Request("/healthz")], max(BARS), FLOOR_SECONDS, 0)
+    chance, ids = np.random.default_rng(4), [movie.movie_id for movie in movies]
+    found["batches"] = measured(
+        [_batch(chance, ids) for _ in range(BATCHES)], BATCHES_RATE, BATCHES // BATCHES_RATE, 0
+    )
     memory = _memory(pid)
     asyncio.run(_promote(redis, other))
     found["switching"] = measured(lists, min(BARS), SWITCH_SECONDS, len(BARS) + 1)
     return found, memory
+
+
+def _batch(chance: np.random.Generator, movie_ids: Sequence[int]) -> Request:
+    """As many predictions as a request may ask for."""
+    pairs = zip(
+        chance.integers(1, USERS + 1, MAX_PAIRS).tolist(),
+        chance.choice(movie_ids, MAX_PAIRS).tolist(),
+        strict=True,
+    )
+    body = {"pairs": [{"user_id": user, "movie_id": movie} for user, movie in pairs]}
+    return Request("/api/v1/predict/batch", msgspec.json.encode(body))
 
 
 async def _promote(redis: str, other: Artifact) -> None:
@@ -213,8 +232,13 @@ def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Repor
             report.context(f"... of it {stage}, mean", ms, "ms")
     report.context("the floor: GET /healthz at 300 requests/s, p50", _p(floor, 50), "ms")
     report.context("... p99", _p(floor, 99), "ms")
+    batches, what = found["batches"], f"POST /predict/batch of {MAX_PAIRS:,}"
+    if wrong := [it.wrong for it in batches.answered if it.wrong]:
+        raise RuntimeError(f"{what}: {wrong[0]}")
     cost = (floor.cpu - idle.cpu) / max(BARS) * 1e3
     report.context("... processor time a request", cost, "ms")
+    report.at_most(f"{what} at {BATCHES_RATE}/s, p50", _p(batches, 50), "ms", BATCH_BAR)
+    report.context("... slowest", _p(batches, 100), "ms")
     report.context("processor time of an API that nobody asks", idle.cpu * 1e3, "ms/s")
     report.at_most("memory of the API process", memory["VmRSS"], "MB", MEMORY_BAR)
     report.context("... but for files that are mapped", memory["RssAnon"], "MB")

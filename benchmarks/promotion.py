@@ -204,12 +204,12 @@ async def _ask(client: httpx.AsyncClient, user: int, right: Mapping[str, Answers
 
 
 def _path(user: int) -> str:
-    return f"/api/v1/recommendations/{user}?limit={LIMIT}"
+    return f"/api/v1/recommendations/{user}?limit={LIMIT}&use_cache=false"
 
 
 def _essence(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """All of an answer but how old the state is when it is given."""
-    return {name: value for name, value in body.items() if name != "freshness"}
+    """All of an answer but what is of this one alone: its id, and how old the state is."""
+    return {name: of for name, of in body.items() if name not in ("freshness", "impression_id")}
 
 
 @asynccontextmanager

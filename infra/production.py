@@ -118,7 +118,7 @@ class Production:
         return Answer(rank, found["strategy"])
 
     def _list(self, user: int) -> dict[str, Any]:
-        params: dict[str, str | int] = {"limit": MAX_LIMIT}
+        params: dict[str, str | int] = {"limit": MAX_LIMIT, "use_cache": False}
         if user in self._positions:
             params |= {"after": self._positions[user], "wait_ms": WAIT_MS}
         found = body_of(self._client.get(f"/api/v1/recommendations/{user}", params=params))
