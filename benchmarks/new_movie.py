@@ -27,7 +27,7 @@ DATASET: Final = "100k"  # always there
 ROUNDS: Final = 100
 FAN: Final = 1_000_001
 FIRST_MOVIE: Final = 1_000_001
-ASKED: Final = {"limit": 100, "use_cache": False}
+LIMIT: Final = 100
 PAUSE: Final = 0.005  # s between two times of asking, which is as exact as a round is measured
 PATIENCE: Final = 20.0  # s after which a movie is held not to be recommended at all
 BAR: Final = 1_000.0  # ms: p99
@@ -81,10 +81,11 @@ def _rounds(client: httpx.Client, movies: list[int]) -> list[float]:
 
 def _until_recommended(client: httpx.Client, movie: Mapping[str, Any]) -> float:
     """ms. Raises FreshetError where that does not happen."""
+    params = {"limit": LIMIT, "use_cache": False}
     sent = time.perf_counter()
     body_of(client.post("/api/v1/movies", json=movie))
     while time.perf_counter() < sent + PATIENCE:
-        answer = body_of(client.get(f"/api/v1/recommendations/{FAN}", params=ASKED))
+        answer = body_of(client.get(f"/api/v1/recommendations/{FAN}", params=params))
         if movie["movie_id"] in [item["movie_id"] for item in answer["items"]]:
             return (time.perf_counter() - sent) * 1e3
         time.sleep(PAUSE)
