@@ -1,9 +1,9 @@
 """Answers that may be given again: the same question, the same state of the user, the same model.
 
-The name of an answer says which question it answers and by which model, the value which state it
-was made from. So a rating and a promotion each make it miss at once, in every process. What else a
-list depends on (heats, movies that are new) moves on by itself: an answer is given again for some
-seconds at most.
+The name of an answer says which question it answers, by which model and with how many movies that
+came later, the value which state it was made from. So a rating, a promotion and a new movie each
+make it miss at once, in every process. How hot movies are moves on by itself: an answer is given
+again for some seconds at most.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from api import metrics
 from api.lists.everybody import Retrieved
 from api.lists.freshness import UserView
 from api.lists.kept_list import KeptList
-from api.serving.models import ServedModel
 from api.serving.watcher import Serving
 from stream.contracts.errors import StoreUnavailable
 from stream.kept import Kept
@@ -39,15 +38,16 @@ class AnswerCache:
         self._waiting: list[Kept] = []
         self._writer: asyncio.Task[None] | None = None
 
-    def name(self, model: ServedModel | None, question: bytes, limit: int) -> bytes:
+    def name(self, serving: Serving, question: bytes, limit: int) -> bytes:
         """Of the answer to a question (`question_of`) with so many movies; b"" where none is kept.
 
         Without a model answers are quickly made, and are not kept.
         """
-        if model is None or not self._seconds:
+        model, movies = serving.model, serving.repertoire
+        if model is None or movies is None or not self._seconds:
             return b""
-        event = model.event
-        answer = f"{limit}|{event.version}|{event.artifact}|{event.collection}"
+        event, later = model.event, len(movies.later)
+        answer = f"{limit}|{event.version}|{event.artifact}|{event.collection}|{later}"
         return b"a" + hashlib.blake2b(question + answer.encode(), digest_size=12).digest()
 
     def find(self, serving: Serving, view: UserView) -> Retrieved | None:

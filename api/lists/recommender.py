@@ -94,7 +94,7 @@ class Recommender:
         if cursor is None and asked.use_cache and before.rival is None:
             changed = before.wanted is not asked.wanted
             name = self._cache.name(
-                before.serving.model,
+                before.serving,
                 question_of(before.wanted) if changed else question,
                 asked.wanted.limit,
             )

@@ -35,7 +35,7 @@ class RecommendationQuery(MovieFilters):
         bool,
         Field(
             description="whether the answer to the same question may be given again, while neither "
-            "the person's ratings nor the model have changed, for some seconds at most"
+            "the person's ratings nor model or movies have changed, for some seconds at most"
         ),
     ] = True
     after: Annotated[

@@ -123,6 +123,16 @@ async def test_a_promotion_makes_it_miss_at_once(world: World) -> None:
     assert (answer["cached"], answer["model_version"]) == (True, "v1")
 
 
+async def test_a_new_movie_makes_it_miss_at_once(world: World) -> None:
+    await world.rate(USER, 20)
+    await ask(world)
+    assert (await ask(world))["cached"]
+    await world.store.put_movies([catalogue_movie(9_000)])
+    await world.watcher.refresh()
+    assert not (await ask(world))["cached"]
+    assert (await ask(world))["cached"]
+
+
 async def test_a_promotion_while_the_state_is_read_is_noticed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
