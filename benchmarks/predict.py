@@ -152,6 +152,7 @@ def _predictor(chance: np.random.Generator) -> RatingModel:
         alike=alike,
         lifts=lifts,
         mean=np.full(1, 3.5, np.float32),
+        biases=np.zeros(MOVIES + 1, np.float32),
         factors=chance.normal(0, 0.1, (MOVIES + 1, 17)).astype(np.float32),
         penalties=np.array([1.5, 0.5], np.float32),
     )

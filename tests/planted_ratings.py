@@ -38,7 +38,8 @@ def planted_predictor(movies: Sequence[Content]) -> RatingModel:
         alike=nobody.reshape(0, 0).astype(np.float16),
         lifts=nobody.reshape(0, 0).astype(np.float16),
         mean=np.array([MEAN], np.float32),
-        factors=np.zeros((len(movies) + 1, 2), np.float32),
+        biases=np.zeros(len(movies) + 1, np.float32),
+        factors=np.eye(1, 2, dtype=np.float32).repeat(len(movies) + 1, axis=0),
         penalties=np.ones(2, np.float32),
     )
     features = len(FEATURES) + len(genres)

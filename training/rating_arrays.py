@@ -51,7 +51,7 @@ def _check(model: RatingModel) -> None:
         ("groups", known.groups.shape == (movies, genres + eras)),
         ("places", known.places.shape == (movies,) and known.places.max(initial=-1) < linked),
         ("alike and lifts", known.alike.shape == known.lifts.shape == (linked, linked)),
-        ("factors", len(known.factors) == movies),
+        ("biases and factors", len(known.biases) == len(known.factors) == movies),
         ("bounds", model.bounds.shape == (2, features)),
         ("population", model.population.shape == (len(QUANTILES), len(FEATURES) + genres)),
         ("weights", model.weights.shape == (1 + terms,)),

@@ -24,6 +24,7 @@ from training.baselines.linear_features import (
     group_shares,
     users_above,
 )
+from training.rating_questions import Asked, Past
 from training.tower_inputs import Content, Floats, Ints
 
 # Columns of `Known.features`: these, then one for each genre.
@@ -57,67 +58,6 @@ _POWER: Final = 1.5  # of a correlation, its weight: strong ones count more than
 _ELEMENTS: Final = 1 << 22  # ratings of histories that are looked at together: 100 MB
 
 
-class Sums(NamedTuple):
-    """What n movies were rated in all, as `stream.features.MovieState` has it.
-
-    Attributes:
-        counts: i64[n] ratings that stand.
-        totals: i64[n] their sum, in half stars.
-        squares: i64[n] the sum of their squares.
-    """
-
-    counts: Ints
-    totals: Ints
-    squares: Ints
-
-    def moments(self, prior: Prior) -> Floats:
-        """f32[n, 2]: mean and deviation in stars, beginning from the prior."""
-        return prior.updated_by(self.counts.astype(np.float64), self.totals / 2, self.squares / 4)
-
-
-class Past(NamedTuple):
-    """The e ratings that stand of B people: of each movie the latest, oldest first.
-
-    Attributes:
-        ends: i64[B + 1] where those of each person begin and those of the last one end.
-        rows: i64[e] the movie, -1 where the model did not learn it.
-        stars: f32[e].
-        times: i64[e] ms since the epoch.
-        movies: of the movie of each.
-    """
-
-    ends: Ints
-    rows: Ints
-    stars: Floats
-    times: Ints
-    movies: Sums
-
-
-class Asked(NamedTuple):
-    """k questions: how many stars would this person give that movie?
-
-    Attributes:
-        of: i64[k] which person of a `Past`.
-        rows: i64[k] the movie, -1 where the model did not learn it.
-        times: i64[k] when they would, ms since the epoch.
-        movies: of the movie of each, without a rating of it by the person.
-        content: f32[k, c] what the movie is, as `Known.content` has it.
-    """
-
-    of: Ints
-    rows: Ints
-    times: Ints
-    movies: Sums
-    content: Floats
-
-    def some(self, which: slice | Ints) -> "Asked":
-        """Those of the questions."""
-        movies = Sums(*(of[which] for of in self.movies))
-        return Asked(
-            self.of[which], self.rows[which], self.times[which], movies, self.content[which]
-        )
-
-
 class Known(NamedTuple):
     """What a model learnt of m movies, but for what they were rated. Row -1 is any other movie.
 
@@ -134,7 +74,8 @@ class Known(NamedTuple):
         alike: f16[n, n] correlation of those of two movies, drawn to 0 where few rated both.
         lifts: f16[i, j] mean of those of movie j by people who rated movie i at all.
         mean: f32[1] of all stars, see `baselines.biased_mf`.
-        factors: f32[m + 1, 1 + d] biases and factors of the movies likewise, 0 of row -1.
+        biases: f32[m + 1] of the movies likewise, 0 of row -1.
+        factors: f32[m + 1, 1 + d]: 1, and those of the movies, 0 of row -1.
         penalties: f32[2] of a person's, see `least_squares.Penalties`.
     """
 
@@ -148,6 +89,7 @@ class Known(NamedTuple):
     alike: npt.NDArray[np.float16]
     lifts: npt.NDArray[np.float16]
     mean: Floats
+    biases: Floats
     factors: Floats
     penalties: Floats
 
@@ -163,11 +105,8 @@ class Known(NamedTuple):
         """f32[k, FEATURES and genres] of k questions about what people rated."""
         prior = Prior(*self.prior.tolist())
         year, genres, shares = np.split(asked.content, [1, 1 + len(self.genres)], axis=1)
-        by = past.stars - past.movies.moments(prior)[:, 0]
-        columns = past.rows % len(self.content)
-        shape = (len(past.ends) - 1, len(self.content))
-        rated = sparse.csr_array((past.stars, columns, past.ends), shape=shape)
-        known = users_above(rated, by, self.groups, prior)
+        by = past.stars - past.means
+        known = users_above(self._rated(past.stars, past.rows, past.ends), by, self.groups, prior)
 
         matches = known.tastes[asked.of] * shares
         tastes = [some.sum(axis=1) for some in np.split(matches, [len(self.genres)], axis=1)]
@@ -221,14 +160,20 @@ class Known(NamedTuple):
     def _factored(self, past: Past, asked: Asked) -> Floats:
         """f32[k]: stars that matrix factorisation expects."""
         learnt = past.rows >= 0
-        movies = self.factors[past.rows[learnt]]
-        ends = _ends(past.ends, learnt)
-        shape = (len(ends) - 1, len(movies))
-        rated = sparse.csr_array((past.stars[learnt], np.arange(len(movies)), ends), shape=shape)
-        people = biased(rated, self.mean, movies, Penalties(*self.penalties.tolist()))[asked.of]
-        found: Floats = np.einsum("kd,kd->k", people[:, 1:], self.factors[asked.rows, 1:])
-        found += self.mean + people[:, 0] + self.factors[asked.rows, 0]
+        rated = self._rated(past.stars[learnt], past.rows[learnt], _ends(past.ends, learnt))
+        penalties = Penalties(*self.penalties.tolist())
+        people = biased(rated, self.mean, self.biases, self.factors, penalties)[asked.of]
+        found: Floats = np.einsum("kd,kd->k", people, self.factors[asked.rows])
+        found += self.mean + self.biases[asked.rows]
         return found.clip(0.5, 5)
+
+    def _rated(self, stars: Floats, rows: Ints, ends: Ints) -> sparse.csr_array:
+        """f32[B, m + 1]. SciPy looks through larger indices whether they could be smaller."""
+        movies = len(self.content)
+        places = (rows % movies).astype(np.int32)
+        return sparse.csr_array(
+            (stars, places, ends.astype(np.int32)), shape=(len(ends) - 1, movies)
+        )
 
     def _moods(self, past: Past, above: Floats, asked: Asked) -> Floats:
         """f32[k, moods]: how far ratings around then were above expectation."""

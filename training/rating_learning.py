@@ -13,7 +13,7 @@ from training.baselines.evidence import stars
 from training.baselines.linear_features import Prior, eras_of, group_shares, movie_years
 from training.dataset import Ratings
 from training.histories import Histories
-from training.rating_features import Asked, Known, Past, Sums
+from training.rating_features import Known
 from training.rating_model import (
     FEWEST,
     GROUPS,
@@ -25,6 +25,7 @@ from training.rating_model import (
     groups,
     linear,
 )
+from training.rating_questions import Asked, Past, Sums
 from training.rating_sums import SumsOverTime
 from training.tower_inputs import Floats, Ints
 
@@ -91,10 +92,18 @@ def known_of(train: Ratings, factors: int = FACTORS) -> tuple[Known, Sums]:
         alike=alike,
         lifts=lifts,
         mean=mf.mean,
-        factors=np.vstack([mf.movies, np.zeros((1, mf.movies.shape[1]), np.float32)]),
+        biases=np.append(mf.movies[:, 0], np.float32(0)),
+        factors=_with_ones(mf.movies),
         penalties=np.array([mf.regularization, mf.bias_regularization], np.float32),
     )
     return known, sums
+
+
+def _with_ones(factors: Floats) -> Floats:
+    """f32[m + 1, 1 + d] from f32[m, 1 + d]: 1 in place of biases, and a row without factors."""
+    vectors = np.vstack([factors, np.zeros((1, factors.shape[1]), np.float32)])
+    vectors[:, 0] = 1
+    return vectors
 
 
 def _neighbours(
@@ -147,7 +156,7 @@ def in_the_lab(
         seen,
         (log.half_stars[rated.events] / 2).astype(np.float32),
         log.times[rated.events],
-        Sums(*(of[seen] for of in sums)),
+        sums.means(Prior(*known.prior.tolist()))[seen],
     )
     movies = Sums(*(of[rows] for of in sums))
     return past, Asked(which, rows, times, movies, known.content[rows])
@@ -171,7 +180,7 @@ def as_served(
         seen,
         (log.half_stars[rated.events] / 2).astype(np.float32),
         log.times[rated.events],
-        over_time.before(seen, times[rated.lists]),
+        over_time.before(seen, times[rated.lists]).means(Prior(*known.prior.tolist())),
     )
     movies = over_time.before(rows, times)
     return past, Asked(np.arange(len(events)), rows, times, movies, known.content[rows])

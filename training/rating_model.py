@@ -15,7 +15,8 @@ import numpy as np
 
 from training import conformal
 from training.baselines.linear_features import MOVIE, USER
-from training.rating_features import MOVIE_COUNT, USER_COUNT, Asked, Known, Past
+from training.rating_features import MOVIE_COUNT, USER_COUNT, Known
+from training.rating_questions import Asked, Past
 from training.tower_inputs import Floats, Ints
 
 LOWEST: Final = 0.5  # stars

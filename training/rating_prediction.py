@@ -14,7 +14,6 @@ from stream.contracts.errors import DatasetError
 from training.dataset import Ratings
 from training.histories import Histories
 from training.rating_arrays import from_arrays, to_arrays
-from training.rating_features import Asked, Past, Sums
 from training.rating_learning import (
     FACTORS,
     FOLDS,
@@ -26,6 +25,7 @@ from training.rating_learning import (
     weighed,
 )
 from training.rating_model import linear
+from training.rating_questions import Asked, Past, Sums
 from training.recommender import OnProgress
 from training.tower_inputs import Floats, Ints
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training.dataset import Ratings
-from training.rating_features import Sums
+from training.rating_questions import Sums
 from training.tower_inputs import Ints
 
 

@@ -22,8 +22,8 @@ from api.serving.live import LiveMovies
 from api.serving.watcher import Serving
 from stream.features import UserState
 from training.baselines.linear_features import Prior
-from training.rating_features import Sums
 from training.rating_model import HIGHEST, LOWEST, Predicted
+from training.rating_questions import Sums
 from training.tower_inputs import Floats, Ints
 
 PRIOR_RATINGS: Final = 5.0  # average ratings that a movie and a person begin with, without a model
@@ -109,7 +109,7 @@ def _everything(live: LiveMovies) -> Prior:
 def _seen(live: LiveMovies, prior: Prior, states: Sequence[UserState]) -> tuple[Floats, Ints]:
     """Means of the movies that people rated, and i64[e] whose rating each is."""
     seen = np.frombuffer(b"".join([state.movies for state in states]), "<u4")
-    means = sums_at(live, places_of(live, None, seen)).moments(prior)[:, 0]
+    means = sums_at(live, places_of(live, None, seen)).means(prior)
     return means, np.repeat(np.arange(len(states)), [len(state) for state in states])
 
 

@@ -12,7 +12,8 @@ from api.serving.watcher import Serving
 from stream.coldstart import ItemVectors
 from stream.features import SECOND, UserState
 from stream.left_out import keeping
-from training.rating_features import Asked, Past, Sums
+from training.baselines.linear_features import Prior
+from training.rating_questions import Asked, Past, Sums
 from training.tower_inputs import Ints
 
 Ids: TypeAlias = npt.NDArray[np.uint32]
@@ -83,12 +84,13 @@ def question(
     seconds = np.frombuffer(b"".join([state.times for state in states]), "<u4")
     half_stars = np.frombuffer(b"".join([state.half_stars for state in states]), np.uint8)
     places = places_of(serving.live, items, seen)
+    prior = Prior(*known.prior.tolist())
     past = Past(
         ends=np.append(0, np.cumsum([len(state) for state in states])),
         rows=np.where(places < learnt, places, -1),
         stars=half_stars.astype(np.float32) * np.float32(0.5),
         times=seconds.astype(np.int64) * SECOND,
-        movies=sums_at(serving.live, places),
+        means=sums_at(serving.live, places).means(prior),
     )
     places = places_of(serving.live, items, movies)
     rows = np.where(places < learnt, places, -1)
@@ -130,7 +132,8 @@ def sums_at(live: LiveMovies, places: Ints) -> Sums:
     """What the movies in these places were rated, nothing at -1."""
     if not live.sums.shape[1]:
         return Sums(*np.zeros((3, len(places)), np.int64))
-    return Sums(*np.where(places < 0, 0, live.sums[:, places]))
+    there = places >= 0
+    return Sums(*(of[places] * there for of in live.sums))
 
 
 def without(sums: Sums, own: Ints) -> Sums:

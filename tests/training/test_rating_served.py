@@ -9,9 +9,10 @@ from tests.training.build import DAY, HOUR, clubs, everything, ratings
 from training import rating_served
 from training.dataset import Ratings
 from training.histories import Histories
-from training.rating_features import FEATURES, MOVIE_COUNT, Sums
+from training.rating_features import FEATURES, MOVIE_COUNT
 from training.rating_learning import Examples, as_served, in_the_lab, known_of, weighed
 from training.rating_model import QUANTILES
+from training.rating_questions import Sums
 from training.rating_served import Learnt, learn
 from training.rating_sums import SumsOverTime
 from training.split import split_by_time

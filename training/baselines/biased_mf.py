@@ -80,4 +80,6 @@ class BiasedMf:
     def _solve(self, rated: sparse.csr_array, others: Floats) -> Floats:
         """f32[n, 1 + factors]: bias and factors of each row of ratings, given those of columns."""
         penalties = Penalties(self.regularization, self.bias_regularization)
-        return biased(rated, self.mean, others, penalties)
+        vectors = others.copy()
+        vectors[:, 0] = 1
+        return biased(rated, self.mean, others[:, 0], vectors, penalties)

@@ -39,7 +39,9 @@ class Penalties(NamedTuple):
     bias: float
 
 
-def biased(rated: sparse.csr_array, mean: Floats, others: Floats, penalties: Penalties) -> Floats:
+def biased(
+    rated: sparse.csr_array, mean: Floats, biases: Floats, vectors: Floats, penalties: Penalties
+) -> Floats:
     """f32[n, 1 + d]: bias and factors of each row of ratings, given those of the columns.
 
     The ridge regression of what a rating is above the mean and the column's bias.
@@ -47,19 +49,18 @@ def biased(rated: sparse.csr_array, mean: Floats, others: Floats, penalties: Pen
     Args:
         rated: f32[n, m] stars.
         mean: f32[1] of all stars.
-        others: f32[m, 1 + d] biases and factors of the columns.
+        biases: f32[m] of the columns.
+        vectors: f32[m, 1 + d] of the columns: 1, and their factors.
         penalties: of what is found.
     """
-    biases, inputs = others[:, 0], others.copy()
-    inputs[:, 0] = 1
     # Divided by the root of the number of ratings, which multiplies the penalty by it.
     counts = np.diff(rated.indptr)
     weights, targets = rated.copy(), rated.copy()
     weights.data = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
     targets.data = (rated.data - mean - biases[rated.indices]) * weights.data
-    penalty = np.full(others.shape[1], penalties.factors, np.float32)
+    penalty = np.full(vectors.shape[1], penalties.factors, np.float32)
     penalty[0] = penalties.bias
-    return solve_each(weights, targets, inputs, np.diag(penalty))
+    return solve_each(weights, targets, vectors, np.diag(penalty))
 
 
 def outer_sums(weights: sparse.csr_array, vectors: Floats) -> Floats:

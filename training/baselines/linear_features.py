@@ -40,6 +40,12 @@ class Prior(NamedTuple):
     deviation: float
     ratings: float
 
+    def means(
+        self, count: npt.NDArray[np.float64], total: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """f64[n]: means of the prior with so many ratings of such a sum each."""
+        return (total + self.ratings * self.mean) / (count + self.ratings)
+
     def updated(self, owners: Ints, stars: npt.NDArray[np.floating], n: int) -> Floats:
         """f32[n, 2]: mean and deviation of the prior with the ratings of each of n.
 
@@ -64,7 +70,7 @@ class Prior(NamedTuple):
             total: [n] stars.
             squares: [n].
         """
-        means = (total + self.ratings * self.mean) / (count + self.ratings)
+        means = self.means(count, total)
         squared = squares - 2 * means * total + count * means**2
         variances = (squared + self.ratings * self.deviation**2) / (count + self.ratings)
         return np.column_stack([means, np.sqrt(np.maximum(variances, 0))]).astype(np.float32)
