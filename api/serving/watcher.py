@@ -19,6 +19,7 @@ from api.catalogue.search import TitleIndex
 from api.lists.ranking import HOTTEST, trends
 from api.schemas.common import MAX_LIMIT
 from api.serving.live import LiveHeats, LiveMovies
+from api.serving.memory import give_back
 from api.serving.models import Models, ServedModel
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
@@ -154,6 +155,7 @@ class ServingWatcher:
         if serving.titles.catalogue is not serving.catalogue:  # last: only who searches waits
             titles = await asyncio.to_thread(TitleIndex, serving.catalogue, serving.titles)
             self.current = replace(self.current, titles=titles)
+            await asyncio.to_thread(give_back)
         metrics.LOOKS.inc()
 
     async def _seen_by(self, serving: Serving) -> Serving:
