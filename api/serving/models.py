@@ -175,6 +175,12 @@ class Models:
             )
             return None
 
+    def give_back(self, model: ServedModel, event: ModelEvent) -> None:
+        """What was found and could not be put first after all. It is tried again later."""
+        self._failed = (event.event_id, time.monotonic() + RETRY)
+        if model not in (self._first, self._before):
+            self._retire(model)
+
     async def beside(self, choice: ModelChoice) -> ServedModel | None:
         """A model that an experiment names: one of those at hand, or loaded in the place of the one
         before; None where that fails. It stays until `nothing_beside` or a promotion."""

@@ -178,7 +178,11 @@ class ServingWatcher:
         if model is None:
             return
         if model is not self.current.model:
-            self.current = await self._seen_by(replace(self.current, model=model))
+            try:
+                self.current = await self._seen_by(replace(self.current, model=model))
+            except BaseException:
+                self._models.give_back(model, event)
+                raise
             seconds = time.monotonic() - began
             metrics.MODEL.clear()
             metrics.MODEL.labels(event.version).set(1)

@@ -258,3 +258,29 @@ async def test_what_fails_for_later_movies_stops_no_promotion(
     assert not served(world).behind
     assert [movie.movie_id for movie in served(world).repertoire.later] == [MOVIES + 1]
     await world.watcher.stop()
+
+
+async def test_a_model_that_cannot_be_looked_through_is_closed_and_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[ServedModel] = []
+
+    def noted(event: ModelEvent) -> ServedModel:
+        loaded.append(load(event))
+        return loaded[-1]
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(models, "RETRY", 0.0)
+    monkeypatch.setattr(world.watcher._models, "_load", noted)
+    with monkeypatch.context() as patched:
+        patched.setattr("api.serving.watcher.trends", fail)
+        with pytest.raises(ZeroDivisionError):
+            await world.promote("v2")
+    assert served(world).event.version == "v1"
+    await until(lambda: index_of(loaded[0]).closed)
+    assert not index_of(served(world)).closed
+    await world.watcher.refresh()
+    assert served(world) is loaded[1]
+    assert served(world).event.version == "v2"
