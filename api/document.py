@@ -43,6 +43,7 @@ _TAGS: Final = {
     "onboarding": "Somebody new: movies to rate, and a first list.",
     "movies": "The catalogue: search, similar movies, what is trending, new movies.",
     "users": "What is known of a person, and forgetting it.",
+    "experiments": "Variants against each other, and what people did with what they were shown.",
     "demo": "People to show the service with, of whatever data is loaded.",
     "operations": "What operators and orchestrators ask; needs no key.",
 }

@@ -1,6 +1,7 @@
 """Commands: the API."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -60,6 +61,22 @@ def serve() -> None:
 
             stack.enter_context(traced("freshet-api"))
         PatientServer(config, services.stopping, settings.api_drain_seconds).run()
+
+
+@app.command("openapi")
+def openapi(
+    out: Annotated[Path | None, typer.Option(help="A file; otherwise it is printed.")] = None,
+) -> None:
+    """Say what the API is, for those who generate a client of it."""
+    import json
+
+    from api.main import openapi_document
+
+    text = json.dumps(openapi_document(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text)
 
 
 async def _check_keys(settings: "Settings") -> None:
