@@ -66,6 +66,14 @@ class TestOverHttp:
         above = ids(await ask(world, 2, **{"for": 3, "limit": 4}))
         assert np.mean(below) < 100 < np.mean(above)
 
+    async def test_all_that_may_be_given_is_looked_at(self, world: World) -> None:
+        """Also what is further from the receiver than a list of their own would go."""
+        await world.rate(1, 200)
+        await world.rate(2, 350)
+        found = sorted(ids(await ask(world, 1, **{"for": 2, "limit": 20})))
+        assert found == list(range(found[0], found[0] + 20))
+        assert 305 <= found[0] <= 320
+
     async def test_the_giver_may_have_seen_it(self, world: World) -> None:
         await world.rate(1, 102, 101, 99)
         await world.rate(2, 100)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from api.lists.group import ordered, scaled, together
 from api.schemas.several import GroupStrategy
-from tests.api.conftest import GENRES, World, catalogue_movie
+from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie
 
 # Log-odds of three people for five movies, of whom the middle ones are worth 0, 0 and 3.
 UTILITIES = np.array([[4, 2, 0, -1, -3], [-1, 1, 2, 0, -90], [9, 5, -1, 3, 1]], np.float32)
@@ -126,6 +126,16 @@ class TestOverHttp:
         assert [one["known"] for one in alone["members"]] == [True, False]
         assert {99, 101} <= set(ids(alone))
         assert [one["user_id"] for one in alone["items"][0]["members"]] == [1]
+
+    async def test_who_has_rated_only_what_came_later_is_unknown(self, world: World) -> None:
+        await world.store.put_movies([catalogue_movie(MOVIES + 1)])
+        await world.watcher.refresh()
+        await world.rate(1, 100)
+        await world.rate(2, MOVIES + 1)
+        found = await ask(world, 1, 2)
+        assert found["unknown"] == [2]
+        assert found["members"][1]["ratings"] == 1
+        assert MOVIES + 1 not in ids(found)
 
     async def test_nobody_is_known(self, world: World) -> None:
         await world.rate(1, 200, 201)
