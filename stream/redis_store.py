@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, TypeVar
 
+from msgspec.structs import force_setattr
+
 from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import events, keys, tracing
 from stream.contracts.events import ModelEvent, MovieEvent
@@ -201,8 +203,7 @@ class RedisStore(RedisKept):
                 return None
             # Read after the version: what is newer than it is told by the next version.
             values = await self._redis.hvals(keys.CATALOGUE)
-        movies = await asyncio.to_thread(list, map(events.decode_movie, values))
-        return version, {movie.movie_id: movie for movie in movies}
+        return version, await asyncio.to_thread(_catalogue_of, values)
 
     async def put_model(self, event: ModelEvent) -> None:
         async with self._bounded():
@@ -238,6 +239,17 @@ def _found(
     ids: Iterable[int], values: Iterable[bytes | None], unpack: Callable[[bytes], T]
 ) -> dict[int, T]:
     return {id_: unpack(value) for id_, value in zip(ids, values, strict=True) if value is not None}
+
+
+def _catalogue_of(values: Iterable[bytes]) -> dict[int, MovieEvent]:
+    """Movies by id. Those of the same genres share one tuple of them: a third of their memory."""
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    catalogue = {}
+    for value in values:
+        movie = events.decode_movie(value)
+        force_setattr(movie, "genres", shared.setdefault(movie.genres, movie.genres))
+        catalogue[movie.movie_id] = movie
+    return catalogue
 
 
 def _movies(values: Mapping[bytes, bytes]) -> dict[int, MovieState]:

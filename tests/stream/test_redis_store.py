@@ -14,6 +14,7 @@ from stream.coldstart import ItemVectors
 from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import keys
 from stream.contracts.errors import StoreUnavailable
+from stream.contracts.events import EARLIEST_EVENT_TIME, MovieEvent
 from stream.contracts.keys import Position
 from stream.redis_store import RedisStore
 from stream.store import Batch
@@ -46,6 +47,27 @@ async def first(store: RedisStore) -> Position:
 
 async def everything(redis: Redis) -> dict[bytes, bytes | None]:
     return {key: await redis.dump(key) async for key in redis.scan_iter()}
+
+
+async def test_movies_of_the_same_genres_share_them(store: RedisStore) -> None:
+    crime, same, other = (
+        MovieEvent(
+            event_id=f"{movie_id}",
+            movie_id=movie_id,
+            title="Title",
+            genres=genres,
+            year=None,
+            event_time=EARLIEST_EVENT_TIME,
+            produced_time=EARLIEST_EVENT_TIME,
+            source="api",
+        )
+        for movie_id, genres in enumerate((("Crime", "War"), ("Crime", "War"), ("War",)), 1)
+    )
+    await store.put_movies([crime, same, other])
+    changed = await store.catalogue(0)
+    assert changed is not None
+    assert changed[1] == {1: crime, 2: same, 3: other}
+    assert changed[1][1].genres is changed[1][2].genres
 
 
 @pytest.mark.parametrize("key", [keys.users, keys.movies, keys.changed])
