@@ -1,5 +1,7 @@
 """Statistics worked by hand, held against scipy, and right however often one looks."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +13,6 @@ from api.experiments.statistics import (
     ALPHA,
     ENOUGH,
     Ratio,
-    Values,
     always_valid,
     compare,
     estimate,
@@ -20,7 +21,7 @@ from api.experiments.statistics import (
 )
 
 
-def ratio(y: Values, x: Values) -> Ratio:
+def ratio(y: npt.NDArray[Any], x: npt.NDArray[Any]) -> Ratio:
     return Ratio(*map(np.asarray, (float(len(y)), y.sum(), x.sum(), y @ y, x @ y, x @ x)))
 
 
@@ -145,6 +146,6 @@ def test_linear_combinations_of_figures() -> None:
     rows = np.array([[1.0, 2, 3], [1, 0, 5]])  # two people: 1, figure one, figure two
     found = Ratio.of(rows.T @ rows, np.array([1.0, -1]), np.array([0.0, 2]))
     y, x = rows[:, 1] - rows[:, 2], 2 * rows[:, 2]
-    assert tuple(found) == (2, y.sum(), x.sum(), y @ y, x @ y, x @ x)
+    assert list(map(float, found)) == [2, y.sum(), x.sum(), y @ y, x @ y, x @ x]
     mean = Ratio.of(rows.T @ rows, np.array([1.0, 0]), np.zeros(2))
-    assert (mean.y, mean.x, mean.xx) == (2, 2, 2)
+    assert [float(mean.y), float(mean.x), float(mean.xx)] == [2, 2, 2]

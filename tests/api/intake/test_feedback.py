@@ -111,7 +111,8 @@ async def test_what_failed_half_way_is_done_again_under_the_same_ids(
 async def test_forgetting_tells_those_who_count_as_well(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, topics = world.log.send, []
+    send = world.log.send
+    topics: list[tuple[str, bytes]] = []
 
     async def noting(messages: Any) -> Any:
         topics.extend((message.topic, message.key) for message in messages)
