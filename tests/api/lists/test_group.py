@@ -13,8 +13,8 @@ from api.schemas.several import GroupStrategy
 from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie
 
 # Log-odds of three people for five movies, of whom the middle ones are worth 0, 0 and 3.
-UTILITIES = np.array([[4, 2, 0, -1, -3], [-1, 1, 2, 0, -90], [9, 5, -1, 3, 1]], np.float32)
-SCALED = np.array([[1, 1 / 2, 0, 0, 0], [0, 1 / 2, 1, 0, 0], [1, 1 / 3, 0, 0, 0]], np.float32)
+UTILITIES = np.array([[0, 2, 4, -1, -3], [2, 1, -1, 0, -90], [-1, 5, 9, 3, 1]], np.float32)
+SCALED = np.array([[0, 1 / 2, 1, 0, 0], [1, 1 / 2, 0, 0, 0], [0, 1 / 3, 1, 0, 0]], np.float32)
 
 
 def test_everyone_is_put_on_one_scale() -> None:
@@ -29,10 +29,10 @@ def test_who_likes_all_the_same_minds_nothing() -> None:
 @pytest.mark.parametrize(
     ("strategy", "scores", "order"),
     [
-        ("average", [2 / 3, 4 / 9, 1 / 3, 0, 0], [0, 1, 2, 3, 4]),
-        # Of those that make somebody miserable the first averages most.
-        ("least_misery", [0, 1 / 3, 0, 0, 0], [1, 0, 2, 3, 4]),
-        ("most_pleasure", [1, 1 / 2, 1, 0, 0], [0, 2, 1, 3, 4]),
+        ("average", [1 / 3, 4 / 9, 2 / 3, 0, 0], [2, 1, 0, 3, 4]),
+        # Of those that make somebody miserable the third averages most.
+        ("least_misery", [0, 1 / 3, 0, 0, 0], [1, 2, 0, 3, 4]),
+        ("most_pleasure", [1, 1 / 2, 1, 0, 0], [2, 0, 1, 3, 4]),
     ],
 )
 def test_strategies(strategy: GroupStrategy, scores: list[float], order: list[int]) -> None:
