@@ -89,16 +89,20 @@ def requeue(
 ) -> None:
     """Send dead letters back to their topic, byte for byte, each of them once.
 
-    What is still invalid ends up here again, under its new place in the topic.
+    What is still invalid ends up here again, under its new place in the topic. What is of people
+    who have asked to be forgotten since stays here.
     """
     import asyncio
 
     from rich.console import Console
 
     from infra.settings import load_settings
+    from producers.admin import partition_count
     from stream.contracts.errors import ConfigurationError
     from stream.contracts.topics import Topics
     from stream.dead_letters import read_dead_letters, send_back
+    from stream.log_reader import KafkaLog
+    from stream.wishes import kept_buried
 
     if not (origin or every or reason):
         raise ConfigurationError("say which: --origin, --reason or --all")
@@ -113,7 +117,11 @@ def requeue(
         if (not origin or letter.origin in origin) and reason in (None, letter.reason)
     ]
     waiting = [letter for letter in wanted if not letter.sent_back]
-    asyncio.run(send_back(config, topics.dead_letters, waiting))
-    Console().print(
-        f"sent back {len(waiting)}; {len(wanted) - len(waiting)} had been sent back before"
-    )
+    log, partitions = KafkaLog(config, topics.ratings), partition_count(config, topics.ratings)
+    kept = asyncio.run(kept_buried(log, partitions, waiting))
+    free = [letter for letter in waiting if letter.origin not in kept]
+    asyncio.run(send_back(config, topics.dead_letters, free))
+    console = Console()
+    for which, why in kept.items():
+        console.print(f"{which} stays: {why}", highlight=False)
+    console.print(f"sent back {len(free)}; {len(wanted) - len(waiting)} had been sent back before")
