@@ -80,6 +80,8 @@ def _given(trial: Trial, assignment: Assignment) -> Trial:
 def _choosing(trial: Trial, variant: Variant) -> Trial:
     says = {name: getattr(variant, name) for name in CHOICES if name != "model"}
     choices: dict[str, Any] = {name: value for name, value in says.items() if value is not None}
+    if not choices and variant.model is None:
+        return trial
     serving = trial.serving
     if variant.model is not None:
         serving = serving.by(variant.model.version) or serving

@@ -89,6 +89,7 @@ class Recommender:
             cursor = Cursor.decode(asked.cursor, user_id, question)
         deadline = self._deadline(asked)
         # 1.
+        current = self._watcher.current
         before = self._trial(user_id, asked)
         name = cursor.kept if cursor is not None else b""
         if cursor is None and asked.use_cache and before.rival is None:
@@ -100,7 +101,9 @@ class Recommender:
             )
         with stage("state"):
             view = await self._view(user_id, asked, deadline, name)
-        trial = self._trial(user_id, asked)  # from here on this one only, with what serves it
+        # From here on this one only, with what serves it.
+        moved = self._watcher.current is not current
+        trial = self._trial(user_id, asked) if moved else before
         asked = replace(asked, wanted=trial.wanted)
         case = Case(user_id, asked, question, cursor, view, trial.serving, deadline)
         # 2., 3.

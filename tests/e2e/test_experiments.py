@@ -36,7 +36,7 @@ def test_what_people_do_with_a_list_is_in_the_report(system: System, tmp_path: P
 
     def counts() -> dict[str, Any]:
         report = system.api.get("/api/v1/experiments/nothing-new/report").json()
-        return {it["variant"]: it for it in report["variants"]}[mine]
+        return next(dict(it) for it in report["variants"] if it["variant"] == mine)
 
     counted = eventually(counts, lambda it: it["rates"]["mean_rating"] == 5.0)
     assert counted["users"] >= 1

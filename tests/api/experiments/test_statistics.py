@@ -95,7 +95,8 @@ def test_looking_all_the_time_is_harmless_for_the_one_and_not_for_the_other() ->
     treated = random.random(clicks.shape) < 0.5
 
     def sums(of: npt.NDArray[np.bool_]) -> Ratio:
-        people, y = np.cumsum(of, axis=1) * 1.0, np.cumsum(of * clicks, axis=1)
+        people = np.cumsum(of, axis=1, dtype=np.float64)
+        y = np.cumsum(of * clicks, axis=1, dtype=np.float64)
         return Ratio(people, y, people, y, y, people)
 
     found = compare(sums(~treated), sums(treated), effect=0.1)
