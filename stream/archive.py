@@ -16,7 +16,12 @@ import pyarrow.compute as pc
 
 from stream.archive_files import SCHEMA, ArchiveFile, ArchiveFiles, Part
 from stream.archive_storage import Storage, storage_at
-from stream.contracts.errors import ArchiveUnavailable, Busy, DatasetError
+from stream.contracts.errors import (
+    ArchiveUnavailable,
+    Busy,
+    ConfigurationError,
+    DatasetError,
+)
 
 DATA_SET: Final = "ratings"  # the directory that readers are given
 
@@ -52,6 +57,7 @@ class Archive:
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         """`target_rows`: rows from which on a file is left. `today`: the date in UTC."""
+        self._storage = storage
         self._files = ArchiveFiles(storage)
         self._target_rows = target_rows
         self._today = today
@@ -68,6 +74,22 @@ class Archive:
     def where(self) -> str:
         """Where the data set is, for people."""
         return self._files.where
+
+    def claim(self, topic: str) -> None:
+        """Make it the archive of this topic, by name.
+
+        Raises ConfigurationError where it is another one's: people of both have the same numbers,
+        and are forgotten by them.
+        """
+        with self._storage.exclusive():
+            whose = self._storage.topic()
+            if not whose:  # a kill may have left the note empty
+                self._storage.note_topic(topic)
+            elif whose != topic:
+                raise ConfigurationError(
+                    f"the archive at {self.where} is of topic {whose}, not of {topic}: set another "
+                    "FRESHET_ARCHIVE_URL for each, or give both the same FRESHET_KAFKA_TOPIC_PREFIX"
+                )
 
     def span(self, topic_id: str, partition: int) -> Span:
         """The offsets that are archived; (0, 0) where nothing is."""

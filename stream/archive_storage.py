@@ -21,8 +21,9 @@ SCHEMES: Final = "a path, file://, s3://, gs://, abfs://, or fsspec+<any of fssp
 
 TRIES: Final = 3  # to read a file that is replaced meanwhile, which happens seconds apart
 
-# Both lie beside the data set, where no reader of it looks. Whoever writes holds the lock, so one
-# name is enough: what a kill left there is overwritten by the next write.
+# All lie beside the data set, where no reader of it looks. Whoever writes holds the lock, so one
+# name is enough for what is not finished: what a kill left there is overwritten by the next write.
+_TOPIC: Final = "topic.txt"
 _UNFINISHED: Final = "unfinished"
 _LOCK: Final = "writer.lock"
 
@@ -37,6 +38,7 @@ class Storage:
     def __init__(self, filesystem: pafs.FileSystem, root: str, data_set: str) -> None:
         """`data_set`: the directory below `root` that readers are given."""
         self._filesystem = filesystem
+        self._beside = f"{root}/{_TOPIC}"
         self._root = f"{root}/{data_set}"
         self.where = f"{filesystem.type_name}:{self._root}"
 
@@ -73,6 +75,21 @@ class Storage:
             stream = self._filesystem.open_output_stream(f"{self._root}/{path}")
             stream.write(content)
             stream.close()  # not by `with`: what could not be written whole must not be completed
+
+    def topic(self) -> str | None:
+        """What was noted, None before."""
+        with self._told("reading whose it is"):
+            if self._filesystem.get_file_info(self._beside).type == pafs.FileType.NotFound:
+                return None
+            with self._filesystem.open_input_file(self._beside) as source:
+                return str(source.read().decode())
+
+    def note_topic(self, name: str) -> None:
+        """Note whose data set it is, beside it, where no reader of it looks."""
+        with self._told("noting whose it is"):
+            stream = self._filesystem.open_output_stream(self._beside)
+            stream.write(name.encode())
+            stream.close()
 
     def delete(self, path: str) -> None:
         with self._told(f"deleting {path}"), suppress(FileNotFoundError):

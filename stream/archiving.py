@@ -69,6 +69,7 @@ class Archiving:
         self._lease = lease
         self._limits = limits
         self._metrics = metrics
+        archive.claim(topic)
         self._topic_id = admin.topic_id(config, topic)
         spans = archive.spans(self._topic_id, admin.partition_count(config, topic))
         self._tail = Tail(config, topic, [span.end for span in spans])

@@ -235,6 +235,16 @@ def test_a_missing_file_and_one_too_many_are_told(tmp_path: Path) -> None:
         archive.span("topic", 0)
 
 
+def test_an_archive_is_of_one_topic(url: str) -> None:
+    """Also before anything is in it."""
+    for _ in range(2):
+        opened(url).claim("a.ratings")
+    with pytest.raises(ConfigurationError, match=r"is of topic a\.ratings, not of b\.ratings"):
+        opened(url).claim("b.ratings")
+    opened(url).append("topic", 0, 0, 5, rows([(0, 1)]))
+    assert paths(url) == [path for path in paths(url) if path.endswith(".parquet")]
+
+
 def test_a_url_of_no_kind_names_those_that_are() -> None:
     with pytest.raises(ConfigurationError, match=r"gopher://x .*s3://"):
         Archive.open("gopher://x")

@@ -112,6 +112,13 @@ def eventually(ask: Callable[[], object]) -> None:
     waiting(ask)
 
 
+def test_an_archive_of_another_topic_is_refused(world: World) -> None:
+    """User 42 of one is not user 42 of the other, and a wish would erase both."""
+    world.archive.claim("another.ratings")
+    with pytest.raises(ConfigurationError, match=r"is of topic another\.ratings"):
+        world.archiver().catch_up()
+
+
 @contextmanager
 def running(archiver: Archiver) -> Iterator[Archiver]:
     """Until the end, at which it is told to stop and does."""
