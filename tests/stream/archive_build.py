@@ -1,10 +1,7 @@
-"""Short ways to make rows of the archive, and to be killed while they are written."""
+"""Short ways to make rows of the archive, and an object store to put them in."""
 
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from datetime import date
-from types import FrameType, FunctionType
 from typing import Any
 
 import fsspec
@@ -68,31 +65,3 @@ def rows(users: Iterable[tuple[int, int]], day: date = TODAY) -> pa.Table:
         ],
         names=SCHEMA.names,
     ).cast(SCHEMA)
-
-
-class Killed(BaseException):
-    pass
-
-
-@contextmanager
-def killed_at(line: int, *functions: FunctionType) -> Iterator[None]:
-    """What runs within ends before the `line`-th line of these functions that it comes to."""
-    codes, left = {function.__code__ for function in functions}, line
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal left
-        if frame.f_code not in codes:
-            return None
-        if event == "line":
-            left -= 1
-            if left < 0:
-                raise Killed
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with suppress(Killed):
-            yield
-    finally:
-        sys.settrace(before)

@@ -20,7 +20,8 @@ from stream.archive import DATA_SET, NOTHING, Archive, Span
 from stream.archive_files import SCHEMA
 from stream.archive_storage import LocalStorage, Storage, storage_at
 from stream.contracts.errors import ArchiveUnavailable, Busy, ConfigurationError, DatasetError
-from tests.stream.archive_build import TODAY, killed_at, ms, rows
+from tests.kills import killed_at
+from tests.stream.archive_build import TODAY, ms, rows
 from tests.stream.s3_server import s3_server
 
 TARGET = 10  # rows of a full file

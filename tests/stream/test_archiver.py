@@ -33,7 +33,8 @@ from stream.contracts.events import UserEvent, encode
 from stream.contracts.topics import Topics, partition_of
 from stream.lease import Lease
 from stream.tail import Tail
-from tests.stream.archive_build import killed_at, rows
+from tests.kills import killed_at
+from tests.stream.archive_build import rows
 from tests.stream.build import START, forget, rating
 
 PARTITIONS = 2

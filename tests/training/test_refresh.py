@@ -4,9 +4,9 @@ import errno
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,14 @@ from stream.contracts.errors import (
     Unavailable,
 )
 from stream.contracts.events import ModelEvent
+from tests.kills import killed_at
 from training import durable, refresh, refresh_work
 from training.artifact import LogPosition, Manifest
 from training.experiment import Experiment
 from training.gate import Decision
 from training.marks import Challenge, Marks
 from training.pipeline import Outcome
-from training.refresh import Refresh, RefreshPolicy, Report
+from training.refresh import Refresh, RefreshPolicy
 from training.refresh_work import Work
 from training.snapshot import Snapshot
 from training.tower_inputs import Ints
@@ -37,10 +38,6 @@ KNOWN = LogPosition("topic", (40, 60))  # by the champion
 END = LogPosition("topic", (200, 300))
 CUT = LogPosition("topic", (150, 250))
 LISTS = 2_000
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 @dataclass
@@ -484,30 +481,8 @@ def check_finished(world: World) -> None:
     assert not left_behind(world)
 
 
-def killed_at(line: int, run: Callable[[], Report]) -> bool:
-    """Kill a run before that many lines of it; whether it came so far."""
-    own = {module.__file__ for module in (refresh, refresh_work, durable)} | {__file__}
-    left = line
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal left
-        if frame.f_code.co_filename not in own:
-            return None
-        if event == "line":
-            left -= 1
-            if left < 0:
-                raise Killed
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        run()
-    except Killed:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+# All that a run does itself, and what the doubles do for it.
+OWN = (refresh, refresh_work, durable, sys.modules[__name__])
 
 
 def quickly(monkeypatch: pytest.MonkeyPatch, promoted: bool = True) -> None:
@@ -531,7 +506,9 @@ def test_killed_at_every_line(
     while cut_short:
         world = World(tmp_path / str(line), models=[CHAMPION], indexes={CHAMPION})
         world.add(world.artifacts, CHAMPION, KNOWN)
-        cut_short = killed_at(line, lambda: of(world).run(Held()))  # noqa: B023 - called at once
+        with killed_at(line, *OWN) as kill:
+            of(world).run(Held())
+        cut_short = kill.happened
         check_whole(world)
         of(world).run(Held())
         if promoted:
@@ -560,10 +537,11 @@ def test_killed_while_it_cleans_up(
         with pytest.raises(Unavailable):
             of(world).run(Held())
         world.failing = {"archived": Unavailable("no further")}
-        try:
-            cut_short = killed_at(line, lambda: of(world).run(Held()))  # noqa: B023
-        except Unavailable:
-            cut_short = False
+        cut_short = False
+        with suppress(Unavailable):
+            with killed_at(line, *OWN) as kill:
+                of(world).run(Held())
+            cut_short = kill.happened
         check_whole(world)
         world.failing = {}
         of(world).run(Held())
