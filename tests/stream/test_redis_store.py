@@ -16,6 +16,7 @@ from stream.contracts import keys
 from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import EARLIEST_EVENT_TIME, MovieEvent
 from stream.contracts.keys import Position
+from stream.kept import Kept, UserVersion
 from stream.redis_store import RedisStore
 from stream.store import Batch
 from tests.suites.keeping_store import KeepingStoreSuite
@@ -118,6 +119,18 @@ async def test_the_scripts_are_loaded_again_when_redis_has_forgotten_them(
     await redis.script_flush()
     new = replace(position, next_offset=2)
     assert await store.commit(0, position, new, Batch()) == new
+    await redis.script_flush()
+    kept = Kept(0, 7, UserVersion.of(new, None), b"a", b"list", 60.0)
+    assert await store.keep([kept, kept._replace(user_id=8)]) == [True, True]
+    assert (await store.read_user_with(0, 7, b"a"))[2] == b"list"
+
+
+async def test_what_is_kept_is_gone_from_redis_by_itself(store: RedisStore, redis: Redis) -> None:
+    """The longest time that anything is kept for; what is kept for less goes with it at last."""
+    of = UserVersion.of(await first(store), None)
+    for name, seconds in ((b"a", 10.0), (b"b", 100.0), (b"c", 1.0)):
+        await store.keep([Kept(0, 7, of, name, b"list", seconds)])
+    assert 99_000 < await redis.pttl(keys.kept(0, 7)) <= 100_000
 
 
 async def test_a_reader_follows_a_switch_of_generations(store: RedisStore, redis_url: str) -> None:
