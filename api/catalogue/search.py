@@ -38,6 +38,8 @@ _SHORTEST: Final = 3  # letters from which a typo can be told from another word
 
 _NAME_BITS: Final = 32  # of a key and a name in one number
 
+_BLOCK: Final = 4_096  # names whose trigrams are found at once, in 10 MB
+
 _LAST: Final = "\U0010ffff"  # sorts behind whatever a word may go on with
 
 
@@ -206,26 +208,36 @@ def _by_word(all_names: Sequence[str]) -> tuple[list[str], _Postings]:
     place[order] = np.arange(len(words))
     of_names = np.repeat(np.arange(len(each)), [len(some) for some in each])
     keys = place[np.array([one for some in each for one in some], np.int64)]
-    return words, _postings(keys, of_names)[1]
+    return words, _postings(_pairs(keys, of_names))[1]
 
 
 def _by_trigram(all_names: Sequence[str]) -> tuple[Ints, _Postings]:
     """The distinct trigrams in order, and which names have them."""
-    spaced = [_spaced(name) + b" " for name in all_names]
-    of_names = np.repeat(np.arange(len(spaced)), [len(text) for text in spaced])
-    codes = _codes(b"".join(spaced))
-    within = of_names[2:] == of_names[: len(codes)]
-    return _postings(codes[within], of_names[2:][within])
+    found = [np.zeros(0, np.int64)]
+    for first in range(0, len(all_names), _BLOCK):
+        spaced = [_spaced(name) + b" " for name in all_names[first : first + _BLOCK]]
+        of_names = np.repeat(np.arange(len(spaced)), [len(text) for text in spaced])
+        codes = _codes(b"".join(spaced))
+        within = of_names[2:] == of_names[: len(codes)]
+        found.append(_pairs(codes[within], of_names[2:][within] + first))
+    pairs = np.concatenate(found)
+    found.clear()  # there are millions of them
+    return _postings(pairs)
 
 
-def _postings(keys: Ints, of_names: Ints) -> tuple[Ints, _Postings]:
-    """The distinct keys in order, and which names have them, each once."""
+def _pairs(keys: Ints, of_names: Ints) -> Ints:
+    """i64[p]: the distinct pairs of a key and a name, both in one number."""
     pairs = np.sort(keys << _NAME_BITS | of_names)
-    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
-    of_pairs = pairs >> _NAME_BITS
-    starts = np.flatnonzero(np.diff(of_pairs, prepend=-1))
-    names_of = (pairs & (1 << _NAME_BITS) - 1).astype(np.int32)
-    return of_pairs[starts], _Postings(names_of, np.append(starts, len(pairs)))
+    return pairs[np.diff(pairs, prepend=-1) > 0]
+
+
+def _postings(pairs: Ints) -> tuple[Ints, _Postings]:
+    """The distinct keys in order, and which names have them; of distinct pairs, put in order."""
+    pairs.sort()
+    halves = pairs.astype("<i8", copy=False).view("<i4")
+    of_names, keys = halves[::2], halves[1::2]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[starts].astype(np.int64), _Postings(of_names.copy(), np.append(starts, len(pairs)))
 
 
 def _spaced(name: str) -> bytes:
