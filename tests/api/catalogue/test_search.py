@@ -154,7 +154,7 @@ def test_every_movie_is_found_by_the_beginning_of_its_title(
     assert title in [found for found, _ in find(title[:length], limit=len(KNOWN))]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.sampled_from([title for title in KNOWN if len(title) > 16]), st.data())
 def test_one_wrong_letter_hides_no_movie(title: str, data: st.DataObject) -> None:
     name = title[: title.index("(")].strip()

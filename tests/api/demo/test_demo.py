@@ -153,6 +153,7 @@ async def test_looking_takes_too_long_to_wait_for(
     monkeypatch.setattr(casting, "PATIENCE", 0.01)
     problem = await ask(world, status=503)
     assert "ask again" in problem["detail"]
+    monkeypatch.setattr(casting, "PATIENCE", 60.0)
     go_on.set()
     await world.services.demo.again()
     assert (await ask(world))["people"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -44,6 +44,7 @@ def test_strategies(strategy: GroupStrategy, scores: list[float], order: list[in
     assert ordered(UTILITIES, strategy, 2).places.tolist() == order[:2]
 
 
+@settings(max_examples=50)
 @given(
     arrays.arrays(np.float32, (3, 5), elements=st.floats(-50, 50, width=32)),
     st.floats(0.5, 4),

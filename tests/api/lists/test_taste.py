@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.lists.taste import STATED, Weights, histories, stated
@@ -54,6 +54,7 @@ def test_each_movie_is_the_last_one_once() -> None:
     assert histories([]) == []
 
 
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 1_000), unique=True, max_size=9), st.randoms())
 def test_in_which_order_they_are_named_does_not_matter(liked: list[int], random: Any) -> None:
     mixed = list(liked)
