@@ -69,7 +69,8 @@ def _prune(promoter: Promoter, turn: Lease, older_than: timedelta, now: float) -
             f"nothing is promoted in {promoter.topics.models}, so nothing is dropped: is this the "
             "Kafka that the API and the workers use?"
         )
-    kept = {served.version, *served.previous, promoter.registry.marked().get(CHAMPION)}
+    champion = promoter.registry.marked().get(CHAMPION, served.version)
+    kept = {served.version, *served.previous, champion}
     gone = [
         version
         for version in versions(promoter.artifacts)

@@ -23,7 +23,23 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def test_everything_is_there() -> None:
-    assert set(SERVICES) == {"kafka", "redis", "qdrant", "mlflow", "worker", "archiver", "api"}
+    ours = {"worker", "archiver", "refresher", "api"}
+    assert set(SERVICES) == {"kafka", "redis", "qdrant", "mlflow", *ours}
+
+
+def test_archive_and_models_are_where_all_of_them_see_them() -> None:
+    """The archiver writes what the refresher reads, which writes what the API and workers read."""
+    homes = {
+        mount
+        for name in ("worker", "archiver", "refresher", "api")
+        for mount in SERVICES[name]["volumes"]
+        if mount.endswith(f":{COMPOSE['x-environment']['FRESHET_HOME']}")
+    }
+    assert homes == {"home:/var/lib/freshet"}
+    ours = {k.removeprefix("FRESHET_").lower(): v for k, v in COMPOSE["x-environment"].items()}
+    settings = Settings.model_validate(ours)
+    for place in (settings.archive, settings.artifacts):
+        assert Path(place).is_relative_to("/var/lib/freshet")
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -42,7 +58,7 @@ def test_ports_are_open_to_this_machine_alone(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
 
 
-@pytest.mark.parametrize("name", ["worker", "archiver", "api"])
+@pytest.mark.parametrize("name", ["worker", "archiver", "refresher", "api"])
 def test_our_variables_are_settings_with_valid_values(name: str) -> None:
     ours = {
         variable.removeprefix("FRESHET_").lower(): value
@@ -72,7 +88,7 @@ def test_addresses_name_services_and_their_ports() -> None:
     assert f"INTERNAL://{settings.kafka_bootstrap_servers}" in listeners.split(",")
 
 
-@pytest.mark.parametrize("name", ["worker", "archiver", "api"])
+@pytest.mark.parametrize("name", ["worker", "archiver", "refresher", "api"])
 def test_our_commands_exist(name: str) -> None:
     program, *command = SERVICES[name]["command"]
     assert program == "freshet"
