@@ -68,7 +68,8 @@ def run(settings: Settings, dataset: str, console: Console) -> Iterator[LocalSta
 
         console.rule("Now: someone new, while the others' ratings come in")
         with _live_replay(stack, dataset, now):
-            with httpx.Client(base_url=stack.api_url, timeout=30) as client:
+            headers = stack.settings.api_headers
+            with httpx.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
                 newcomer = Newcomer(client, console)
                 newcomer.wait_for_model(outcome.version, MODEL_TIMEOUT)
                 person = newcomer.onboard()

@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from infra import services
 from infra.apache import apache
+from infra.first_key import first_key
 from infra.services import LOOPBACK
 from infra.settings import STACK_FILE, STACK_LOCK, Settings
 from infra.supervisor import Child, Service, Supervisor
@@ -52,6 +53,7 @@ class Ports:
 
 
 ANY_PORTS: Final = Ports(0, 0, 0, 0)
+ADDRESSES: Final = ("kafka_bootstrap_servers", "redis_url", "api_host", "api_port")
 
 FRESHET: Final = (sys.executable, "-m", "infra")  # the command of this very installation
 
@@ -84,8 +86,7 @@ class LocalStack:
         say: Callable[[str], None] = print,
     ) -> None:
         self._home = settings.home.absolute()
-        # With every address, once entered.
-        self.settings = settings.model_copy(update={"home": self._home})
+        self.settings = settings.model_copy(update={"home": self._home})  # addresses once entered
         # Whether the log lives in the broker's memory, and all state with it.
         self._volatile = broker == "tansu" and settings.kafka_bootstrap_servers is None
         self._workers = workers
@@ -100,7 +101,8 @@ class LocalStack:
             entered.callback(self._stop)
             self._start_servers()
             self._start_clients()
-            entered.enter_context(_published(self._home / STACK_FILE, self._addresses()))
+            addresses = self.settings.environment(*ADDRESSES)
+            entered.enter_context(_published(self._home / STACK_FILE, addresses))
             self._exit = entered.pop_all()
         return self
 
@@ -178,6 +180,7 @@ class LocalStack:
     def _start_clients(self) -> None:
         host = self.settings.api_host
         self._resolve(api_port=self._port("the API", self.settings.api_port, host))
+        self._resolve(**first_key(self.settings, self._say))
         started = [
             Service(
                 name="api",
@@ -241,10 +244,6 @@ class LocalStack:
         if wanted and port != wanted:
             self._say(f"port {wanted} is taken: {what} listens on {port}")
         return port
-
-    def _addresses(self) -> dict[str, str]:
-        chosen = ("kafka_bootstrap_servers", "redis_url", "api_host", "api_port")
-        return self.settings.environment(*chosen)
 
 
 @contextmanager

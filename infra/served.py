@@ -21,6 +21,7 @@ from api.serving.models import POPULAR
 from api.serving.watcher import TRENDING
 from infra.local import ANY_PORTS, LocalStack
 from infra.production import BEYOND, TIMEOUT, Answer, Production, drive
+from infra.services import LOOPBACK
 from infra.settings import Settings
 from producers.replay import select
 from stream.contracts.errors import ConfigurationError
@@ -162,6 +163,8 @@ def answers_of(
     with TemporaryDirectory(prefix="freshet-served-") as home:
         own = {
             "home": Path(home),
+            "api_host": LOOPBACK,
+            "api_auth": "auto",
             "api_port": 0,
             "api_look_seconds": LOOK_SECONDS,
             "worker_metrics_port": 0,

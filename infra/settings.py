@@ -173,6 +173,12 @@ class Settings(BaseSettings):
         return self.api_auth == "required" or not _is_loopback(self.api_host)
 
     @property
+    def api_headers(self) -> dict[str, str]:
+        """What our own commands send to the API with every request."""
+        key = self.api_key
+        return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+
+    @property
     def cors_origins(self) -> list[str]:
         return [it.strip() for it in self.api_cors_origins.split(",") if it.strip()]
 
