@@ -26,7 +26,7 @@ _PREDICTION: JsonDict = {
     "low": 2.9,
     "high": 5.0,
     "basis": _BASIS,
-    "rated": None,
+    "rated": 4.5,
 }
 _ANSWER: JsonDict = {
     "coverage": 0.9,
@@ -46,9 +46,9 @@ _FEATURE: JsonDict = {
 _RATING: JsonDict = {
     "movie_id": 593,
     "title": "Silence of the Lambs, The (1991)",
-    "rating": 5.0,
+    "rating": 4.0,
     "contribution": 0.08,
-    "if_higher": None,
+    "if_higher": 4.27,
     "if_lower": 4.12,
 }
 
