@@ -269,7 +269,7 @@ STEPS = ["rate", "rate again", "rate two", "others rate", "forget", "rebuild", "
 QUESTIONS: list[dict[str, Any]] = [{}, {"limit": 3}, {"exclude_ids": 199}]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(STEPS) | st.none(), st.sampled_from(QUESTIONS)), max_size=15

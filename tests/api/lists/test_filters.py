@@ -80,7 +80,7 @@ def test_each_is_a_filter_by_itself(name: str) -> None:
     assert MovieFilters().to_filter() is ALL_MOVIES
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=filters, limit=st.integers(1, 100), rated=st.sampled_from([1, 2]))
 async def test_a_page_has_what_is_wanted_and_is_full(
     world: World, asked: dict[str, Any], limit: int, rated: int
