@@ -18,13 +18,16 @@ from api.stages import stage
 from stream.store import StateStore
 from training.tower_inputs import Floats, Ints
 
-OBVIOUS: Final = np.float32(0.5)  # of what everybody likes: as much does not count
-GIVER: Final = np.float32(0.25)  # of the giver's own taste: as much counts as well
+# How much of the log-odds of somebody unknown is taken away. All of it would leave what hardly
+# anybody else wants, and with it what the model knows least of.
+OBVIOUS: Final = np.float32(0.5)
+
+GIVER: Final = np.float32(0.25)  # how much the giver's taste counts: it is the receiver's list
 
 # Movies that somebody unknown is shown first, which are in no list.
 KNOWN_BY_ALL: Final = 20
 
-# What the receiver is likeliest to pick, of which the list is made, in places for each of its own.
+# Movies that the receiver is likeliest to pick for each that is given: those are chosen from them.
 CHOICE: Final = 5
 
 
@@ -45,7 +48,7 @@ async def for_somebody(
 ) -> GiftRecommendations:
     """Movies that one person may give to another. Raises as `read_people`."""
     with stage("state"):
-        people = await read_people(store, serving, list({giver_id: 0, query.receiver: 0}))
+        people = await read_people(store, serving, list(dict.fromkeys((giver_id, query.receiver))))
     giver, receiver = people[0], people[-1]
     seen = set(receiver.state.movie_ids().tolist())
     obvious = {movie_id for movie_id, _ in serving.trending[:KNOWN_BY_ALL]}
