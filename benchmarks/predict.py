@@ -3,7 +3,6 @@
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -119,7 +118,6 @@ def _serving(chance: np.random.Generator) -> Serving:
     sums = np.stack([counts, 7 * counts, 53 * counts])
     items = ItemVectors("benchmark", ids, np.zeros((MOVIES, 1), np.float32))
     model = SimpleNamespace(
-        use=nullcontext,
         event=SimpleNamespace(version="benchmark"),
         repertoire=SimpleNamespace(items=items, learnt=MOVIES),
         artifact=SimpleNamespace(predictor=_predictor(chance)),

@@ -5,6 +5,7 @@ from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from api.errors import unavailable
 from api.predict.questions import (
@@ -17,7 +18,7 @@ from api.predict.questions import (
     without,
     without_own,
 )
-from api.schemas.predictions import MovieBasis, PredictionDegraded
+from api.schemas.predictions import MovieBasis
 from api.serving.live import LiveMovies
 from api.serving.watcher import Serving
 from stream.features import UserState
@@ -46,10 +47,6 @@ class Answers(NamedTuple):
     movies: Sequence[MovieBasis]
     model_version: str | None
 
-    @property
-    def degraded(self) -> list[PredictionDegraded]:
-        return [] if self.model_version else ["model_unavailable"]
-
 
 def predict(
     serving: Serving, states: Sequence[UserState], pairs: Pairs, coverage: float, at: int
@@ -69,9 +66,8 @@ def predict(
     rated, model = without_own(states, pairs), serving.model
     if model is None:
         return _by_live_means(serving, rated, pairs.movies, coverage)
-    with model.use():
-        past, asked = question(serving, model, rated, pairs.movies, at)
-        stars = model.artifact.predictor.predict(past, asked, coverage)
+    past, asked = question(serving, model, rated, pairs.movies, at)
+    stars = model.artifact.predictor.predict(past, asked, coverage)
     movies = _bases(serving, pairs.movies, asked.rows >= 0)
     return Answers(stars, rated, asked.movies.counts, movies, model.event.version)
 
@@ -113,12 +109,12 @@ def _seen(live: LiveMovies, prior: Prior, states: Sequence[UserState]) -> tuple[
     return means, np.repeat(np.arange(len(states)), [len(state) for state in states])
 
 
-def _bases(serving: Serving, movies: Ids, learnt: np.ndarray) -> list[MovieBasis]:
+def _bases(serving: Serving, movies: Ids, learnt: npt.NDArray[np.bool_]) -> list[MovieBasis]:
     return [
         "learnt" if is_learnt else "content" if movie in serving.catalogue else "unknown"
         for movie, is_learnt in zip(movies.tolist(), learnt.tolist(), strict=True)
     ]
 
 
-def _cut(stars: np.ndarray) -> Floats:
+def _cut(stars: npt.NDArray[np.floating]) -> Floats:
     return stars.clip(LOWEST, HIGHEST).astype(np.float32)

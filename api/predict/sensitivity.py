@@ -116,10 +116,9 @@ async def predict_sensitivity(
         ratings: list[RatingSensitivity] = []
         if serving.model is not None:
             about = About(serving, serving.model, answers.rated, asked.movie_id, known.at)
-            with serving.model.use():
-                of_person = about.features([about.state])
-                features = of_features(serving.model.artifact.predictor, of_person)
-                ratings = _told(about, of_ratings(about))
+            of_person = about.features([about.state])
+            features = of_features(serving.model.artifact.predictor, of_person)
+            ratings = _told(about, of_ratings(about))
         return SensitivityPredicted(
             **answer_of(asked, known, answers),
             features=features,
