@@ -74,7 +74,7 @@ class KeptList(msgspec.Struct, frozen=True, array_like=True, gc=False):
             return None
         try:
             return msgspec.msgpack.decode(value, type=cls)
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             return None
 
     def encode(self) -> bytes:

@@ -218,12 +218,13 @@ async def test_what_cannot_be_kept_is_counted_and_answered_anyway(
     assert metrics.CACHE_FAILURES._value.get() == before + 1
 
 
-async def test_what_another_version_wrote_is_no_answer(world: World) -> None:
+@pytest.mark.parametrize("value", [b"\x93\x01\x02\x03", b"\x93\x01", b""])
+async def test_what_another_version_wrote_is_no_answer(world: World, value: bytes) -> None:
     await world.rate(USER, 200)
     await ask(world)
     for values in world.store.kept_values.values():
         for name, (expires, _) in values.items():
-            values[name] = (expires, b"\x93\x01\x02\x03")
+            values[name] = (expires, value)
     assert not (await ask(world))["cached"]
     assert (await ask(world))["cached"]
 
