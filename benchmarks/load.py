@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -64,18 +64,35 @@ def load(
         check: is asked about every answer of status 200; a function of a module.
         seed: of the times and the choice.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_load, url, requests, rate, seconds, check, seed).result()
+    context = get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    arguments = (sending, url, requests, rate, seconds, check, seed)
+    process = context.Process(target=_load, args=arguments)
+    process.start()
+    sending.close()
+    try:
+        answered: list[Answered] = receiving.recv()
+    except EOFError as error:
+        raise RuntimeError("the client of the load died, and said above of what") from error
+    finally:
+        process.join()
+    return answered
 
 
 def _load(
-    url: str, requests: Sequence[Request], rate: float, seconds: float, check: Check, seed: int
-) -> list[Answered]:
+    sending: Connection,
+    url: str,
+    requests: Sequence[Request],
+    rate: float,
+    seconds: float,
+    check: Check,
+    seed: int,
+) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     chance = np.random.default_rng(seed)
     due = np.cumsum(chance.exponential(1 / rate, int(rate * seconds)))
     which = chance.integers(len(requests), size=len(due))
-    return asyncio.run(_ask_all(url, requests, due.tolist(), which.tolist(), check))
+    sending.send(asyncio.run(_ask_all(url, requests, due.tolist(), which.tolist(), check)))
 
 
 async def _ask_all(
