@@ -1,9 +1,13 @@
 """Experiments in the answers of GET /recommendations: what is chosen, what is said and told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.experiments.trial import trial_of
+from api.lists.wanted import Wanted
+from api.serving.watcher import Serving
 from stream.contracts.experiments import Assigned
 from stream.experiments.assignment import variant_of
 from tests.api.conftest import World
@@ -112,6 +116,19 @@ async def test_an_answer_of_another_variant_is_not_given_again(world: World) -> 
     assert after["items"] == before["items"]
 
 
+async def test_what_was_kept_for_another_list_is_not_taken(world: World) -> None:
+    """Should experiments change while the state is read."""
+    serving = world.watcher.current
+    [plain, again, other] = [
+        trial_of(serving, 42, wanted, START, first=True)
+        for wanted in (Wanted(10), Wanted(10), Wanted(10, novelty=0.5))
+    ]
+    assert plain.makes_the_same(again)
+    assert not plain.makes_the_same(other)
+    assert not plain.makes_the_same(replace(plain, rival=Wanted(10)))
+    assert not plain.makes_the_same(replace(plain, serving=Serving()))
+
+
 class TestModels:
     async def test_a_version_is_served_beside(self, world: World) -> None:
         await world.rate(42, 200)
@@ -152,6 +169,16 @@ class TestModels:
             "{}",
             "{'two': 'model_unavailable'}",
         }
+
+    async def test_it_is_loaded_once(self, world: World) -> None:
+        await given(world, experiment(variants=variants(model=model("v2"))))
+        beside = world.watcher.current.by("v2")
+        assert beside is not None
+        for _ in range(3):
+            await world.watcher.refresh()
+            now = world.watcher.current.by("v2")
+            assert now is not None
+            assert now.model is beside.model
 
     async def test_it_is_let_go_of_when_the_experiment_ends(self, world: World) -> None:
         named = experiment(variants=variants(model=model("v2")))
