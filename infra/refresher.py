@@ -8,9 +8,10 @@ import logging
 import os
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -148,10 +149,11 @@ def apart(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     Raises:
         FreshetError: the process was killed. Whatever `work` raises, too.
     """
-    os.environ.update(ONE_THREAD)
     with ProcessPoolExecutor(1, get_context("spawn"), _give_way) as pool:
         try:
-            return pool.submit(work, *args, **kwargs).result()
+            with _environment(ONE_THREAD):  # the process begins with it, and nobody else has it
+                doing = pool.submit(work, *args, **kwargs)
+            return doing.result()
         except BrokenProcessPool as error:
             raise FreshetError(
                 "the process that refreshed was killed, perhaps for lack of memory: what was "
@@ -176,6 +178,21 @@ def repeat(
         run()
         due = max(due + seconds, clock())
         wait(due - clock())
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These are set within, and as they were afterwards."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _give_way() -> None:

@@ -38,7 +38,11 @@ def test_it_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     own = os.nice(0)
     assert apart(os.nice, 0) == min(own + NICENESS, 19)
+    monkeypatch.delenv("RAYON_NUM_THREADS", raising=False)
     assert apart(os.getenv, "OMP_NUM_THREADS") == "1"
+    assert apart(os.getenv, "RAYON_NUM_THREADS") == "1"
+    # What else this process starts has as many threads as it has itself.
+    assert (os.getenv("OMP_NUM_THREADS"), os.getenv("RAYON_NUM_THREADS")) == ("2", None)
     assert os.nice(0) == own
 
 
