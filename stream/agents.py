@@ -78,7 +78,7 @@ def add_agents(app: App, topics: Topics, appliers: Appliers) -> None:
 
 
 def add_agent(app: App, topic: str, apply: Apply) -> None:
-    """An agent that applies the batches of each partition one after the other, of several at once.
+    """An agent that applies a partition's batches one after the other, and those of two at once.
 
     `apply` is called again with the same batch while it raises Unavailable, for a time; what else
     it raises ends the worker.
