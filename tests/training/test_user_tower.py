@@ -14,7 +14,14 @@ from training.dataset import Ratings
 from training.export import export_towers
 from training.histories import Histories
 from training.scorer import TowerScorer, embed_users, padded_vectors
-from training.tower_inputs import PADDING, Floats, Ints, TowerInputs, movie_features
+from training.tower_inputs import (
+    PADDING,
+    USER_FEATURES,
+    Floats,
+    Ints,
+    TowerInputs,
+    movie_features,
+)
 from training.trainer import Trainer
 
 
@@ -71,6 +78,19 @@ class TestCombined(UserTowerSuite):
     def test_as_in_torch(self, embed: Embed, in_torch: Embed) -> None:
         inputs = some_inputs(200)
         np.testing.assert_allclose(embed(inputs), in_torch(inputs), atol=1e-5)
+
+
+def test_the_exported_tower_is_given_vectors_where_there_are_any() -> None:
+    inputs = TowerInputs(
+        history=np.array([[2, PADDING]]),
+        ratings=np.array([[4, 3.5]], np.float32),  # the second one of a movie that is not known
+        ages=np.zeros((1, 2), np.float32),
+        features=np.zeros((1, USER_FEATURES), np.float32),
+    )
+    given = exported_inputs(inputs, np.array([[5, 6], [7, 8]], np.float32))
+    assert given["rated"].tolist() == [[[7, 8], [0, 0]]]
+    assert given["known"].tolist() == [[True, False]]
+    assert given.keys() == {"rated", "known", "ratings", "ages", "features"}
 
 
 def test_both_give_the_same_vectors(artifact: Artifact, in_torch: Embed) -> None:
