@@ -98,7 +98,8 @@ def _parameters(route: APIRoute) -> dict[str, bool]:
     fields = get_flat_params(Dependant(query_params=list(_queries(route.dependant))))
     known = {field.alias: _is_list(field.field_info.annotation) for field in fields}
     for it in route.dependant.dependencies:
-        known |= _read[it.call] if it.call in _read else {}
+        if it.call is not None:
+            known |= _read.get(it.call, {})
     return known
 
 
