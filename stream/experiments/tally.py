@@ -85,7 +85,8 @@ class Tally:
         topic_id = self._topic_ids[topic] = await self._logs[topic].topic_id()
         progress, _ = await self._store.load(partition, ())
         start = await self._start(progress, topic, topic_id, partition)
-        self._reached[topic, partition] = start
+        # Where the log begins later than at 0, what is before was never stored, and is not lost.
+        self._reached[topic, partition] = start if topic in progress.read else 0
         return start
 
     async def is_behind(self, topic: str, partition: int) -> bool:
@@ -93,9 +94,10 @@ class Tally:
 
         Raises StoreUnavailable.
         """
+        reached = self._reached.get((topic, partition), 0)  # first: both move on meanwhile
         progress, _ = await self._store.load(partition, ())
         read = progress.read.get(topic)
-        return self._reached.get((topic, partition), 0) > (read.next_offset if read else 0)
+        return reached > (read.next_offset if read else 0)
 
     async def process(self, topic: str, partition: int, records: Sequence[LogRecord]) -> Counted:
         """Count what the log delivered, in its order; returns once it is committed.

@@ -24,7 +24,8 @@ def test_a_planted_difference_is_found_and_mended_while_traffic_flows(system: Sy
 
     with redis.Redis.from_url(str(system.stack.settings.redis_url)) as client:
         record = system.records([changed])[changed]
-        record.state.half_stars[0] -= 1
+        first, *others = record.state.half_stars
+        record.state.half_stars = bytes([first - 1, *others])
         client.hset(users_key(system, changed), str(changed), pack_user(record))
         client.hdel(users_key(system, lost), str(lost))
         said = system.freshet("verify", status=1)

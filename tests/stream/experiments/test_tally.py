@@ -170,6 +170,38 @@ async def test_a_worker_begins_where_the_store_is_and_notices_that_it_lost_it(
     assert await worker.is_behind(topic, PARTITION)
 
 
+async def test_what_is_counted_while_it_is_looked_at_is_not_lost(
+    store: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(store)
+    worker, topic, load = world.worker(), TOPICS.exposures, store.load
+    await worker.resume(topic, PARTITION)
+
+    async def and_meanwhile(*args: Any) -> Any:
+        """What was stored before a batch was counted."""
+        before = await load(*args)
+        monkeypatch.setattr(store, "load", load)
+        await worker.process(topic, PARTITION, world.batch(topic, 0, 4))
+        return before
+
+    monkeypatch.setattr(store, "load", and_meanwhile)
+    assert not await worker.is_behind(topic, PARTITION)
+
+
+async def test_what_a_log_dropped_before_anybody_counted_it_is_not_lost(
+    store: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(store)
+    worker, topic = world.worker(), TOPICS.exposures
+
+    async def begin(_: int) -> int:
+        return 5
+
+    monkeypatch.setattr(world.logs[topic], "begin", begin)
+    assert await worker.resume(topic, PARTITION) == 5
+    assert not await worker.is_behind(topic, PARTITION)
+
+
 async def test_a_topic_made_anew_is_read_from_its_beginning(store: Flaky) -> None:
     world = World(store)
     await world.finish()
