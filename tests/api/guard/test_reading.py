@@ -33,6 +33,16 @@ NAMES = st.sampled_from([*RecommendationQuery.model_fields, "unknown", ""])
 VALUES = st.sampled_from(["", "1", "-1", "10", "0.5", "true", "War", "ä b", "1e400", "x" * 70])
 
 
+def answer(of: httpx.Response) -> tuple[int, Any]:
+    """But for what an unknown parameter said: no problem tells it."""
+    body = of.json()
+    if of.status_code == 422:
+        for error in body["detail"]:
+            if error["type"] == "extra_forbidden":
+                del error["input"]
+    return of.status_code, body
+
+
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=4))
 async def test_whatever_is_said(said: list[tuple[str, str]]) -> None:
     """Twice, as what was read before is at hand."""
@@ -40,13 +50,13 @@ async def test_whatever_is_said(said: list[tuple[str, str]]) -> None:
     theirs = await CLIENT.get(f"/theirs?{query}")
     for _ in range(2):
         ours = await CLIENT.get(f"/ours?{query}")
-        assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+        assert answer(ours) == answer(theirs)
 
 
 @pytest.mark.parametrize("query", ["genres_any=War&genres_any=Drama&limit=3", "limit=a&novelty=2"])
 async def test_lists_and_errors(query: str) -> None:
     ours, theirs = await CLIENT.get(f"/ours?{query}"), await CLIENT.get(f"/theirs?{query}")
-    assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+    assert answer(ours) == answer(theirs)
     assert ours.status_code == (422 if "novelty" in query else 200)
 
 
