@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from stream.contracts.errors import ConfigurationError
+from stream.experiments.known import known_experiments
 from stream.lease import Lease
 from training.index import collection_name
 from training.promotion import Promoter, versions
@@ -37,9 +38,9 @@ class Pruned(NamedTuple):
 def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -> Pruned:
     """Drop the models that were written longer ago than that, and what is left of half a one.
 
-    What is served stays, and what a rollback can go back to, and the champion; nothing is promoted
-    meanwhile. A run that is cut short leaves nothing that looks like a model and is none; the next
-    one goes on.
+    What is served stays, and what a rollback can go back to, the champion, and what an experiment
+    names that has not ended; nothing is promoted meanwhile. A run that is cut short leaves nothing
+    that looks like a model and is none; the next one goes on.
 
     1. Find what stays. Without knowing all of it, drop nothing.
     2. Of each model that goes, drop the collection on the Qdrant server.
@@ -70,7 +71,7 @@ def _prune(promoter: Promoter, turn: Lease, older_than: timedelta, now: float) -
             "Kafka that the API and the workers use?"
         )
     champion = promoter.registry.marked().get(CHAMPION, served.version)
-    kept = {served.version, *served.previous, champion}
+    kept = {served.version, *served.previous, champion, *_tried(promoter, int(now * 1000))}
     gone = [
         version
         for version in versions(promoter.artifacts)
@@ -99,6 +100,18 @@ def _prune(promoter: Promoter, turn: Lease, older_than: timedelta, now: float) -
         {*kept, *versions(promoter.artifacts)}, now - older_than.total_seconds()
     )
     return Pruned(tuple(gone), tuple(path.name for path in abandoned), registered)
+
+
+def _tried(promoter: Promoter, now: int) -> set[str]:
+    """The versions that experiments name which run at a time (ms), or will."""
+    experiments = known_experiments(promoter.kafka, promoter.topics.experiments).values()
+    return {
+        variant.model.version
+        for experiment in experiments
+        if experiment.stop is None or now < experiment.stop
+        for variant in experiment.variants
+        if variant.model is not None
+    }
 
 
 def _drop_collections(promoter: Promoter, versions: list[str]) -> None:

@@ -116,7 +116,7 @@ def prune(
         typer.Option(min=0, help="Older ones go. [default: FRESHET_MODEL_RETENTION_DAYS]"),
     ] = None,
 ) -> None:
-    """Drop old models; never what is served, can be gone back to, or is the champion."""
+    """Drop old models; never what is served, can be gone back to, is tried, or is the champion."""
     from datetime import timedelta
 
     from rich.console import Console

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from qdrant_client import QdrantClient
@@ -14,12 +15,14 @@ from qdrant_client.models import Distance, VectorParams
 import training.promotion
 from stream.contracts.errors import (
     ArtifactError,
+    BrokerUnavailable,
     Busy,
     ConfigurationError,
     IndexUnavailable,
     Unavailable,
 )
 from stream.contracts.events import ModelEvent
+from stream.contracts.experiments import ExperimentEvent, ModelChoice, Variant
 from stream.contracts.topics import Topics
 from training.index_server import switch_alias
 from training.promotion import Promoter, QdrantServer, versions
@@ -71,6 +74,7 @@ def promoter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) ->
         produced_time=int(NOW * 1000),
     )
     monkeypatch.setattr("training.promotion.last_promotion", lambda *_: event)
+    monkeypatch.setattr("training.retention.known_experiments", lambda *_: {})
     registry = Remembering("nowhere", {CHAMPION: "champion"})
     return Promoter(tmp_path, {}, Topics(), registry, redis_url)
 
@@ -86,6 +90,40 @@ def test_what_is_old_and_not_needed_is_dropped(promoter: Promoter) -> None:
     assert isinstance(registry, Remembering)
     assert registry.dropped == [(set(KEPT), NOW - 7 * DAY)] * 2
     assert prune(promoter, timedelta(days=5), NOW).versions == ("young",)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "dropped"),
+    [
+        pytest.param(-DAY, None, ("refused",), id="runs"),
+        pytest.param(-DAY, DAY, ("refused",), id="runs for another day"),
+        pytest.param(DAY, None, ("refused",), id="will run"),
+        pytest.param(-DAY, 0, ("refused", "forgotten"), id="has ended"),
+    ],
+)
+def test_what_an_experiment_tries_stays(
+    promoter: Promoter,
+    monkeypatch: pytest.MonkeyPatch,
+    start: int,
+    stop: int | None,
+    dropped: tuple[str, ...],
+) -> None:
+    tried = ModelChoice(version="forgotten", artifact="somewhere", collection="movies-forgotten")
+    experiment = ExperimentEvent(
+        event_id="experiment",
+        name="another-model",
+        group="models",
+        salt="salt",
+        control="as-it-is",
+        variants=(Variant(name="as-it-is"), Variant(name="another", model=tried)),
+        start=int(NOW + start) * 1000,
+        stop=None if stop is None else int(NOW + stop) * 1000,
+        event_time=0,
+        produced_time=0,
+    )
+    read = {"another-model": experiment}
+    monkeypatch.setattr("training.retention.known_experiments", lambda *_: read)
+    assert prune(promoter, WEEK, NOW).versions == dropped
 
 
 def test_nobody_can_promote_what_is_being_dropped(
@@ -166,19 +204,23 @@ def test_a_run_that_is_killed_leaves_no_half_model(
     assert sorted(path.name for path in promoter.artifacts.iterdir()) == sorted(KEPT)
 
 
-@pytest.mark.parametrize("without", ["promotion", "mlflow", "qdrant"])
+@pytest.mark.parametrize("without", ["promotion", "experiments", "mlflow", "qdrant"])
 def test_nothing_is_dropped_without_knowing_what_is_needed(
     promoter: Promoter, monkeypatch: pytest.MonkeyPatch, without: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     errors = {
         "promotion": (ConfigurationError, "nothing is promoted in models, so nothing is dropped"),
+        "experiments": (BrokerUnavailable, "nobody answers"),
         "mlflow": (Unavailable, "MLflow at http://127"),
         "qdrant": (IndexUnavailable, "dropping collection movies-refused failed"),
     }
     nowhere = "http://127.0.0.1:1"
     if without == "promotion":
         monkeypatch.setattr("training.promotion.last_promotion", lambda *_: None)
+    elif without == "experiments":
+        fail = Mock(side_effect=BrokerUnavailable("nobody answers"))
+        monkeypatch.setattr("training.retention.known_experiments", fail)
     elif without == "mlflow":
         promoter = replace(promoter, registry=Registry(nowhere))
     else:
