@@ -183,11 +183,12 @@ class Known(NamedTuple):
         found = np.empty((len(moods), len(_MOODS)), np.float32)
         for some in _batches(np.diff(past.ends)[of]):
             lists, events = _events(past.ends, of[some])
-            apart = np.abs(times[some][lists] - past.times[events])
+            apart = np.abs(times[some][lists] - past.times[events]).astype(np.float32)
+            surprises = above[events]
             for column, mood in enumerate(_MOODS):
-                weights = np.exp(-apart / mood)
+                weights = np.exp(apart * np.float32(-1 / mood))
                 total = np.bincount(lists, weights, len(of[some])) + _PRIOR_MOOD
-                weights *= above[events]
+                weights *= surprises
                 found[some, column] = np.bincount(lists, weights, len(of[some])) / total
         return found[which]
 

@@ -1,5 +1,6 @@
 """Many small least squares problems at once: one vector each, from the same vectors."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ def outer_sums(weights: sparse.csr_array, vectors: Floats) -> Floats:
     """f32[n, d, d]: sum_j w_ij v_j v_j' for each row i of the weights."""
     d = vectors.shape[1]
     sums = np.empty((weights.shape[0], d, d), np.float32)
-    for row, (start, end) in enumerate(zip(weights.indptr, weights.indptr[1:], strict=False)):
-        some = vectors[weights.indices[start:end]]
+    for row, (start, end) in enumerate(pairwise(weights.indptr.tolist())):
+        some = vectors.take(weights.indices[start:end], axis=0)  # faster than [...]
         np.matmul(some.T * weights.data[start:end], some, out=sums[row])
     return sums
