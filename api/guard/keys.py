@@ -6,6 +6,7 @@ what slow hashes protect is what people think of themselves. Redis has the diges
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import time
@@ -19,6 +20,8 @@ from redis.exceptions import RedisError
 
 from stream.contracts import keys
 from stream.contracts.errors import ConfigurationError, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 Scope: TypeAlias = Literal["read", "write", "admin"]
 
@@ -108,11 +111,16 @@ class KeyStore:
             return int(await self._redis.get(keys.API_KEYS_VERSION) or 0)
 
     async def all(self) -> dict[str, ApiKey]:
-        """By id, expired ones included."""
+        """By id, expired ones included; what cannot be read is no key, and keeps nobody else's."""
         async with self._told():
-            values = await self._redis.hvals(keys.API_KEYS)
-        found = [msgspec.json.decode(value, type=ApiKey) for value in values]
-        return {key.key_id: key for key in found}
+            entries = await self._redis.hgetall(keys.API_KEYS)
+        found = {}
+        for key_id, value in entries.items():
+            try:
+                found[key_id.decode()] = msgspec.json.decode(value, type=ApiKey)
+            except msgspec.DecodeError as error:
+                log.error("key %r in %s is left out: %s", key_id, keys.API_KEYS, error)
+        return found
 
     async def put(self, *changed: ApiKey) -> None:
         """Add or replace keys, all at once."""

@@ -201,6 +201,20 @@ class TestLife:
         assert await ring.find(token) is not None
         assert await ring.find("freshet_00000000_" + "A" * 43) is None
 
+    async def test_one_that_cannot_be_read_keeps_no_other_from_ending(
+        self, store: KeyStore, ring: KeyRing, redis_url: str
+    ) -> None:
+        token = await created(store, "read")
+        redis = Redis.from_url(redis_url)
+        await redis.hset(names.API_KEYS, "0badf00d", '{"scope": "of a later version"}')
+        await redis.aclose()
+        await ring.refresh()
+        assert await ring.find(token) is not None
+        [key_id] = await store.all()
+        await store.revoke(key_id)
+        await ring.refresh()
+        assert await ring.find(token) is None
+
     async def test_unknown_ones_do_not_flood_redis(
         self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
