@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import msgspec
 
@@ -19,14 +18,11 @@ from api.lists.asked import Case
 from api.lists.cursor import KEPT, Cursor, expired
 from api.lists.everybody import Candidate, Retrieved
 from api.lists.kept_list import KeptList
+from api.lists.wanted import DEPTH
 from api.schemas.freshness import Freshness
 from stream.contracts.errors import StoreUnavailable
 from stream.kept import Kept
 from stream.store import StateStore
-
-# Movies of a list that is paged through, the first page's included: nobody reads further, and what
-# comes last is hardly better than anything else.
-DEPTH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

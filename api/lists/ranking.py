@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from api.lists.wanted import Wanted
+from api.lists.wanted import DEPTH, Wanted
 from api.schemas.recommendations import Source
 from api.serving.live import LiveMovies
-from training.mmr import NOWHERE
+from training.explore import explore
+from training.mmr import NOWHERE, diversify
 from training.movie_filter import ALL_MOVIES
 from training.ranker import Weights, utilities
 from training.ranking import TOWERS, Ranking
@@ -51,7 +52,7 @@ class Person(NamedTuple):
     Attributes:
         standing: the ratings of that one person, by rows of the repertoire.
         vector: f32[d], theirs.
-        nearest: i64[k] rows of the movies nearest to it, the nearest first.
+        nearest: i64[k] rows of the movies nearest to it, the nearest first; see `how_many_near`.
         tower: where the vector is from.
     """
 
@@ -61,6 +62,12 @@ class Person(NamedTuple):
     tower: Source
 
 
+def how_many_near(ranking: Ranking, limit: int) -> int:
+    """How many of the nearest movies a list is made from: of longer lists always as many."""
+    proposed = ranking.proposed.get(TOWERS, 0)
+    return proposed if limit <= proposed else max(DEPTH, limit)
+
+
 def rank(
     ranking: Ranking, movies: Repertoire, live: LiveMovies, person: Person, wanted: Wanted
 ) -> list[Ranked]:
@@ -68,9 +75,10 @@ def rank(
 
     1. The index, links and heats propose movies, and some are tried.
     2. Their utilities are sums of features, in log-odds.
-    3. They are put in order, diversified, and some places are given to what is tried.
-    4. Where more are wanted, the rest of the nearest movies follow. So a list has the same first
-       movies however long it is.
+    3. They are put in order, diversified. Behind as many places as the index has proposed movies,
+       all that is left and the rest of the nearest follow by utility. So a list has the same
+       movies first however long it is.
+    4. Some places are given to what is tried.
 
     Args:
         ranking: of the model.
@@ -95,21 +103,28 @@ def rank(
     # 2.
     said = partial(_utilities, ranking, features, vectors, person.vector)
     found = said(rows)
-    worth = found - wanted.novelty * _known(live, rows) if wanted.novelty else found
+    most = found.max(initial=-np.inf, where=np.isfinite(found))
+    bonuses = np.zeros(len(rows), np.float32)
+    bonuses[np.searchsorted(rows, tried)] = bonus
+    worth = _novel(live, rows, found, wanted.novelty)
     # 3.
-    bonuses = np.zeros((1, len(rows)), np.float32)
-    bonuses[0, np.searchsorted(rows, tried)] = bonus
-    [order], [new] = ranking.order(worth[None], rows[None], movies.likeness, wanted.limit, bonuses)
-    order, new = order[order != NOWHERE], new[order != NOWHERE]
-    chosen, utilities = rows[order], found[order]
-    sources = np.where(new, len(names), source[chosen])
+    first = min(wanted.limit, ranking.proposed.get(TOWERS, 0))
+    [order] = diversify(worth[None], rows[None], movies.likeness, first, ranking.trade_off)
+    if wanted.limit > first:
+        rest = beyond[source[beyond] == 0]
+        source[rest] = 1
+        rows, found = np.append(rows, rest), np.append(found, said(rest))
+        worth = _novel(live, rows, found, wanted.novelty)
+        bonuses = np.append(bonuses, np.zeros(len(rest), np.float32))
+        others = np.setdiff1d(np.arange(len(rows)), order)
+        others = others[np.argsort(-worth[others], kind="stable")]
+        order = np.append(order, others)[: wanted.limit]
     # 4.
-    rest = beyond[source[beyond] == 0][: wanted.limit - len(chosen)]
-    if len(rest):
-        chosen = np.concatenate([chosen, rest])
-        utilities = np.concatenate([utilities, said(rest)])
-        sources = np.concatenate([sources, np.ones(len(rest), np.uint8)])
-    scores = np.exp(utilities - found.max(initial=-np.inf, where=np.isfinite(found)))
+    [order], [new] = explore(order[None], worth[None], rows[None], bonuses[None])
+    order, new = order[order != NOWHERE], new[order != NOWHERE]
+    chosen = rows[order]
+    sources = np.where(new, len(names), source[chosen])
+    scores = np.exp(found[order] - most)
     return [
         Ranked(row, score, names[at - 1])
         for row, score, at in zip(chosen.tolist(), scores.tolist(), sources.tolist(), strict=True)
@@ -206,8 +221,10 @@ def _utilities(
     return found
 
 
-def _known(live: LiveMovies, rows: Ints) -> Floats:
-    """f32[k], 0..WELL_KNOWN: what is taken from utilities for how many people have rated each."""
+def _novel(live: LiveMovies, rows: Ints, found: Floats, novelty: float) -> Floats:
+    """f32[k]: utilities, less up to WELL_KNOWN for how many people have rated each movie."""
+    if not novelty:
+        return found
     most = max(int(live.ratings.max(initial=0)), 1)
     known: Floats = WELL_KNOWN * np.log1p(live.ratings[rows], dtype=np.float32) / np.log1p(most)
-    return known
+    return found - novelty * known

@@ -19,10 +19,10 @@ from api.lists.emptiness import why_empty
 from api.lists.everybody import Retrieved, popular
 from api.lists.explained import explanations
 from api.lists.freshness import UserView, view_user
-from api.lists.pages import DEPTH, Page, first_page, kept_page, second_page
+from api.lists.pages import Page, first_page, kept_page, second_page
 from api.lists.profile import profile_of
 from api.lists.retrieval import retrieve
-from api.lists.wanted import Wanted
+from api.lists.wanted import DEPTH, Wanted
 from api.schemas.explanations import Explanation
 from api.schemas.recommendations import DegradedReason, Recommendations, RecommendedMovie
 from api.serving.watcher import ServingWatcher

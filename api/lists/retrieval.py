@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from api.lists.deadline import NEVER, Deadline, DeadlinePassed
 from api.lists.everybody import Candidate, Retrieved, popular, trending
-from api.lists.ranking import Person, Ranked, rank
+from api.lists.ranking import Person, Ranked, how_many_near, rank
 from api.lists.wanted import Wanted
 from api.schemas.recommendations import DegradedReason
 from api.serving.live import LiveMovies
@@ -18,7 +18,7 @@ from api.serving.watcher import Movie, Serving
 from api.stages import stage
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.records import UserRecord
-from training.ranking import TOWERS, Ranking
+from training.ranking import Ranking
 from training.repertoire import Repertoire
 from training.standing import standing_of
 
@@ -80,7 +80,7 @@ async def _personal(
             return trending(serving, seen, wanted, *found.degraded)
         vector = pooled
     nearest: list[tuple[int, float]] = []
-    count = max(wanted.limit, ranking.proposed.get(TOWERS, 0))
+    count = how_many_near(ranking, wanted.limit)
     try:
         with stage("index"):
             nearest = await ask(

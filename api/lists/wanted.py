@@ -1,9 +1,14 @@
 """What a list shall be like: what the routes have understood, and the stages fulfil."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from stream.contracts.experiments import Strategy
 from training.movie_filter import ALL_MOVIES, MovieFilter
+
+# Movies of a list that is paged through, the first page's included: nobody reads further, and what
+# comes last is hardly better than anything else.
+DEPTH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

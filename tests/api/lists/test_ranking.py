@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from api.lists.ranking import MOST_DIVERSE, Person, Ranked, rank
+from api.lists.ranking import MOST_DIVERSE, Person, Ranked, how_many_near, rank
 from api.lists.wanted import Wanted
 from api.serving.live import LiveMovies
 from stream.coldstart import ItemVectors
@@ -71,7 +71,7 @@ class World:
     def person(self, left_out: Any, limit: int) -> Person:
         """With what an index that misses nothing finds for them."""
         scores = np.where(left_out, -np.inf, self.repertoire.items.vectors @ self.vector)
-        order = highest_first(scores.astype(np.float32), max(NEAREST, limit))
+        order = highest_first(scores.astype(np.float32), how_many_near(self.ranking, limit))
         near = order[scores[order] > -np.inf]
         return Person(self.standing, self.vector, near, "two_tower")
 
@@ -81,7 +81,7 @@ class World:
         return left_out | ~self.matching if filtered else left_out
 
     def in_bulk(self, limit: int, left_out: Any) -> tuple[list[int], Floats]:
-        """The list as the lab makes it, and utilities of all movies."""
+        """The list as the lab makes it, which has no longer ones, and utilities of all movies."""
         ranking, unrated = self.ranking, self.repertoire.unrated
         features = {
             TOWERS: (self.repertoire.items.vectors @ self.vector)[None],
@@ -98,7 +98,7 @@ class World:
         found = ranking.utilities(features)
         scores = np.where(left_out[rows], -np.inf, found[0][rows])
         order, _ = ranking.order(scores, rows, self.repertoire.likeness, limit, bonus)
-        return [int(rows[0, at]) for at in order[0] if at != NOWHERE], found[0]
+        return [int(rows[0, at]) for at in order[0, :NEAREST] if at != NOWHERE], found[0]
 
 
 @given(seed=st.integers(0, 10_000), limit=st.integers(1, 40), filtered=st.booleans())
@@ -111,7 +111,7 @@ def test_a_list_is_that_of_the_lab(seed: int, limit: int, filtered: bool) -> Non
     expected, utilities = world.in_bulk(limit, left_out)
     rows = [one.row for one in found]
     assert rows[: len(expected)] == expected
-    assert len(set(rows)) == len(rows) == min(limit, max(len(expected), len(person.nearest)))
+    assert len(set(rows)) == len(rows) == min(limit, np.count_nonzero(~left_out))
     scores = np.array([one.score for one in found[: len(expected)]])
     differences = np.log(scores[:, None] / scores)
     own = utilities[expected]
