@@ -191,7 +191,7 @@ def _fine(_: bytes) -> str:
 
 def _spent(url: str, pid: int) -> Spent:
     stages: dict[str, tuple[float, float]] = {}
-    exposition = httpx.get(f"{url}/metrics").text
+    exposition = httpx.get(f"{url}/metrics", timeout=START_TIMEOUT).text
     for family in text_string_to_metric_families(exposition):
         if family.name != "freshet_api_stage_seconds":
             continue
