@@ -138,10 +138,10 @@ async def _archive(places: Places, topic_id: str, user_id: int, wish: LogPositio
 async def _training(places: Places, topic_id: str, user_id: int) -> Finding:
     place = "next training"
     end = await asyncio.to_thread(archived, places.archive, topic_id, places.partitions)
-    catalogue = await places.store.catalogue(-1)
+    catalogue = await places.store.catalogue(0)
     try:
         taken = await asyncio.to_thread(
-            take_snapshot, places.archive, catalogue[1] if catalogue else {}, end
+            take_snapshot, places.archive, catalogue.movies if catalogue else {}, end
         )
     except DatasetError as error:
         return Finding(place, f"nothing to train on: {error}", left=False)

@@ -4,16 +4,13 @@ redis-py sends a command again when the connection breaks before the answer. Eve
 sent twice: a commit compares before it sets, the others write the same values again.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, TypeVar
 
-from msgspec.structs import force_setattr
-
 from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import events, keys, tracing
-from stream.contracts.events import ModelEvent, MovieEvent
+from stream.contracts.events import ModelEvent
 from stream.contracts.keys import Position
 from stream.features import MovieState, UserState
 from stream.records import (
@@ -26,6 +23,7 @@ from stream.records import (
     unpack_state,
     unpack_user,
 )
+from stream.redis_catalogue import RedisCatalogue
 from stream.redis_connection import TIMEOUT
 from stream.redis_kept import RedisKept
 from stream.store import Batch, Snapshot
@@ -58,7 +56,7 @@ return {redis.call('GET', KEYS[1]), read(KEYS[2], ARGV[1]), read(KEYS[3], ARGV[2
 T = TypeVar("T")
 
 
-class RedisStore(RedisKept):
+class RedisStore(RedisCatalogue, RedisKept):
     """`StateStore` on one Redis."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
@@ -179,32 +177,6 @@ class RedisStore(RedisKept):
             found = {int(id_): value for id_, value in zip(ids, values, strict=True) if value}
             yield unpack_heats(list(found), list(found.values()))
 
-    async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
-        encoded = {movie.movie_id: events.encode(movie) for movie in movies}
-        if not encoded:
-            return
-        async with self._bounded():
-            stored = await self._redis.hmget(keys.CATALOGUE, list(encoded))
-            changed = {
-                movie: value
-                for (movie, value), before in zip(encoded.items(), stored, strict=True)
-                if value != before
-            }
-            if changed:
-                pipeline = self._redis.pipeline(transaction=True)
-                pipeline.hset(keys.CATALOGUE, mapping=changed)
-                pipeline.incr(keys.CATALOGUE_VERSION)
-                await pipeline.execute()
-
-    async def catalogue(self, known_version: int) -> tuple[int, dict[int, MovieEvent]] | None:
-        async with self._bounded():
-            version = int(await self._redis.get(keys.CATALOGUE_VERSION) or 0)
-            if version == known_version:
-                return None
-            # Read after the version: what is newer than it is told by the next version.
-            values = await self._redis.hvals(keys.CATALOGUE)
-        return version, await asyncio.to_thread(_catalogue_of, values)
-
     async def put_model(self, event: ModelEvent) -> None:
         async with self._bounded():
             await self._redis.set(keys.SERVING_MODEL, events.encode(event))
@@ -239,17 +211,6 @@ def _found(
     ids: Iterable[int], values: Iterable[bytes | None], unpack: Callable[[bytes], T]
 ) -> dict[int, T]:
     return {id_: unpack(value) for id_, value in zip(ids, values, strict=True) if value is not None}
-
-
-def _catalogue_of(values: Iterable[bytes]) -> dict[int, MovieEvent]:
-    """Movies by id. Those of the same genres share one tuple of them: a third of their memory."""
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    catalogue = {}
-    for value in values:
-        movie = events.decode_movie(value)
-        force_setattr(movie, "genres", shared.setdefault(movie.genres, movie.genres))
-        catalogue[movie.movie_id] = movie
-    return catalogue
 
 
 def _movies(values: Mapping[bytes, bytes]) -> dict[int, MovieState]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
@@ -35,6 +35,21 @@ class Snapshot:
     position: Position | None
     users: dict[int, UserRecord]
     movies: dict[int, MovieState]
+
+
+class Catalogue(NamedTuple):
+    """What a reader of the catalogue lacks.
+
+    Attributes:
+        version: to ask with next time.
+        movies: by id.
+        whole: whether these are all movies, in place of what the reader has; else those that have
+            changed since.
+    """
+
+    version: int
+    movies: dict[int, MovieEvent]
+    whole: bool
 
 
 class StateStore(KeepingStore, Protocol):
@@ -133,8 +148,12 @@ class StateStore(KeepingStore, Protocol):
         """Add to the catalogue or replace; repeating it changes nothing."""
         ...
 
-    async def catalogue(self, known_version: int) -> tuple[int, dict[int, MovieEvent]] | None:
-        """The catalogue and its version, or None while the version is still `known_version`."""
+    async def catalogue(self, known_version: int) -> Catalogue | None:
+        """What has changed in the catalogue since `known_version`, None where nothing has.
+
+        It is all of the catalogue where the store cannot tell what changed since then: it was
+        emptied, an earlier release wrote to it, or the reader knows nothing yet (a version of 0).
+        """
         ...
 
     async def put_model(self, event: ModelEvent) -> None:

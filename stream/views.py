@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
 from pathlib import Path
 
 from stream.coldstart import ItemVectors
@@ -30,7 +29,7 @@ class Views:
         self._store = store
         self._metrics = metrics
         self._version = 0
-        self.known_movies: Collection[int] = frozenset()
+        self.known_movies: frozenset[int] = frozenset()
         self.model: ModelEvent | None = None
         self.items: ItemVectors | None = None
 
@@ -38,8 +37,9 @@ class Views:
         """Take over what has changed in the store. Raises StoreUnavailable."""
         catalogue = await self._store.catalogue(self._version)
         if catalogue is not None:
-            self._version, movies = catalogue
-            self.known_movies = movies.keys()
+            self._version, movies, whole = catalogue
+            known = frozenset() if whole else self.known_movies
+            self.known_movies = known | movies.keys()
         before, self.model = self.model, await self._store.model()
         if self.model is None:
             self.items = None

@@ -19,7 +19,7 @@ from stream.records import (
     unpack_movie,
     unpack_user,
 )
-from stream.store import Batch, Snapshot
+from stream.store import Batch, Catalogue, Snapshot
 
 
 class MemoryStore:
@@ -37,7 +37,8 @@ class MemoryStore:
         self.changed: dict[tuple[int, int], dict[int, int]] = {}
         self.kept_values: dict[tuple[int, int], dict[bytes, tuple[float, bytes]]] = {}
         self.movie_events: dict[int, bytes] = {}
-        self.version = 0
+        self.movie_versions: dict[int, int] = {}  # in which each movie came
+        self.beginning = self.version = 0
         self.model_value: bytes | None = None
         self.partition_count: int | None = None
 
@@ -159,15 +160,28 @@ class MemoryStore:
 
     async def put_movies(self, movies: Iterable[MovieEvent]) -> None:
         encoded = {movie.movie_id: events.encode(movie) for movie in movies}
-        if any(self.movie_events.get(movie) != value for movie, value in encoded.items()):
-            self.movie_events |= encoded
-            self.version += 1
+        changed = {id_: it for id_, it in encoded.items() if self.movie_events.get(id_) != it}
+        if not changed:
+            return
+        if max(self.movie_versions.values(), default=0) != self.version or not self.version:
+            self.beginning = self.version = time.time_ns() // 1_000
+            self.movie_versions.clear()
+        self.version += 1
+        self.movie_events |= changed
+        self.movie_versions |= dict.fromkeys(changed, self.version)
 
-    async def catalogue(self, known_version: int) -> tuple[int, dict[int, MovieEvent]] | None:
+    async def catalogue(self, known_version: int) -> Catalogue | None:
         if self.version == known_version:
             return None
-        decoded = map(events.decode_movie, self.movie_events.values())
-        return self.version, {movie.movie_id: movie for movie in decoded}
+        last = max(self.movie_versions.values(), default=0)
+        whole = not self.beginning <= known_version < self.version or last != self.version
+        since = {id_ for id_, version in self.movie_versions.items() if version > known_version}
+        movies = {
+            id_: events.decode_movie(value)
+            for id_, value in self.movie_events.items()
+            if whole or id_ in since
+        }
+        return Catalogue(self.version, movies, whole)
 
     async def put_model(self, event: ModelEvent) -> None:
         self.model_value = events.encode(event)

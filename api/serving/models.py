@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from api import metrics
+from api.serving.changes import changed_movies
 from stream.contracts.errors import FreshetError
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.experiments import ModelChoice
@@ -90,7 +91,8 @@ class ServedModel:
             return
         try:
             # 1.
-            lacking = self.repertoire.lacking(self.artifact, catalogue.values())
+            changed = changed_movies(self._catalogue, catalogue)
+            lacking = self.repertoire.lacking(self.artifact, changed)
             # 2.
             if lacking.movies:
                 self.index.upsert(lacking.movies, lacking.vectors)

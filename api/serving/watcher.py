@@ -104,7 +104,7 @@ class ServingWatcher:
         self._pause = pause
         self._models = Models(load, keep)
         self._heats = LiveHeats()
-        self._catalogue_version = -1
+        self._catalogue_version = 0
         self._beside_of: LiveMovies | None = None  # what `current.beside` was made as new as
         self._moved = False  # whether a look took in what `current` does not show yet
         self._reachable = True
@@ -133,7 +133,8 @@ class ServingWatcher:
         partitions = await self._store.partitions()
         changed = await self._store.catalogue(self._catalogue_version)
         if changed is not None:
-            self._catalogue_version, catalogue = changed
+            self._catalogue_version, movies, whole = changed
+            catalogue = movies if whole else {**self.current.catalogue, **movies}  # 1 ms
             self.current = replace(self.current, catalogue=catalogue)
             metrics.CATALOGUE.set(len(catalogue))
             self._moved = True

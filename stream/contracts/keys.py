@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 CATALOGUE: Final = b"{catalogue}"  # hash: movie id -> JSON of MovieEvent
-CATALOGUE_VERSION: Final = b"{catalogue}:version"  # counts changes, so that readers can poll it
+CATALOGUE_VERSION: Final = b"{catalogue}:version"  # rises with every change; readers poll it
+CATALOGUE_CHANGED: Final = b"{catalogue}:changed"  # sorted set: movie id by the version it came in
 PARTITIONS: Final = b"partitions"  # string: how many partitions `ratings` has
 SERVING_MODEL: Final = b"model:serving"  # JSON of the last ModelEvent
 EXPERIMENTS: Final = b"experiments"  # hash: name -> JSON of the last ExperimentEvent

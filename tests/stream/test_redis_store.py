@@ -14,13 +14,13 @@ from stream.coldstart import ItemVectors
 from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import keys
 from stream.contracts.errors import StoreUnavailable
-from stream.contracts.events import EARLIEST_EVENT_TIME, MovieEvent
+from stream.contracts.events import EARLIEST_EVENT_TIME, MovieEvent, encode
 from stream.contracts.keys import Position
 from stream.kept import Kept, UserVersion
 from stream.redis_store import RedisStore
 from stream.store import Batch
 from tests.suites.keeping_store import KeepingStoreSuite
-from tests.suites.state_store import StateStoreSuite, batch_of
+from tests.suites.state_store import StateStoreSuite, batch_of, movie_event
 
 
 @pytest.fixture
@@ -203,3 +203,50 @@ async def test_a_user_of_154_ratings_takes_less_than_2_kb(store: RedisStore, red
     await store.write(0, number, batch)
     used = await redis.memory_usage(keys.users(0, number), samples=0) or 0
     assert 1500 < used / 300 <= 2000
+
+
+async def test_what_an_earlier_release_writes_to_the_catalogue_is_told_too(
+    store: RedisStore, redis: Redis
+) -> None:
+    """It counts versions, and does not say which movies changed."""
+
+    async def put_as_before(movie_id: int) -> None:
+        await redis.hset(keys.CATALOGUE, str(movie_id), encode(movie_event(movie_id, "Old")))
+        await redis.incr(keys.CATALOGUE_VERSION)
+
+    async def told_since(version: int) -> tuple[int, set[int], bool]:
+        changed = await store.catalogue(version)
+        assert changed is not None
+        return changed.version, set(changed.movies), changed.whole
+
+    await put_as_before(1)
+    await put_as_before(2)
+    version, *told = await told_since(0)
+    assert (version, told) == (2, [{1, 2}, True])
+    await store.put_movies([movie_event(3, "New")])
+    version, *told = await told_since(version)
+    assert told == [{1, 2, 3}, True]
+    await store.put_movies([movie_event(4, "New")])
+    before, *told = await told_since(version)
+    assert told == [{4}, False]
+    await put_as_before(5)
+    version, *told = await told_since(before)
+    assert told == [{1, 2, 3, 4, 5}, True]
+    await store.put_movies([movie_event(6, "New")])
+    for known in (before, version):
+        assert (await told_since(known))[1:] == ({1, 2, 3, 4, 5, 6}, True)
+
+
+async def test_an_emptied_catalogue_is_told_anew(store: RedisStore, redis: Redis) -> None:
+    """As often as it was written before, or more often."""
+    await store.put_movies([movie_event(1, "Gone")])
+    first = await store.catalogue(0)
+    await redis.flushdb()
+    for movie_id in (2, 3, 4):
+        await store.put_movies([movie_event(movie_id, "New")])
+    assert first is not None
+    second = await store.catalogue(first.version)
+    assert second is not None
+    assert (second.movies.keys(), second.whole) == ({2, 3, 4}, True)
+    await redis.flushdb()
+    assert await store.catalogue(second.version) == (0, {}, True)

@@ -135,6 +135,9 @@ async def test_views_follow_the_store(tmp_path: Path, caplog: pytest.LogCaptureF
     await views.refresh()
     assert views.items is not None
     assert views.items.version == "a"
+    await store.put_movies([movie(7)])
+    await views.refresh()
+    assert set(views.known_movies) == {1, 5, 7}
     assert metrics.registry.get_sample_value("freshet_model_info", {"version": "a"}) == 1
 
     write_vectors(tmp_path / "b", "not-b")

@@ -332,7 +332,8 @@ class StateStoreSuite:
         await store.put_movies([movie_event(1, "Alpha"), movie_event(2, "Beta")])
         first = await store.catalogue(0)
         assert first is not None
-        version, movies = first
+        version, movies, whole = first
+        assert whole
         assert {movie: event.title for movie, event in movies.items()} == {1: "Alpha", 2: "Beta"}
 
         await store.put_movies([movie_event(2, "Beta")])
@@ -342,8 +343,51 @@ class StateStoreSuite:
         await store.put_movies([movie_event(2, "Beta, restored")])
         second = await store.catalogue(version)
         assert second is not None
-        assert second[0] > version
-        assert second[1][2].title == "Beta, restored"
+        assert second.version > version
+        assert not second.whole
+        assert {id_: it.title for id_, it in second.movies.items()} == {2: "Beta, restored"}
+        assert await store.catalogue(second.version) is None
+
+        await store.put_movies([movie_event(1, "Alpha"), movie_event(3, "Gamma")])
+        third = await store.catalogue(second.version)
+        both = await store.catalogue(version)
+        assert third is not None
+        assert both is not None
+        assert (third.movies.keys(), third.whole) == ({3}, False)
+        assert (both.movies.keys(), both.whole) == ({2, 3}, False)
+        for unknown in (0, -1, version - 10, third.version + 10):
+            everything = await store.catalogue(unknown)
+            assert everything is not None
+            assert (everything.movies.keys(), everything.whole) == ({1, 2, 3}, True)
+
+    async def test_many_changes_of_the_catalogue_are_told(self, store: StateStore) -> None:
+        """More than one command's worth."""
+        await store.put_movies([movie_event(1, "Alpha")])
+        first = await store.catalogue(0)
+        assert first is not None
+        await store.put_movies(movie_event(id_, "Many") for id_ in range(2, 2_502))
+        second = await store.catalogue(first.version)
+        assert second is not None
+        assert not second.whole
+        assert second.movies.keys() == set(range(2, 2_502))
+
+    async def test_a_reader_and_writers_of_the_catalogue_agree(self, store: StateStore) -> None:
+        """A change between the version and the movies is told by the next look."""
+        version, seen = 0, dict[int, MovieEvent]()
+        for first in range(1, 60, 6):
+            writers = [
+                store.put_movies([movie_event(id_, "New"), movie_event(id_ - 5, "Again")])
+                for id_ in range(first + 5, first + 11)
+            ]
+            told = [(await asyncio.gather(*writers[:3], store.catalogue(version), *writers[3:]))[3]]
+            version = told[0].version if told[0] else version
+            for changed in (*told, await store.catalogue(version)):
+                if changed is not None:
+                    version, movies, whole = changed
+                    seen = movies if whole else seen | movies
+        everything = await store.catalogue(0)
+        assert everything is not None
+        assert seen == everything.movies
 
     async def test_the_model_to_serve_is_the_last_one_put(self, store: StateStore) -> None:
         for version in ("v1", "v2"):

@@ -14,9 +14,11 @@ from api.serving import models
 from api.serving.models import ServedModel
 from api.serving.watcher import ServingWatcher
 from stream.contracts.errors import IndexUnavailable, StoreUnavailable
-from stream.contracts.events import ModelEvent
+from stream.contracts.events import ModelEvent, MovieEvent
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
 from tests.api.doubles import PARTITIONS, MemoryIndex, Store
+from training.artifact import Artifact
+from training.repertoire import Later, Repertoire
 
 USER = 42
 
@@ -175,6 +177,43 @@ async def test_new_movies_are_noticed(world: World) -> None:
     await world.store.put_movies([catalogue_movie(MOVIES + 1)])
     await world.watcher.refresh()
     assert world.watcher.current.catalogue[MOVIES + 1].title == f"Movie {MOVIES + 1}"
+
+
+async def test_a_look_takes_in_only_what_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But a model that is new looks at all of the catalogue."""
+    looked: list[list[int]] = []
+    lacking = Repertoire.lacking
+
+    def noted(self: Repertoire, artifact: Artifact, movies: list[MovieEvent]) -> Later:
+        looked.append([movie.movie_id for movie in movies])
+        return lacking(self, artifact, movies)
+
+    monkeypatch.setattr(Repertoire, "lacking", noted)
+    before = world.watcher.current.catalogue
+    await world.store.put_movies([catalogue_movie(MOVIES + 1), catalogue_movie(3, "Retitled")])
+    await world.watcher.refresh()
+    await world.watcher.refresh()
+    now = world.watcher.current.catalogue
+    assert looked == [[3, MOVIES + 1]]
+    assert (now[3].title, now[4], len(now)) == ("Retitled", before[4], MOVIES + 1)
+    assert (before[3].title, len(before)) == ("Movie 3", MOVIES)  # a request may still use it
+    await world.promote("v2")
+    assert looked[1:] == [[*range(1, MOVIES + 2)]]
+    assert [movie.movie_id for movie in served(world).repertoire.later] == [MOVIES + 1]
+
+
+async def test_the_catalogue_of_an_emptied_store_takes_the_place_of_the_one_before(
+    world: World,
+) -> None:
+    world.store.flush()
+    await world.store.put_movies([catalogue_movie(3, "Retitled"), catalogue_movie(9_000)])
+    await world.watcher.refresh()
+    assert {id_: it.title for id_, it in world.watcher.current.catalogue.items()} == {
+        3: "Retitled",
+        9_000: "Movie 9000",
+    }
 
 
 async def test_trending_leaves_out_movies_without_a_title(world: World) -> None:
