@@ -27,6 +27,12 @@ BODY_TIMEOUT: Final = 30.0
 # Bytes of a request's line and headers, twice what proxies let through.
 MAX_HEADERS: Final = 32 << 10
 
+# Bytes of a whole request: what its body is cut into, and what follows it, has no other bound.
+MAX_REQUEST: Final = 8 << 20
+
+# s in which a client reads what it is being told, or the rest of what it was.
+ANSWER_TIMEOUT: Final = 30.0
+
 # Connections at once: some 20 KB each, and as many file descriptors.
 MAX_CONNECTIONS: Final = 4_096
 
@@ -49,10 +55,15 @@ class Waiting:
         # Since when, on the loop's clock, in that order.
         self.headers: dict[PatientProtocol, float] = {}
         self.bodies: dict[PatientProtocol, float] = {}
+        self.readers: dict[PatientProtocol, float] = {}  # who do not read as fast as they are told
 
     def sweep(self, now: float) -> None:
         """End what is overdue."""
-        for waiting, timeout in ((self.headers, HEADER_TIMEOUT), (self.bodies, BODY_TIMEOUT)):
+        for waiting, timeout in (
+            (self.headers, HEADER_TIMEOUT),
+            (self.bodies, BODY_TIMEOUT),
+            (self.readers, ANSWER_TIMEOUT),
+        ):
             late = []
             for connection, since in waiting.items():
                 if now - since <= timeout:
@@ -98,6 +109,8 @@ class PatientProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_headers and self._read > MAX_HEADERS:
             self.end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._read > MAX_REQUEST:
+            self.end(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
@@ -113,16 +126,24 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.pipeline and not self.transport.is_closing():
+        # Not while another request that came meanwhile is under way. Who has been told that this is
+        # the end still has to read it.
+        if self.cycle.response_complete:
             self.waiting.headers[self] = self.loop.time()
+
+    def pause_writing(self) -> None:
+        self.waiting.readers[self] = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.waiting.readers.pop(self, None)
+        super().resume_writing()
 
     def end(self, status: HTTPStatus) -> None:
         """Close, and say why where nothing else is being said and something was asked."""
-        if self.transport.is_closing():
-            return
         under_way = self.cycle is not None and not self.cycle.response_complete
         silent = self._read == 0 and status is HTTPStatus.REQUEST_TIMEOUT
-        if under_way or silent:
+        if under_way or silent or self.transport.is_closing():
             self.abort()
             return
         self._forget()
@@ -132,6 +153,7 @@ class PatientProtocol(HttpToolsProtocol):
             b"connection: close\r\n\r\n%s" % (status, why, len(why), why)
         )
         self.transport.close()
+        self.waiting.readers[self] = self.loop.time()
 
     def abort(self) -> None:
         self._forget()
@@ -141,6 +163,7 @@ class PatientProtocol(HttpToolsProtocol):
         """It counts no more, although the event loop has yet to say that it is lost."""
         self.waiting.headers.pop(self, None)
         self.waiting.bodies.pop(self, None)
+        self.waiting.readers.pop(self, None)
         self.connections.discard(self)
 
 

@@ -54,6 +54,9 @@ class Client:
     def send(self, data: bytes) -> None:
         self._writer.write(data)
 
+    def reads_nothing(self) -> None:
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     async def answer(self) -> tuple[int, bytes]:
         """Status and body; (0, b"") where the connection ended instead."""
         try:
@@ -97,6 +100,7 @@ async def serving(app: App = echo, limit: int = 100, drain: float = 0.0) -> Asyn
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEADER_TIMEOUT", 0.05)
     monkeypatch.setattr(connections, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(connections, "ANSWER_TIMEOUT", 0.05)
 
 
 class TestOverdue:
@@ -173,6 +177,39 @@ class TestOverdue:
             release.set()
             assert await slow_one.answer() == (200, b"10 bytes")
 
+    async def test_so_is_that_to_a_request_that_came_before_its_turn(self, impatient: None) -> None:
+        release = [asyncio.Event(), asyncio.Event()]
+        begun: list[asyncio.Event] = []
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            begun.append(release[len(begun)])
+            await begun[-1].wait()
+            await echo(scope, receive, send)
+
+        async with serving(slow) as server:
+            client = await server.connect()
+            client.send(GET + GET)
+            await until(lambda: len(begun) == 1)
+            release[0].set()
+            assert await client.answer() == (200, b"0 bytes")
+            await until(lambda: len(begun) == 2)
+            assert await (await server.connect()).ended()  # so long, and it is still waited for
+            release[1].set()
+            assert await client.answer() == (200, b"0 bytes")
+
+    @pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
+    async def test_who_does_not_read_is_let_go(self, impatient: None, connection: bytes) -> None:
+        async def long(scope: Any, receive: Any, send: Any) -> None:
+            await PlainTextResponse("x" * (32 << 20))(scope, receive, send)
+
+        async with serving(long) as server:
+            client = await server.connect()
+            client.reads_nothing()
+            client.send(b"GET / HTTP/1.1\r\nConnection: %s\r\n\r\n" % connection)
+            await until(lambda: server.server.server_state.total_requests == 1)
+            await until(lambda: server.connections == 0)
+            assert not server.server.config.waiting.readers
+
 
 class TestTooMuch:
     @pytest.mark.parametrize("begin", [b"GET /", b"GET / HTTP/1.1\r\nX: "])
@@ -191,6 +228,14 @@ class TestTooMuch:
                 client.send(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size)
                 client.send(b"x" * size)
                 assert await client.answer() == (200, b"%d bytes" % size)
+
+    async def test_what_follows_a_body_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connections, "MAX_REQUEST", 1 << 20)
+        async with serving() as server:
+            client = await server.connect()
+            client.send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+            client.send(b"X: 1\r\n" * (1 << 18))
+            assert await client.ended()
 
     async def test_what_is_no_http(self) -> None:
         async with serving() as server:
