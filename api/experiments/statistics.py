@@ -9,7 +9,7 @@ more often than in 5% of the cases. What is said here beside it holds at all tim
 mixture sequential probability ratio test (Johari et al., "Always Valid Inference", 2017), with the
 estimate's variance in the place of the number of people, which for means of independent people is
 the same as the asymptotic confidence sequence of Waudby-Smith et al. (2021). It takes the estimate
-for normal, as it soon is, so nothing is said of variants with fewer than `ENOUGH` people.
+for normal, as it soon is, so nothing is said of variants with fewer than `ENOUGH` people behind it.
 
 All functions take numbers or arrays of them, elementwise.
 """
@@ -24,8 +24,9 @@ Values = npt.NDArray[np.float64]
 
 ALPHA: Final = 0.05  # how often a difference may be seen where there is none
 
-# People a variant, from which on the distribution of an estimate is normal enough. With fewer, one
-# person's many impressions decide, and an estimated variance may be far from the true one.
+# People a variant behind an estimate (`behind`), from which on its distribution is normal enough.
+# With fewer, one person's many impressions decide, or a few people's ratings of thousands who were
+# shown something, and an estimated variance may be far from the true one.
 ENOUGH: Final = 50
 
 # Probability below which the numbers of people are not what the weights ask for (Fabijan et al.,
@@ -113,6 +114,15 @@ def estimate(ratio: Ratio) -> Estimate:
     return Estimate(np.where(known, rate, np.nan), np.where(known, variance, np.nan))
 
 
+def behind(ratio: Ratio) -> Values:
+    """How many people a rate rests on: (sum x)^2 / sum x^2, Kish's effective sample size.
+
+    Of n people who have the same x, and others who have none, it is n. 0 where nothing was counted.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(ratio.xx > 0, ratio.x**2 / ratio.xx, 0.0)
+
+
 def compare(control: Ratio, treatment: Ratio, effect: float, alpha: float = ALPHA) -> Comparison:
     """Treatment against control.
 
@@ -124,7 +134,7 @@ def compare(control: Ratio, treatment: Ratio, effect: float, alpha: float = ALPH
     with np.errstate(divide="ignore", invalid="ignore"):
         difference, variance = other.rate - one.rate, one.variance + other.variance
         whole = (control.y + treatment.y) / (control.x + treatment.x)
-        enough = np.minimum(control.people, treatment.people) >= ENOUGH
+        enough = np.minimum(behind(control), behind(treatment)) >= ENOUGH
         variance = np.where(enough & (variance > 0), variance, np.nan)
         always_p, around = always_valid(difference, variance, effect * np.abs(whole), alpha)
         z = float(ndtri(1 - alpha / 2))
@@ -150,7 +160,7 @@ def preference(ratio: Ratio, effect: float, alpha: float = ALPHA) -> Comparison:
     """A rate against 0, such as how many more chose one of two; without an uplift."""
     found = estimate(ratio)
     with np.errstate(divide="ignore", invalid="ignore"):
-        sure = (ratio.people >= ENOUGH) & (found.variance > 0)
+        sure = (behind(ratio) >= ENOUGH) & (found.variance > 0)
         variance = np.where(sure, found.variance, np.nan)
         always_p, around = always_valid(found.rate, variance, np.asarray(effect), alpha)
         around_once = float(ndtri(1 - alpha / 2)) * np.sqrt(variance)

@@ -14,6 +14,7 @@ from api.experiments.statistics import (
     ENOUGH,
     Ratio,
     always_valid,
+    behind,
     compare,
     estimate,
     mismatch,
@@ -124,6 +125,22 @@ def test_of_too_few_nothing_is_said(people: int) -> None:
     assert np.isnan(found.always_p)
     assert np.isnan(found.p)
     assert np.isnan(found.uplift_low)
+
+
+def test_few_who_rate_of_many_are_few() -> None:
+    """Of 1,000 people 3 of each variant rate, alike within it: their variance says nothing."""
+    rated, ones = np.repeat([1.0, 0.0], [3, 997]), np.repeat([4.0, 3.0, 0.0], [2, 1, 997])
+    found = compare(ratio(4.5 * rated, rated), ratio(ones, rated), effect=0.1)
+    assert found.difference == pytest.approx(11 / 3 - 4.5)
+    assert np.isnan(found.always_p)
+    assert np.isnan(preference(ratio(rated, rated), effect=0.1).p)
+
+
+def test_how_many_people_are_behind_a_rate() -> None:
+    """7 with 2 each, and 5 with none; one with 3 and one with 1: 16 / 10."""
+    assert behind(ratio(np.zeros(12), np.repeat([2.0, 0.0], [7, 5]))) == pytest.approx(7)
+    assert behind(ratio(np.zeros(2), np.array([3.0, 1.0]))) == pytest.approx(1.6)
+    assert behind(ratio(np.zeros(2), np.zeros(2))) == 0
 
 
 def test_a_mismatch_is_pearsons() -> None:
