@@ -118,7 +118,6 @@ class SimilarMovies(BaseModel):
             "model_version": "20260715-101500-3f2a",
             "degraded": [],
             "items": [_SIMILAR],
-            "empty_because": None,
         }
     )
 
@@ -126,7 +125,7 @@ class SimilarMovies(BaseModel):
     model_version: str
     degraded: list[Literal["index_unavailable"]]
     items: list[SimilarMovie]
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
 
 
 class TrendingMovie(_Movie):
@@ -148,7 +147,6 @@ class TrendingMovies(BaseModel):
             "half_life_days": 30.0,
             "positions": ["0:977", "3:1055"],
             "items": [_TRENDING],
-            "empty_because": None,
         }
     )
 
@@ -158,7 +156,7 @@ class TrendingMovies(BaseModel):
         list[str], Field(description="the last event of each partition that is counted")
     ]
     items: list[TrendingMovie]
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
 
 
 class FoundMovie(_Movie):

@@ -12,14 +12,15 @@ from stream.contracts.experiments import Strategy as ListStrategy
 Status: TypeAlias = Literal["scheduled", "running", "stopped"]
 Metric: TypeAlias = Literal["click_rate", "watch_rate", "skip_rate", "mean_rating", "preference"]
 
+# Without null, which FastAPI leaves out of the OpenAPI document, where it would lack the field then.
 _VARIANT: JsonDict = {
     "name": "treatment",
     "weight": 1.0,
-    "model": None,
-    "ranker": None,
+    "model": "20260715-101500-3f2a",
+    "ranker": True,
     "diversity": 0.6,
-    "novelty": None,
-    "strategy": None,
+    "novelty": 0.0,
+    "strategy": "personal",
 }
 _EXPERIMENT: JsonDict = {
     "name": "more-diverse",
@@ -32,7 +33,7 @@ _EXPERIMENT: JsonDict = {
     "effect": 0.1,
     "round": 1,
     "start": 1_752_537_600_000,
-    "stop": None,
+    "stop": 1_753_747_200_000,
 }
 _COUNTS: JsonDict = {
     "variant": "treatment",

@@ -56,7 +56,7 @@ class _Answer(BaseModel):
 
     degraded: list[SeveralDegraded]
     model_version: str | None
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
 
 
 class GroupRequest(BaseModel):
@@ -133,7 +133,6 @@ class GroupRecommendations(_Answer):
             "degraded": [],
             "model_version": "20260715-101500-3f2a",
             "items": [_GROUP_MOVIE],
-            "empty_because": None,
         }
     )
 
@@ -185,7 +184,6 @@ class GiftRecommendations(_Answer):
             "degraded": [],
             "model_version": "20260715-101500-3f2a",
             "items": [_GIFT_MOVIE],
-            "empty_because": None,
         }
     )
 

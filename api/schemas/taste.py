@@ -142,7 +142,6 @@ class TasteRecommendations(BaseModel):
             "model_version": "20260715-101500-3f2a",
             "ignored": [_IGNORED],
             "items": [_MOVIE],
-            "empty_because": None,
         }
     )
 
@@ -151,4 +150,4 @@ class TasteRecommendations(BaseModel):
     model_version: str | None
     ignored: list[Ignored]
     items: list[TasteMovie]
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")]
+    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
