@@ -125,7 +125,7 @@ class SimilarMovies(BaseModel):
     model_version: str
     degraded: list[Literal["index_unavailable"]]
     items: list[SimilarMovie]
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
+    empty_because: Annotated[str | None, Field(description="why there are no `items`")] = None
 
 
 class TrendingMovie(_Movie):
@@ -156,7 +156,7 @@ class TrendingMovies(BaseModel):
         list[str], Field(description="the last event of each partition that is counted")
     ]
     items: list[TrendingMovie]
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
+    empty_because: Annotated[str | None, Field(description="why there are no `items`")] = None
 
 
 class FoundMovie(_Movie):

@@ -12,7 +12,7 @@ from stream.contracts.experiments import Strategy as ListStrategy
 Status: TypeAlias = Literal["scheduled", "running", "stopped"]
 Metric: TypeAlias = Literal["click_rate", "watch_rate", "skip_rate", "mean_rating", "preference"]
 
-# Without null, which FastAPI leaves out of the OpenAPI document, where it would lack the field then.
+# Without null: FastAPI leaves it out of the OpenAPI document, with the field that has it.
 _VARIANT: JsonDict = {
     "name": "treatment",
     "weight": 1.0,

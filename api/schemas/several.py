@@ -56,7 +56,7 @@ class _Answer(BaseModel):
 
     degraded: list[SeveralDegraded]
     model_version: str | None
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
+    empty_because: Annotated[str | None, Field(description="why there are no `items`")] = None
 
 
 class GroupRequest(BaseModel):

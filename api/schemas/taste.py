@@ -150,4 +150,4 @@ class TasteRecommendations(BaseModel):
     model_version: str | None
     ignored: list[Ignored]
     items: list[TasteMovie]
-    empty_because: Annotated[str | None, Field(description="why there are no `items`, if so")] = None
+    empty_because: Annotated[str | None, Field(description="why there are no `items`")] = None
