@@ -181,15 +181,15 @@ class Known(NamedTuple):
         moods, which = np.unique(asked.of * len(moments) + at, return_inverse=True)
         of, times = moods // len(moments), moments[moods % len(moments)]
         found = np.empty((len(moods), len(_MOODS)), np.float32)
-        for some in _batches(np.diff(past.ends)[of]):
+        lengths = np.diff(past.ends)[of]
+        for some in _batches(lengths):
             lists, events = _events(past.ends, of[some])
             apart = np.abs(times[some][lists] - past.times[events]).astype(np.float32)
             surprises = above[events]
             for column, mood in enumerate(_MOODS):
                 weights = np.exp(apart * np.float32(-1 / mood))
-                total = np.bincount(lists, weights, len(of[some])) + _PRIOR_MOOD
-                weights *= surprises
-                found[some, column] = np.bincount(lists, weights, len(of[some])) / total
+                total = _sums(weights, lengths[some]) + _PRIOR_MOOD
+                found[some, column] = _sums(weights * surprises, lengths[some]) / total
         return found[which]
 
     def _neighbours(self, past: Past, above: Floats, asked: Asked) -> Floats:
@@ -201,17 +201,18 @@ class Known(NamedTuple):
         found = np.zeros((len(asked.of), 2), np.float32)
         there = self.places[asked.rows]
         [asking] = np.nonzero(there >= 0)
-        for some in _batches(np.diff(ends)[asked.of[asking]]):
-            now = asking[some]
+        lengths = np.diff(ends)[asked.of[asking]]
+        for some in _batches(lengths):
+            now, ratings = asking[some], lengths[some]
             lists, events = _events(ends, asked.of[now])
             pairs = here[events], there[now][lists]
             alike = self.alike[pairs].astype(np.float32)
             weights = np.abs(alike) ** _POWER
-            total = np.bincount(lists, weights, len(now)) + _PRIOR_WEIGHT
-            said = np.bincount(lists, np.sign(alike) * weights * surprises[events], len(now))
-            lifts = np.bincount(lists, self.lifts[pairs].astype(np.float32), len(now))
+            total = _sums(weights, ratings) + _PRIOR_WEIGHT
+            said = _sums(np.sign(alike) * weights * surprises[events], ratings)
+            lifts = _sums(self.lifts[pairs].astype(np.float32), ratings)
             found[now, 0] = self.spreads[there[now]] * said / total
-            found[now, 1] = lifts / np.maximum(np.bincount(lists, minlength=len(now)), 1)
+            found[now, 1] = lifts / np.maximum(ratings, 1)
         return found
 
 
@@ -231,6 +232,14 @@ def _events(ends: Ints, of: Ints) -> tuple[Ints, Ints]:
     lengths = np.diff(ends)[of]
     lists = np.repeat(np.arange(len(of)), lengths)
     return lists, np.arange(len(lists)) + np.repeat(ends[of + 1] - np.cumsum(lengths), lengths)
+
+
+def _sums(values: npt.NDArray[np.floating], lengths: Ints) -> npt.NDArray[np.float64]:
+    """f64[k]: of the values that follow one another, so many for each."""
+    starts = np.cumsum(lengths) - lengths
+    found = np.add.reduceat(np.append(values, np.float32(0)), starts, dtype=np.float64)
+    sums: npt.NDArray[np.float64] = np.where(lengths > 0, found, 0)  # of none it gives the next
+    return sums
 
 
 def _batches(lengths: Ints) -> Iterator[slice]:
