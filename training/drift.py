@@ -4,7 +4,8 @@ Three kinds of checks, each one number that should stay below its limit:
 
 - shifts: the distributions of ratings and of the features that the towers read, in the newest
   events beside those that the model learnt last (`training.stability`);
-- quality: how much of what it was worth at its promotion the model has lost on the newest events;
+- quality: how much of what it was worth at its promotion the model has lost on the newest events,
+  and in the lists that people were really shown (`training.follow_up`);
 - staleness: how much has happened that the model has not learnt and the index does not know, and
   for how long.
 

@@ -20,13 +20,12 @@ from training.challenge import events_after, questions_after
 from training.compare import Interval
 from training.dataset import Ratings, catalogue_of
 from training.drift import Age, Check, Drift, lost_quality, shifts, staleness
+from training.follow_up import METRIC, Shown, follow_ups, shown_quality
 from training.metrics import parse, ranking_of_one
 from training.prequential import ask
 from training.served import Served
 from training.snapshot import Archived, catalogue_table, named, read_logs
 from training.tuning import OPENMP_THREADS
-
-METRIC: Final = "ndcg@10"  # as the gate's: it needs fewer lists than a hit rate to show a loss
 
 # Of a manifest: the same of the model's twin that knew less, measured when it was trained.
 _TRAINED: Final = "live_two_stage_ndcg"
@@ -55,6 +54,7 @@ def measure(
     end: LogPosition,
     movies: Mapping[int, MovieEvent],
     now: int,
+    shown: Shown,
 ) -> Drift:
     """Measure what is served on all that is archived.
 
@@ -62,7 +62,8 @@ def measure(
        it learnt from files, or from another topic, what happened by the time of its last rating.
     2. Compare the distributions of the newest events with those of the last that it learnt.
     3. Ask it about the newest events, as the exam does (`training.challenge`).
-    4. Count what it has not learnt, and what its index had not heard of.
+    4. See what came of its lists that people were shown.
+    5. Count what it has not learnt, and what its index had not heard of.
 
     Args:
         model: what is served, not fitted.
@@ -71,6 +72,7 @@ def measure(
         end: how far to read it.
         movies: the catalogue, by movie id.
         now: ms since the epoch.
+        shown: the lists that people were shown lately.
 
     Raises:
         ArtifactError: the model is damaged, or does not fit this code.
@@ -102,6 +104,8 @@ def measure(
     # 3.
     checks.append(_quality(model, promoted, log, known))
     # 4.
+    checks.append(shown_quality(follow_ups(shown, rows), manifest.version, promoted))
+    # 5.
     checks += staleness(_age(model, rows, learnt, now))
     return Drift(manifest.version, now, tuple(checks))
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from infra.settings import Settings
+    from stream.contracts.experiments import ExposureEvent
     from training.drift import Drift
 
 app = typer.Typer()
@@ -24,8 +25,8 @@ def drift(
 ) -> None:
     """Compare what happens with what the served model learnt; exit with 1 where that has drifted.
 
-    Distributions of ratings and features, quality on the newest events, staleness of model and
-    index, each with its limit. All of it is of the archive.
+    Distributions of ratings and features, quality on the newest events and in the lists that people
+    were shown, staleness of model and index, each with its limit. All ratings are the archive's.
     """
     from rich.console import Console
 
@@ -71,6 +72,7 @@ def measure_drift(settings: "Settings") -> "Drift | None":
     from training.artifact import read_manifest
     from training.decisions import decision_about
     from training.drift_measure import measure, quality_at_promotion
+    from training.follow_up import Shown
     from training.promotion import last_promotion
     from training.served import Served
     from training.snapshot import archived, read_catalogue
@@ -82,13 +84,32 @@ def measure_drift(settings: "Settings") -> "Drift | None":
     model = Served(Path(event.artifact), TRENDING, POPULAR, MAX_LIMIT)
     decision = decision_about(event.version, kafka, topics.refreshes)
     archive = Archive.open(settings.archive)
+    now = int(time.time() * 1000)
     return measure(
         model,
         quality_at_promotion(read_manifest(model.directory), decision),
         archive,
         archived(archive, topic_id(kafka, topics.ratings), partition_count(kafka, topics.ratings)),
         read_catalogue(kafka, topics.movies),
-        int(time.time() * 1000),
+        now,
+        Shown(_shown(settings, now), settings.experiment_window_seconds * 1000),
+    )
+
+
+def _shown(settings: "Settings", now: int) -> "list[ExposureEvent]":
+    import asyncio
+
+    from producers.admin import partition_count
+    from stream.contracts.topics import Topics
+    from stream.experiments.shown import lately_shown
+    from stream.features import DAY
+    from stream.log_reader import KafkaLog
+    from training.follow_up import DAYS, EXPOSURES
+
+    kafka, topic = settings.librdkafka(), Topics(settings.kafka_topic_prefix).exposures
+    partitions = partition_count(kafka, topic)
+    return asyncio.run(
+        lately_shown(KafkaLog(kafka, topic), partitions, now - DAYS * DAY, EXPOSURES)
     )
 
 

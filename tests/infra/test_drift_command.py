@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,10 +22,24 @@ from stream.contracts.errors import (
     DatasetError,
     FreshetError,
 )
+from stream.contracts.events import encode
+from stream.features import DAY
+from stream.log import Record
+from tests.exposures import page
+from tests.fakes import MemoryLog
 from tests.training.build import clubs, ratings
 from training.compare import Interval
 from training.drift import Age, Check, Drift, lost_quality, sentences, shifts, staleness
 from training.drift_metrics import DriftMetrics
+from training.follow_up import DAYS, shown_quality
+
+FOLLOW_UPS = {
+    "user_id": pl.Int64,
+    "impression_id": pl.String,
+    "version": pl.String,
+    "followed": pl.Boolean,
+    "rank": pl.Float64,
+}
 
 RULES = Path(__file__).parents[2] / "infra" / "prometheus" / "drift.rules.yml"
 
@@ -99,6 +114,7 @@ def test_every_check_has_an_alert_and_every_alert_a_metric() -> None:
     checks = [
         *shifts(log, log.users > 15),
         lost_quality("ndcg@10", 0.1, nothing, 0),
+        shown_quality(pl.DataFrame(schema=FOLLOW_UPS), "v1", 0.1),
         *staleness(Age(0, 0, 0, 0, 0)),
     ]
     metrics = DriftMetrics()
@@ -115,6 +131,18 @@ def test_every_check_has_an_alert_and_every_alert_a_metric() -> None:
     for check in checks:
         matching = [selector for selector in selectors if re.fullmatch(selector, check.name)]
         assert len(matching) == 1, check.name
+
+
+def test_what_was_shown_in_the_last_days_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 20_000 * DAY
+    shown = {days: page(now - days * DAY, (1,), user=days) for days in (1, DAYS, DAYS + 1)}
+    log = MemoryLog()
+    for days, event in shown.items():
+        log.append(0, Record(days, event.event_time, b"%d" % event.user_id, encode(event)))
+    monkeypatch.setattr("producers.admin.partition_count", lambda *_: 1)
+    monkeypatch.setattr("stream.log_reader.KafkaLog", lambda *_: log)
+    settings = Settings(kafka_bootstrap_servers="nowhere:1")
+    assert command._shown(settings, now) == [shown[1], shown[DAYS]]
 
 
 def test_drift_makes_a_refresh_come_sooner(monkeypatch: pytest.MonkeyPatch) -> None:

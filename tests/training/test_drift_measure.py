@@ -20,12 +20,14 @@ from tests.planted_model import CATALOGUE, GENRES, Trait
 from training.artifact import LogPosition, read_manifest
 from training.drift import Check, Drift
 from training.drift_measure import measure, quality_at_promotion
+from training.follow_up import Shown
 from training.served import Served
 
 START = 1_700_000_000_000  # ms
 NOW = START + 100 * DAY
 TOPIC = "topic"
 PEOPLE = 25
+NOTHING = Shown((), 0)
 LATER = 9_999  # a movie that came after the model
 
 MOVIES = {
@@ -112,7 +114,7 @@ END_OF_OLD = LogPosition(TOPIC, tuple(map(len, OLD)))
 
 def test_what_is_like_before_has_not_drifted(model: Model, tmp_path: Path) -> None:
     archive, end = archived(tmp_path / "archive", OLD, SAME)
-    found = measure(model(END_OF_OLD), 0.02, archive, end, MOVIES, NOW)
+    found = measure(model(END_OF_OLD), 0.02, archive, end, MOVIES, NOW, NOTHING)
     assert found.version == read_manifest(tmp_path / "model").version
     assert found.measured_at == NOW
     checks = by_name(found)
@@ -121,18 +123,19 @@ def test_what_is_like_before_has_not_drifted(model: Model, tmp_path: Path) -> No
     assert checks["model_days"].value == pytest.approx(10)
     assert checks["index_events"].value == 0
     assert checks["lost_quality"].value < 0  # it knows whose genre is whose
+    assert checks["shown_quality"].says.startswith("0 lists shown")
 
 
 def test_other_stars_and_lost_quality(model: Model, tmp_path: Path) -> None:
     archive, end = archived(tmp_path / "archive", OLD, LOW)
-    checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW))
+    checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW, NOTHING))
     assert checks["shift_rating"].above
     assert np.isnan(checks["lost_quality"].value)
     assert checks["lost_quality"].says.startswith("nothing to ask")
 
     shutil.rmtree(tmp_path / "model")
     archive, end = archived(tmp_path / "another", OLD, SAME)
-    checks = by_name(measure(model(END_OF_OLD), 0.99, archive, end, MOVIES, NOW))
+    checks = by_name(measure(model(END_OF_OLD), 0.99, archive, end, MOVIES, NOW, NOTHING))
     assert checks["lost_quality"].above
 
 
@@ -142,20 +145,20 @@ def test_learnt_is_what_is_before_the_position_whenever_it_happened(
     """A rating of a time long ago that arrives late is news; to a model of files it is not."""
     late = in_one_genre(range(101, 104), -5)
     archive, end = archived(tmp_path / "archive", OLD, late)
-    checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW))
+    checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW, NOTHING))
     assert checks["model_events"].says == "18 events after 150 learnt"
 
     for position in (None, LogPosition("another", END_OF_OLD.offsets)):
         shutil.rmtree(tmp_path / "model")
         of_files = model(position, until=START + DAY)
-        checks = by_name(measure(of_files, 0.2, archive, end, MOVIES, NOW))
+        checks = by_name(measure(of_files, 0.2, archive, end, MOVIES, NOW, NOTHING))
         assert checks["model_events"].value == 0
 
 
 def test_movies_that_came_after_the_index(model: Model, tmp_path: Path) -> None:
     news: Events = [[(200, LATER, 5.0, 98.0), (200, CATALOGUE[0].movie_id, 5.0, 95.0)], []]
     archive, end = archived(tmp_path / "archive", OLD, news)
-    checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW))
+    checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW, NOTHING))
     assert checks["index_events"].value == 0.5
     assert checks["index_days"].value == pytest.approx(2)
     assert checks["model_days"].value == pytest.approx(5)
@@ -164,9 +167,9 @@ def test_movies_that_came_after_the_index(model: Model, tmp_path: Path) -> None:
 def test_nothing_new_and_nothing_at_all(model: Model, tmp_path: Path) -> None:
     archive, end = archived(tmp_path / "archive", OLD)
     served = model(END_OF_OLD)
-    assert not measure(served, 0.2, archive, end, MOVIES, NOW).above
+    assert not measure(served, 0.2, archive, end, MOVIES, NOW, NOTHING).above
     with pytest.raises(DatasetError, match=r"has 150 ratings up to .* none of a movie"):
-        measure(served, 0.2, archive, end, {}, NOW)
+        measure(served, 0.2, archive, end, {}, NOW, NOTHING)
 
 
 def test_what_it_was_worth_at_promotion(models: Mapping[Trait, Path]) -> None:
