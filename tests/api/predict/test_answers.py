@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from api.predict import answers
+from api.predict.predictor import predict
 from stream.contracts.topics import partition_of
 from tests.api.conftest import MOVIES, World, catalogue_movie
 from tests.api.doubles import PARTITIONS
@@ -11,6 +13,7 @@ from tests.planted_ratings import ERROR, MEAN, RATINGS
 
 USER, OTHER, STRANGER = 7, 10, 13
 NOBODY_KNOWS = 999_999  # a movie
+NOW = 1_700_000_000_000  # ms
 MARGIN = 0.91 * ERROR  # of an interval of 90%: see `SIZES` there
 
 
@@ -120,6 +123,28 @@ async def test_a_batch_says_what_each_pair_does_alone(world: World) -> None:
     assert found["predictions"] == alone
     partitions = {partition_of(user, PARTITIONS) for user in (USER, OTHER)}
     assert {int(one.partition(":")[0]) for one in found["positions"]} == partitions
+
+
+async def test_a_batch_of_long_histories_is_answered_in_portions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three and two ratings: four at a time, or one pair."""
+    await world.rate(OTHER, 1, 2, 3, stars=2.0)
+    await world.rate(USER, 3, 4, stars=5.0)
+    await world.watcher.refresh()
+    pairs = [(USER, 3), (USER, 4), (OTHER, 1), (STRANGER, 1), (OTHER, 2), (USER, 9)]
+    body = [{"user_id": user, "movie_id": movie} for user, movie in pairs]
+    whole = await ask(world, "batch", pairs=body, at=NOW)
+    sizes = []
+
+    def counted(serving: Any, states: Any, these: Any, *rest: Any) -> Any:
+        sizes.append((len(these.of), sum(map(len, states))))
+        return predict(serving, states, these, *rest)
+
+    monkeypatch.setattr(answers, "predict", counted)
+    monkeypatch.setattr(answers, "TOGETHER", 4)
+    assert await ask(world, "batch", pairs=body, at=NOW) == whole
+    assert sizes == [(2, 2), (2, 3), (1, 3), (1, 2)]
 
 
 async def test_an_interval_is_as_wide_as_it_is_to_be_sure(world: World) -> None:
