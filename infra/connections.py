@@ -107,6 +107,8 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._read += len(data)
         super().data_received(data)
+        if self.transport.is_closing():  # it was no HTTP, and that is being said
+            return
         if self._in_headers and self._read > MAX_HEADERS:
             self.end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._read > MAX_REQUEST:

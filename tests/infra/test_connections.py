@@ -237,10 +237,11 @@ class TestTooMuch:
             client.send(b"X: 1\r\n" * (1 << 18))
             assert await client.ended()
 
-    async def test_what_is_no_http(self) -> None:
+    @pytest.mark.parametrize("times", [10, 4_000])
+    async def test_what_is_no_http(self, times: int) -> None:
         async with serving() as server:
             client = await server.connect()
-            client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10)
+            client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * times)
             assert (await client.answer())[0] == 400
 
 
