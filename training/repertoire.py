@@ -7,8 +7,10 @@ lab ask the same.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -67,6 +69,7 @@ class Repertoire:
             ones, then of those with the highest ids, `POOL` at most.
         unrated_vectors: f32[len(unrated), d] theirs, in a row: every request reads all of them.
         later: the m movies, row by row.
+        digest: of what is known of these m, the same in every process.
         table: what is known of all of them, row by row.
         genres: the g names of the model's genres.
     """
@@ -79,6 +82,7 @@ class Repertoire:
     later: tuple[IndexedMovie, ...]
     table: MovieTable
     genres: tuple[str, ...]
+    digest: bytes = b""
     _matching: dict[MovieFilter, Mask] = field(default_factory=dict, init=False, compare=False)
 
     @classmethod
@@ -181,6 +185,7 @@ class Repertoire:
             unrated_vectors=vectors[unrated],
             later=later,
             table=table,
+            digest=blake2b(msgspec.msgpack.encode(later), digest_size=8).digest(),
         )
 
 

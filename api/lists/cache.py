@@ -1,9 +1,9 @@
 """Answers that may be given again: the same question, the same state of the user, the same model.
 
-The name of an answer says which question it answers, by which model and with how many movies that
-came later, the value which state it was made from. So a rating, a promotion and a new movie each
-make it miss at once, in every process. How hot movies are moves on by itself: an answer is given
-again for some seconds at most.
+The name of an answer says which question it answers, by which model and with which movies that
+came later, the value which state it was made from. So a rating, a promotion and a new or changed
+movie each make it miss at once, in every process. How hot movies are moves on by itself: an answer
+is given again for some seconds at most.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class AnswerCache:
         model, movies = serving.model, serving.repertoire
         if model is None or movies is None or not self._seconds:
             return b""
-        event, later = model.event, len(movies.later)
+        event, later = model.event, movies.digest.hex()
         answer = f"{limit}|{event.version}|{event.artifact}|{event.collection}|{later}"
         return b"a" + hashlib.blake2b(question + answer.encode(), digest_size=12).digest()
 

@@ -45,9 +45,11 @@ def _unknown_genres(wanted: MovieFilter, serving: Serving) -> str | None:
     asked = wanted.genres_any | wanted.genres_all
     if not asked:
         return None
-    known = {genre for movie in serving.catalogue.values() for genre in movie.genres}
-    if serving.repertoire is not None:
-        known.update(serving.repertoire.genres)
+    known = frozenset(
+        serving.repertoire.table.genre_names  # to read the whole catalogue takes 20 ms
+        if serving.repertoire is not None
+        else (genre for movie in serving.catalogue.values() for genre in movie.genres)
+    )
     unknown = wanted.genres_all - known
     if wanted.genres_any and wanted.genres_any.isdisjoint(known):
         unknown |= wanted.genres_any

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from api.schemas.taste import Ignored, TasteMovie, TasteProfile, TasteRecommenda
 from api.serving.models import ServedModel
 from api.serving.watcher import TRENDING, Serving
 from api.stages import stage
-from training.movie_table import MovieTable
+from training.movie_table import Mask, MovieTable
 from training.repertoire import Repertoire
+
+# Of a movie that nobody has rated: its logarithm is finite, and no weight makes up for it.
+_LEAST: Final = 1e-30
 
 
 async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendations:
@@ -30,8 +34,11 @@ async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendat
     found = None
     if model is not None and movies is not None:
         with stage("rank"), model.use():
+            # Not in the thread: the masks that a repertoire remembers are the event loop's.
+            named_movies = {*profile.liked, *profile.disliked}
+            left_out = left_out_of(movies, named_movies, profile.filters.to_filter())
             found = await asyncio.to_thread(
-                _chosen, serving, model, movies, liked, disliked, profile
+                _chosen, serving, model, movies, liked, disliked, left_out, profile
             )
     if found is None or movies is None:
         items = _weighted_trends(serving, profile)
@@ -95,10 +102,10 @@ def _chosen(
     movies: Repertoire,
     liked: Collection[int],
     disliked: Collection[int],
+    left_out: Mask,
     profile: TasteProfile,
 ) -> Chosen | None:
     """None where towers or ranker fail."""
-    left_out = left_out_of(movies, {*profile.liked, *profile.disliked}, profile.filters.to_filter())
     try:
         utilities = utilities_of(model.artifact, movies, serving.live, liked, disliked)
         ratings = serving.live.ratings[: len(movies.table)]
@@ -120,8 +127,8 @@ def _weighted_trends(serving: Serving, profile: TasteProfile) -> list[TasteMovie
     rows = [np.flatnonzero(serving.live.ids == movie_id) for movie_id in table.movie_ids]
     ratings = np.array([serving.live.ratings[row].sum() for row in rows], np.int64)
     added = stated(_weights(profile), table, ratings)
-    with np.errstate(divide="ignore"):
-        worth = np.log([score for _, score in trends], dtype=np.float64) + added
+    scores = np.array([score for _, score in trends], np.float64)
+    worth = np.log(np.maximum(scores, _LEAST)) + added
     best = np.argsort(-worth, kind="stable")[: profile.limit]
     return [
         TasteMovie(

@@ -92,10 +92,13 @@ def _beliefs(model: ServedModel, movies: Repertoire, state: UserState) -> list[B
     if not ((learnt >= 0) & (learnt < movies.learnt)).any():
         return []
     [vector] = model.artifact.user_vectors([state])
-    of_genre = movies.table.has_genre
+    # A movie that is described anew may leave a genre without any.
+    named = np.flatnonzero(movies.table.has_genre.any(axis=1))
+    of_genre = movies.table.has_genre[named]
     means = of_genre @ (movies.items.vectors @ vector) / of_genre.sum(axis=1)
     affinities = (means - means.mean()) / (means.std() or 1)
     closest = np.argsort(-affinities, kind="stable").tolist()
     return [
-        Belief(genre=movies.table.genre_names[at], affinity=float(affinities[at])) for at in closest
+        Belief(genre=movies.table.genre_names[named[at]], affinity=float(affinities[at]))
+        for at in closest
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from api import metrics
 from api.lists import cache
@@ -18,7 +19,7 @@ from stream.contracts.topics import partition_of
 from stream.features import UserState
 from stream.records import MovieHeats, UserRecord
 from stream.store import Batch
-from tests.api.conftest import World, catalogue_movie
+from tests.api.conftest import MOVIES, World, catalogue_movie
 from tests.api.doubles import PARTITIONS, PlantedArtifact
 
 USER, OTHER = 42, 7
@@ -110,6 +111,16 @@ async def test_a_rating_makes_it_miss_at_once(world: World) -> None:
     assert not {item["movie_id"] for item in after["items"]} & {before["items"][0]["movie_id"]}
     await world.rate(OTHER, 1)
     assert (await ask(world))["cached"]
+
+
+async def test_a_changed_movie_makes_it_miss_at_once(world: World) -> None:
+    await world.rate(USER, 200)
+    for genres in (("Drama",), ("Horror",)):
+        await world.store.put_movies([structs.replace(catalogue_movie(MOVIES + 1), genres=genres)])
+        await world.watcher.refresh()
+        answer = await ask(world, genres_none="Horror", only_ids=[MOVIES + 1])
+        assert not answer["cached"]
+        assert len(answer["items"]) == (genres == ("Drama",))
 
 
 async def test_a_promotion_makes_it_miss_at_once(world: World) -> None:

@@ -200,6 +200,11 @@ class TestOverHttp:
         found = await ask(world, liked=[100], limit=2)
         assert (found["strategy"], found["degraded"]) == ("trending", ["model_unavailable"])
         assert ids(found) == [7, 8]
+        # Of what nobody has ever rated the score is a number too.
+        await world.store.put_movies([catalogue_movie(MOVIES + 1)])
+        await world.watcher.refresh()
+        found = await ask(world, liked=[100], filters={"only_ids": [MOVIES + 1]})
+        assert [(it["movie_id"], it["score"]) for it in found["items"]] == [(MOVIES + 1, 1)]
 
     @pytest.mark.parametrize(
         "profile",

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from api.lists.freshness import UserView
 from api.people.portrait import portrait
 from api.serving.watcher import Serving
 from stream.features import UserState
 from stream.records import UserRecord
-from tests.api.conftest import GENRES, World, catalogue_movie
+from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie
 from training.movie_table import MovieTable
 
 USER = 42
@@ -59,6 +60,18 @@ async def test_the_model_believes_in_what_lies_near(world: World) -> None:
         for genre in GENRES
     }
     assert beliefs[0]["genre"] == max(means, key=lambda genre: means[genre])
+
+
+async def test_a_genre_that_no_movie_has_any_more_is_no_belief(world: World) -> None:
+    await world.rate(USER, 1)
+    for genres in (("Telenovela",), ("Drama",)):
+        movie = structs.replace(catalogue_movie(MOVIES + 1), genres=genres)
+        await world.store.put_movies([movie])
+        await world.watcher.refresh()
+        beliefs = (await told(world))["beliefs"]
+        named = {one["genre"] for one in beliefs}
+        assert ("Telenovela" in named) == (genres == ("Telenovela",))
+        assert all(np.isfinite(one["affinity"]) for one in beliefs)
 
 
 async def test_somebody_unknown_is_told_what_to_do(world: World) -> None:
