@@ -27,7 +27,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def log(broker: str, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def log(
+    broker: str, topics: Topics, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    monkeypatch.setenv("FRESHET_REDIS_URL", redis_url)  # where promotions take turns
     monkeypatch.setenv("FRESHET_KAFKA_BOOTSTRAP_SERVERS", broker)
     monkeypatch.setenv("FRESHET_KAFKA_TOPIC_PREFIX", topics.prefix)
     return {"bootstrap.servers": broker}

@@ -103,8 +103,8 @@ def plain(
             key = (user, last.impression_id)
             rank = of[key][1]
             if np.isnan(rank) and stars >= 4 and (user, movie) not in known:
-                place = places[key].get(movie)
-                rank = place if place is not None and place <= K else np.inf
+                at = places[key].get(movie)
+                rank = at if at is not None and at <= K else np.inf
             of[key] = (True, rank)
         known.add((user, movie))
     return of
