@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from api.catalogue import search
+from api.catalogue.names import NameIndex
 from api.catalogue.search import TitleIndex
 from api.serving.live import LiveMovies
 from stream.contracts.events import MovieEvent
@@ -144,6 +146,44 @@ def test_an_index_made_from_another_finds_the_same() -> None:
     fresh = TitleIndex(catalogue(titles))
     for query in ("star", "star trek beyond", "godfater", "s"):
         assert known.find(query, 10, live(titles)) == fresh.find(query, 10, live(titles))
+
+
+Changes = st.dictionaries(
+    st.integers(1, len(KNOWN) + 5), st.sampled_from([*KNOWN, "Star (1999)", "?!", "Godfather"])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(Changes, min_size=1, max_size=3), st.integers(1, 20))
+def test_what_came_lately_is_found_as_in_one_whole_index(
+    looks: list[dict[int, str]], limit: int
+) -> None:
+    """Movies that came, changed their title, and got it back, over several looks."""
+    movies, index = dict(INDEX.catalogue), INDEX
+    for changes in looks:
+        movies = movies | {id_: catalogue_movie(id_, title) for id_, title in changes.items()}
+        index = TitleIndex(movies, index)
+    whole = TitleIndex(movies)
+    for query in ("star", "s", "godfater", "the godfather", "king kong 1933", "starwars 1977"):
+        assert index.find(query, limit, LIVE) == whole.find(query, limit, LIVE)
+
+
+def test_many_that_came_lately_are_put_into_the_large_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+
+    def noted(movies: Mapping[int, MovieEvent], known: Mapping[str, tuple[str, ...]]) -> NameIndex:
+        made.append(len(movies))
+        return NameIndex(movies, known)
+
+    monkeypatch.setattr(search, "NameIndex", noted)
+    monkeypatch.setattr(search, "LATELY", 3)
+    movies, index = dict(INDEX.catalogue), INDEX
+    for id_ in range(101, 107):
+        movies = movies | {id_: catalogue_movie(id_)}
+        index = TitleIndex(movies, index)
+    assert made == [1, 2, 3, len(KNOWN) + 4, 1, 2]
 
 
 @given(st.sampled_from(sorted(KNOWN)), st.data())
