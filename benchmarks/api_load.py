@@ -150,7 +150,7 @@ def _measure(
     found = {"idle": Measured([], before, _spent(url, pid))}
     for seed, rate in enumerate(BARS, start=1):
         found[f"{rate}"] = measured(lists, rate, SECONDS, seed)
-    found["floor"] = measured([Request("/healthz")], max(BARS), FLOOR_SECONDS, 0)
+    found["floor"] = measured([Request("/livez")], max(BARS), FLOOR_SECONDS, 0)
     chance, ids = np.random.default_rng(4), [movie.movie_id for movie in movies]
     found["batches"] = measured(
         [_batch(chance, ids) for _ in range(BATCHES)], BATCHES_RATE, BATCHES // BATCHES_RATE, 0
@@ -234,7 +234,7 @@ def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Repor
         report.context("... processor time a request", one.each(idle), "ms")
         for stage, ms in one.stages().items():
             report.context(f"... of it {stage}, mean", ms, "ms")
-    report.context("the floor: GET /healthz at 300 requests/s, p50", _p(floor, 50), "ms")
+    report.context("the floor: GET /livez at 300 requests/s, p50", _p(floor, 50), "ms")
     report.context("... p99", _p(floor, 99), "ms")
     batches, what = found["batches"], f"POST /predict/batch of {MAX_PAIRS:,}"
     if wrong := [it.wrong for it in batches.answered if it.wrong]:
@@ -272,7 +272,7 @@ def _draw(found: Mapping[str, Measured], path: Path) -> None:
     """Latencies up to the slowest in ten thousand, and where the time goes."""
     with drawn(path, (8.4, 3.4)) as figure:
         axes, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-        lines = {"floor": "/healthz, 300/s"} | {f"{rate}": f"{rate} requests/s" for rate in BARS}
+        lines = {"floor": "/livez, 300/s"} | {f"{rate}": f"{rate} requests/s" for rate in BARS}
         for (name, label), colour in zip(lines.items(), (GREY, *COLOURS), strict=False):
             values = np.percentile(found[name].milliseconds, _PERCENTS * 100)
             axes.plot(1 / (1 - _PERCENTS), values, color=colour, label=label)
