@@ -36,3 +36,8 @@ def answer_config(example: JsonDict) -> ConfigDict:
 def request_config(example: JsonDict) -> ConfigDict:
     """For what clients say: nothing is guessed, and nothing they say is ignored."""
     return ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [example]})
+
+
+def one_or_batch(value: object) -> str:
+    """Which of both a body is, for `Discriminator`: an object or a list of them."""
+    return "batch" if isinstance(value, list) else "one"

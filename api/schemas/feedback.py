@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self, TypeAlias
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import MovieId, UserId, answer_config, request_config
+from api.schemas.common import MovieId, UserId, answer_config, one_or_batch, request_config
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
 from stream.contracts.experiments import FeedbackKind
 
@@ -61,14 +61,10 @@ class Feedback(BaseModel):
         return self
 
 
-def _one_or_batch(value: object) -> str:
-    return "batch" if isinstance(value, list) else "one"
-
-
 FeedbackBody: TypeAlias = Annotated[
     Annotated[Feedback, Tag("one")]
     | Annotated[list[Feedback], Field(min_length=1, max_length=MAX_BATCH), Tag("batch")],
-    Discriminator(_one_or_batch),
+    Discriminator(one_or_batch),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import WHOLE, MovieId, UserId, answer_config, request_config
+from api.schemas.common import WHOLE, MovieId, UserId, answer_config, one_or_batch, request_config
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
 
 MAX_BATCH: Final = 1_000  # ratings a request: about 100 KB of JSON
@@ -47,14 +47,10 @@ class Rating(MovieRating):
     user_id: UserId
 
 
-def _one_or_batch(value: object) -> str:
-    return "batch" if isinstance(value, list) else "one"
-
-
 RatingsBody: TypeAlias = Annotated[
     Annotated[Rating, Tag("one")]
     | Annotated[list[Rating], Field(min_length=1, max_length=MAX_BATCH), Tag("batch")],
-    Discriminator(_one_or_batch),
+    Discriminator(one_or_batch),
 ]
 
 
