@@ -193,6 +193,7 @@ class BatchConsumer(driver.Consumer):
                 message = BatchMessage(tp, batch, begin, generation)
                 self._read_offset[tp] = message.offset
                 self._unfinished.add(message)
+                self._all_finished.clear()  # those before may be finished by now
                 await self.callback(message)
         if self._unfinished:
             await self.wait_first(self._all_finished.wait(), self.suspend_flow.wait())
