@@ -151,23 +151,40 @@ class Ranking:
                 found[name] = best_for_all(of[0], left_out, count, first.get(name))
         return found
 
-    def utilities(self, features: Mapping[str, Floats]) -> Floats:
+    def utilities(self, features: Mapping[str, Floats], common: Floats | None = None) -> Floats:
         """f32[B, C]: higher is better, for people who have rated something.
 
         Args:
             features: by name, f32[B, C] of C movies for each user.
+            common: `common` of these movies, where it is at hand: the live features are not looked
+                at then.
         """
-        return utilities(self.weights, features)
+        own = {name: of for name, of in self.weights.items() if self._is_own(name)}
+        return (self.common(features) if common is None else common) + utilities(own, features)
+
+    def common(self, features: Mapping[str, Floats]) -> Floats:
+        """f32[B, C]: the part of the utilities that the live features add, the same for everyone.
+
+        Args:
+            features: those by name, f32[B, C] or f32[1, C].
+        """
+        shared = {name: of for name, of in self.weights.items() if not self._is_own(name)}
+        return utilities(shared, features)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a feature is another one for every person."""
+        return name == TOWERS or name in self.links
 
     def tried(
-        self, features: Mapping[str, Floats], ratings: Ints, rated: npt.NDArray[np.bool_]
+        self, towers: Floats, common: Floats, ratings: Ints, rated: npt.NDArray[np.bool_]
     ) -> tuple[Ints, Floats]:
         """Which of m movies without a rating in the training data are tried: see `explore`.
 
         No links lead to such a movie, so they are not looked at.
 
         Args:
-            features: by name, f32[B, m] or, the same for all, f32[1, m].
+            towers: f32[B, m] their scores.
+            common: f32[B, m] or f32[1, m] what the live features add.
             ratings: i64[m] how many people have rated each since.
             rated: bool[B, m] what these people have; it is tried last.
 
@@ -175,8 +192,9 @@ class Ranking:
             i64[B, T] which of the m, the most promising first, and f32[B, T] the bonus of each.
         """
         bonus = bonuses(ratings)
-        weights = {name: of for name, of in self.weights.items() if name not in self.links}
-        worth = np.where(rated, -np.inf, utilities(weights, features) + bonus)
+        weights = {name: of for name, of in self.weights.items() if name == TOWERS}
+        worth = utilities(weights, {TOWERS: towers}) + (common + bonus)
+        worth[rated] = -np.inf
         chosen = most_promising(worth)
         return chosen, bonus[chosen]
 

@@ -142,9 +142,11 @@ class Served:
         """i64[B, T] rows of the movies that are tried for each, and f32[B, T] their bonuses."""
         unrated = self.repertoire.unrated
         ratings = np.bincount([row for _, row in self.raters], minlength=rated.shape[1])[unrated]
-        links = self.artifact.ranking.links
-        of_unrated = {name: x[:, unrated] for name, x in features.items() if name not in links}
-        tried, bonus = self.artifact.ranking.tried(of_unrated, ratings, rated[:, unrated])
+        ranking = self.artifact.ranking
+        common = ranking.common(features)[:, unrated]
+        tried, bonus = ranking.tried(
+            features[TOWERS][:, unrated], common, ratings, rated[:, unrated]
+        )
         return unrated[tried], bonus
 
     def _live(self) -> dict[str, npt.NDArray[np.float32]]:

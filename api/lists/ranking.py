@@ -90,8 +90,8 @@ def rank(
     if wanted.diversity is not None:
         ranking = replace(ranking, trade_off=min(wanted.diversity, MOST_DIVERSE))
     vectors, later = movies.items.vectors, len(movies.later)
-    features = {name: of.scores(person.standing, later) for name, of in ranking.links.items()}
-    features |= live.of_model(len(vectors))
+    links = {name: of.scores(person.standing, later) for name, of in ranking.links.items()}
+    features = links | live.of_model(len(vectors))
     left_out = _left_out(movies, person.standing, wanted)
     # 1.
     proposed = ranking.proposals(features, left_out[None], live.hottest)
@@ -101,7 +101,7 @@ def rank(
     names, source = _sources(ranking, proposed, person.tower, near, tried, len(vectors))
     rows = np.flatnonzero(source > 0)
     # 2.
-    said = partial(_utilities, ranking, features, vectors, person.vector)
+    said = partial(_utilities, ranking, links, live.common(ranking), vectors, person.vector)
     found = said(rows)
     most = found.max(initial=-np.inf, where=np.isfinite(found))
     bonuses = np.zeros(len(rows), np.float32)
@@ -177,14 +177,11 @@ def _tried(
 ) -> tuple[Ints, Floats]:
     """i64[t] rows of the movies that are tried for this person, and f32[t] the bonus of each."""
     unrated = movies.unrated
-    of_unrated = {
-        name: values[None, unrated]
-        for name, values in live.features.items()
-        if name in ranking.weights
-    }
-    of_unrated[TOWERS] = (movies.unrated_vectors @ vector)[None]
+    towers, common = movies.unrated_vectors @ vector, live.common(ranking)[unrated]
     without = left_out[unrated]
-    [tried], [bonus] = ranking.tried(of_unrated, live.ratings[unrated], without[None])
+    [tried], [bonus] = ranking.tried(
+        towers[None], common[None], live.ratings[unrated], without[None]
+    )
     there = ~without[tried]
     return unrated[tried[there]], bonus[there]
 
@@ -212,12 +209,17 @@ def _sources(
 
 
 def _utilities(
-    ranking: Ranking, features: Mapping[str, Floats], vectors: Floats, vector: Floats, rows: Ints
+    ranking: Ranking,
+    links: Mapping[str, Floats],
+    common: Floats,
+    vectors: Floats,
+    vector: Floats,
+    rows: Ints,
 ) -> Floats:
     """f32[k] of k movies."""
-    of_rows = {name: features[name][:, rows] for name in ranking.weights if name != TOWERS}
+    of_rows = {name: values[:, rows] for name, values in links.items()}
     of_rows[TOWERS] = (vectors[rows] @ vector)[None]
-    found: Floats = ranking.utilities(of_rows)[0]
+    found: Floats = ranking.utilities(of_rows, common[rows])[0]
     return found
 
 

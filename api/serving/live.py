@@ -16,6 +16,8 @@ from stream.records import MovieHeats
 from stream.store import StateStore
 from training.live import Heats, live_features, model_first
 from training.proposals import highest_first
+from training.ranker import Weights
+from training.ranking import Ranking
 from training.tower_inputs import Floats, Ints
 
 _ROOM: Final = 1_024  # movies at first; doubled where there are more
@@ -41,6 +43,7 @@ class LiveMovies:
     features: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
     hottest: Mapping[str, Ints] = field(default_factory=lambda: MappingProxyType({}))
     offsets: tuple[int, ...] = ()
+    _common: list[tuple[Weights, Floats]] = field(default_factory=list, init=False, compare=False)
 
     @property
     def ratings(self) -> npt.NDArray[np.int64]:
@@ -51,6 +54,19 @@ class LiveMovies:
     def of_model(self, movies: int) -> dict[str, Floats]:
         """By name, f32[1, movies]: those of the model's movies, by row."""
         return {name: values[None, :movies] for name, values in self.features.items()}
+
+    def common(self, ranking: Ranking) -> Floats:
+        """f32[n]: what the live features add to the utilities of everyone.
+
+        Of the ranking that was asked about last it is at hand: it takes some milliseconds to make.
+        """
+        for weights, values in self._common:
+            if weights is ranking.weights:
+                return values
+        features = {name: values[None] for name, values in self.features.items()}
+        [values] = np.broadcast_to(ranking.common(features), (1, len(self.ids)))
+        self._common[:] = [(ranking.weights, values)]
+        return values
 
 
 class LiveHeats:

@@ -167,6 +167,8 @@ class ServingWatcher:
             movies, newcomers = model.repertoire, model.artifact.ranking.newcomers
         live = await asyncio.to_thread(self._heats.movies, movies.items if movies else None)
         hottest = await asyncio.to_thread(trends, live, newcomers, TRENDING)
+        if model is not None:
+            await asyncio.to_thread(live.common, model.artifact.ranking)
         serving = replace(serving, repertoire=movies, live=live)
         known = tuple(hit for hit in hottest if serving.movie(hit[0]) is not None)
         return replace(serving, trending=known)

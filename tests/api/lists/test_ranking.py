@@ -89,8 +89,12 @@ class World:
             "heat": self.live.features["heat"][None],
         }
         proposed = ranking.candidates(features, left_out[None])
-        of_unrated = {name: features[name][:, unrated] for name in (TOWERS, "heat")}
-        tried, _ = ranking.tried(of_unrated, self.live.ratings[unrated], left_out[None, unrated])
+        tried, _ = ranking.tried(
+            features[TOWERS][:, unrated],
+            ranking.common(features)[:, unrated],
+            self.live.ratings[unrated],
+            left_out[None, unrated],
+        )
         rows = np.sort(np.concatenate([proposed, unrated[tried]], axis=1))
         bonus = np.where(
             np.isin(rows, unrated[tried]), bonuses(self.live.ratings[rows]), np.float32(0)
