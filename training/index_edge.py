@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -61,6 +60,10 @@ from training.movie_filter import ALL_MOVIES, MovieFilter
 
 # Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
 UPSERT_POINTS: Final = 2_000
+
+# Threads that search an index. There is one segment with movies: to look at the same time into the
+# empty one that Edge keeps for what is added takes a third more.
+_THREADS: Final = 1
 
 # Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
 # instead of 150 to 300, in which nothing else of the process would run.
@@ -123,23 +126,54 @@ class EdgeIndex:
         check_dimension(vector, self._dimension)
         later = self._later
         without = {*exclude, *wanted.exclude, *later.replaced}
-        exact = len(without) > EXACT_FROM
-        # A walk that may go through what is excluded is shorter than one that must not.
-        filtered, dropped = split_exclusions(without) if exact else ((), without)
-        request = QueryRequest(
-            limit=limit + len(dropped),
-            query=Query.Nearest(vector.tolist()),
-            filter=_filter(wanted, filtered),
-            params=SearchParams(hnsw_ef=HNSW_EF, exact=exact),  # Edge keeps `limit` at least
-        )
-        with _edge_errors("the search failed"):
-            found = self._shard.query(request)
-        kept = ((movie, one.score) for one in found if (movie := int(one.id)) not in dropped)
-        hits = list(islice(kept, limit))
+        hits = self._built(vector, limit, without, wanted)
         if later.movies:
             others = later.search(vector, limit, set(exclude), wanted)
             hits = sorted(hits + others, key=lambda hit: -hit[1])
         return hits[:limit]
+
+    def _built(
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        without: Collection[int],
+        wanted: MovieFilter,
+    ) -> list[tuple[int, float]]:
+        """The nearest of what was built into the index.
+
+        A walk keeps `HNSW_EF` movies in any case, and mostly there are enough among them. If not,
+        one that may go through what is excluded is shorter than one that must not.
+        """
+        at_once = max(limit, min(limit + len(without), HNSW_EF))
+        hits, there = self._nearest(vector, at_once, (), without, wanted)
+        if len(hits) < limit and there == at_once:
+            exact = len(without) > EXACT_FROM
+            filtered, dropped = split_exclusions(without) if exact else ((), without)
+            more = limit + len(dropped)
+            hits, _ = self._nearest(vector, more, filtered, dropped, wanted, exact=exact)
+        return hits[:limit]
+
+    def _nearest(
+        self,
+        vector: npt.NDArray[np.float32],
+        count: int,
+        filtered: Collection[int],
+        dropped: Collection[int],
+        wanted: MovieFilter,
+        *,
+        exact: bool = False,
+    ) -> tuple[list[tuple[int, float]], int]:
+        """Of `count` movies those that are not dropped, and how many there were."""
+        request = QueryRequest(
+            limit=count,
+            query=Query.Nearest(vector.tolist()),
+            filter=_filter(wanted, filtered),
+            params=SearchParams(hnsw_ef=HNSW_EF, exact=exact),  # Edge keeps `count` at least
+        )
+        with _edge_errors("the search failed"):
+            found = self._shard.query(request)
+        hits = [(movie, one.score) for one in found if (movie := int(one.id)) not in dropped]
+        return hits, len(found)
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
         later = self._later.movies
@@ -200,6 +234,7 @@ def _build(
             str(directory),
             EdgeConfig(
                 vectors=EdgeVectorParams(size=vectors.shape[1], distance=Distance.Dot),
+                max_search_threads=_THREADS,
                 wal_enabled=False,  # built in one go: the flush below is the one commit
             ),
         )
