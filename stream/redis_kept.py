@@ -7,8 +7,15 @@ from redis.exceptions import NoScriptError
 
 from stream.contracts import keys
 from stream.contracts.keys import Position
+from stream.features import UserState
 from stream.kept import MAX_KEPT, Kept
-from stream.records import LAST_OFFSET, UserRecord, pack_last_offset, unpack_user
+from stream.records import (
+    LAST_OFFSET,
+    UserRecord,
+    pack_last_offset,
+    unpack_state,
+    unpack_user,
+)
 from stream.redis_connection import TIMEOUT, RedisConnection
 
 # KEYS: live, users, kept. ARGV: user id, name or '' for none.
@@ -21,9 +28,13 @@ end
 return {redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1]), kept}
 """
 
-# KEYS: live, users. ARGV: user ids.
+# KEYS: live, users. ARGV: user ids, in one string: that is packed faster than each alone.
 _READ_MANY: Final = """
-return {redis.call('GET', KEYS[1]), unpack(redis.call('HMGET', KEYS[2], unpack(ARGV)))}
+local ids = {}
+for id in string.gmatch(ARGV[1], '%d+') do
+  ids[#ids + 1] = id
+end
+return {redis.call('GET', KEYS[1]), unpack(redis.call('HMGET', KEYS[2], unpack(ids)))}
 """
 
 # KEYS: live, users, kept.
@@ -94,8 +105,8 @@ class RedisKept(RedisConnection):
 
     async def read_users(
         self, users: Mapping[int, Sequence[int]]
-    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
-        found: dict[int, tuple[Position | None, dict[int, UserRecord]]] = {}
+    ) -> dict[int, tuple[Position | None, dict[int, UserState]]]:
+        found: dict[int, tuple[Position | None, dict[int, UserState]]] = {}
         async with self._bounded():
             while asked := {
                 partition: self._generations.get(partition, 0)
@@ -106,7 +117,8 @@ class RedisKept(RedisConnection):
                 for partition, generation in asked.items():
                     of = keys.live(partition), keys.users(partition, generation)
                     # `Script` would ask first whether Redis has it: another round trip.
-                    pipeline.eval(_READ_MANY, len(of), *of, *users[partition])
+                    ids = " ".join(map(str, users[partition]))
+                    pipeline.eval(_READ_MANY, len(of), *of, ids)
                 answers: list[Any] = await pipeline.execute()
                 for partition, (live, *values) in zip(asked, answers, strict=True):
                     if live is None:
@@ -114,7 +126,7 @@ class RedisKept(RedisConnection):
                         continue
                     position = Position.decode(live)
                     if position.generation == asked[partition]:
-                        found[partition] = position, _records(users[partition], values)
+                        found[partition] = position, _states(users[partition], values)
                     self._generations[partition] = position.generation
         return found
 
@@ -157,6 +169,6 @@ class RedisKept(RedisConnection):
         return kept
 
 
-def _records(users: Iterable[int], values: Iterable[bytes | None]) -> dict[int, UserRecord]:
+def _states(users: Iterable[int], values: Iterable[bytes | None]) -> dict[int, UserState]:
     pairs = zip(users, values, strict=True)
-    return {user: unpack_user(value) for user, value in pairs if value is not None}
+    return {user: unpack_state(value) for user, value in pairs if value is not None}

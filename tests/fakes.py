@@ -105,12 +105,12 @@ class MemoryStore:
 
     async def read_users(
         self, users: Mapping[int, Sequence[int]]
-    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
+    ) -> dict[int, tuple[Position | None, dict[int, UserState]]]:
         found = {}
         for partition, some in users.items():
             each = [(user, await self.read_user(partition, user)) for user in some]
-            records = {user: record for user, (_, record) in each if record is not None}
-            found[partition] = (self.live.get(partition), records)
+            states = {user: record.state for user, (_, record) in each if record is not None}
+            found[partition] = (self.live.get(partition), states)
         return found
 
     async def read_user_with(

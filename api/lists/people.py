@@ -63,10 +63,10 @@ async def read_people(
     found = await store.read_users(asked)
     readings = []
     for id_, partition in partitions.items():
-        position, records = found[partition]
-        record = records.get(id_) or UserRecord(UserState())
-        view = UserView(partition, position, record, None)
-        readings.append(Reading(id_, view, _is_known(serving.repertoire, record.state)))
+        position, states = found[partition]
+        state = states.get(id_, UserState())
+        view = UserView(partition, position, UserRecord(state), None)
+        readings.append(Reading(id_, view, _is_known(serving.repertoire, state)))
     return readings
 
 

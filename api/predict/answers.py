@@ -153,7 +153,7 @@ async def _read_many(
         found = await store.read_users(of)
     except StoreUnavailable:
         return None, []
-    states = {user: one.state for _, records in found.values() for user, one in records.items()}
+    states = {user: state for _, some in found.values() for user, state in some.items()}
     applied = {
         partition: position.next_offset - 1
         for partition, (position, _) in sorted(found.items())

@@ -169,7 +169,7 @@ class Store(MemoryStore):
 
     async def read_users(
         self, users: Mapping[int, Sequence[int]]
-    ) -> dict[int, tuple[Position | None, dict[int, UserRecord]]]:
+    ) -> dict[int, tuple[Position | None, dict[int, UserState]]]:
         self.check()
         return await super().read_users(users)
 

@@ -127,7 +127,7 @@ class StateStoreSuite:
             assert found[0] == (None, {})
             assert found[3][0] == live
             alone = {user: (await store.read_user(3, user))[1] for user in (1, 2, 5, 7)}
-            assert {user: one.state for user, one in found[3][1].items()} == {
+            assert found[3][1] == {
                 user: one.state for user, one in alone.items() if one is not None
             }
             assert len(found[3][1]) == 2
