@@ -9,7 +9,7 @@ install: $(INSTALLED)
 
 # The lock is complete, so pip resolves nothing. That is also what lets recbole in, which only
 # carries the MovieLens 100K files and whose own requirements nothing here needs.
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml training/kernels.pyx
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from stream.contracts.errors import ArtifactError
-from training.tower_inputs import Ints
+from training import kernels
+from training.tower_inputs import Floats, Ints
 
 _PARTS: Final = ("data", "indices", "indptr")
 
@@ -62,12 +63,17 @@ class LinkMatrix:
         parts = (self.data[at].astype(np.float32), self.indices[at].astype(np.int32), ends)
         return sparse.csr_array(parts, shape=(len(rows), self.shape[1]))
 
-    def __rmatmul__(self, left: sparse.csr_array) -> sparse.csr_array:
-        """f32[B, n]: the product with f32[B, n] on its left, of few of its columns."""
-        columns = np.unique(left.indices)
-        places = np.searchsorted(columns, left.indices)
-        few = (left.data, places, left.indptr)
-        return sparse.csr_array(few, shape=(left.shape[0], len(columns))) @ self[columns]
+    def add_up(self, rows: Ints, weights: Floats, ends: Ints, scores: Floats) -> None:
+        """Add its weighted rows to the scores of B users, those of each in their order.
+
+        Args:
+            rows: i64[w] of the matrix, user by user.
+            weights: f32[w] of each.
+            ends: i64[B + 1] where each user's begin, and the last one's end.
+            scores: f32[B, n or more], in place.
+        """
+        halves = self.data.view(np.uint16)
+        kernels.add_up(self.indptr, self.indices, halves, rows, weights, ends, scores)
 
 
 def write_links(directory: Path, name: str, links: "sparse.csr_array | LinkMatrix") -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from training import kernels
 from training.mmr import NOWHERE
 from training.tower_inputs import Floats, Ints
 
@@ -18,7 +19,7 @@ _AT_HAND: Final = 1_000
 
 
 def best(scores: Floats, left_out: npt.NDArray[np.bool_], count: int, above: float) -> Ints:
-    """i64[B, count]: the rows with the highest scores, in any order; NOWHERE for lack of more.
+    """i64[B, count]: the rows with the highest scores, ascending, then NOWHERE for lack of more.
 
     Args:
         scores: f32[B, movies].
@@ -27,11 +28,9 @@ def best(scores: Floats, left_out: npt.NDArray[np.bool_], count: int, above: flo
         above: what a score must be more than.
     """
     found = np.full((len(left_out), count), NOWHERE, np.int64)
-    for of, own, without in zip(found, scores, left_out, strict=True):
-        rows = np.flatnonzero(own > above)
-        rows = rows[~without[rows]]
-        rows = rows[_highest(own[rows], count)]
-        of[: len(rows)] = rows
+    scores, excluded = np.ascontiguousarray(scores), np.ascontiguousarray(left_out)
+    kernels.highest(scores, excluded.view(np.uint8), above, np.empty(count, np.float32), found)
+    found.view(np.uint64).sort(axis=1)  # in which NOWHERE is the largest
     return found
 
 

@@ -54,29 +54,16 @@ class Links:
         """
         movies = self.matrix.shape[0]
         scores = np.zeros((standing.users, movies + later), np.float32)
-        if standing.users == 1:
-            rows, weights, _ = standing.weights(movies, self.liked_from, self.recency)
-            counts = len(rows)
-            self._add_up(scores[0], rows, weights)
+        if isinstance(self.matrix, LinkMatrix):
+            rows, weights, ends = standing.weights(movies, self.liked_from, self.recency)
+            self.matrix.add_up(rows, weights, ends, scores)
         else:
             evidence = standing.evidence(movies, self.liked_from, self.recency)
-            counts = np.diff(evidence.indptr)[:, None]
-            scores[:, :movies] = (evidence @ self.matrix).toarray()
+            scores[:, :movies], ends = (evidence @ self.matrix).toarray(), evidence.indptr
         if self.scaled:
+            counts = np.diff(ends)[:, None]
             scores /= np.sqrt(np.maximum(counts, 1), dtype=np.float32)
         return scores
-
-    def _add_up(self, scores: Floats, rows: Ints, weights: Floats) -> None:
-        """Add the links of some movies, so weighted, to f32[movies] scores.
-
-        For one user the product of two sparse matrices takes most of its time to begin and end.
-        """
-        begins = self.matrix.indptr[rows].astype(np.int64)
-        lengths = self.matrix.indptr[rows + 1] - begins
-        ends = np.cumsum(lengths)
-        at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(begins - ends + lengths, lengths)
-        said = np.repeat(weights, lengths) * self.matrix.data[at]
-        np.add.at(scores, self.matrix.indices[at], said)
 
     def scores_at(self, standing: Standing, rows: Ints) -> Floats:
         """f32[B, k]: the same of k movies alone, for many users and few movies.

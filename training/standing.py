@@ -41,14 +41,16 @@ class Standing(NamedTuple):
             liked_from: half stars from which a rating counts.
             recency: in (0, 1]. A step is a rating that counts and came later.
         """
-        rows, weights, lists = self.weights(movies, liked_from, recency)
-        ends = np.searchsorted(lists, np.arange(self.users + 1))
+        rows, weights, ends = self.weights(movies, liked_from, recency)
         # i32 as links are: to multiply with them otherwise, all of theirs would be copied.
         parts = (weights, rows.astype(np.int32), ends.astype(np.int32))
         return sparse.csr_array(parts, shape=(self.users, movies))
 
     def weights(self, movies: int, liked_from: int, recency: float) -> tuple[Ints, Floats, Ints]:
-        """The same as i64[w] rows of movies, f32[w] weights, and i64[w] which users they are of."""
+        """The same as i64[w] rows of movies, user by user, and f32[w] their weights.
+
+        Where those of each user begin is i64[B + 1], with the end of the last one's.
+        """
         counts = self.half_stars >= liked_from
         lists, rows = self.lists[counts], self.rows[counts]
         steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
@@ -57,7 +59,8 @@ class Standing(NamedTuple):
             lists, rows, steps = lists[near], rows[near], steps[near]
         fading = np.float32(recency) ** steps.astype(np.float32)
         known = (rows >= 0) & (rows < movies) & (fading >= _NEGLIGIBLE)
-        return rows[known], fading[known], lists[known]
+        ends = np.searchsorted(lists[known], np.arange(self.users + 1))
+        return rows[known], fading[known], ends
 
 
 def standing_of(

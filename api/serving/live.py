@@ -64,9 +64,9 @@ class LiveMovies:
             if weights is ranking.weights:
                 return values
         features = {name: values[None] for name, values in self.features.items()}
-        [values] = np.broadcast_to(ranking.common(features), (1, len(self.ids)))
-        self._common[:] = [(ranking.weights, values)]
-        return values
+        everyone: Floats = np.broadcast_to(ranking.common(features), (1, len(self.ids)))[0]
+        self._common[:] = [(ranking.weights, everyone)]
+        return everyone
 
 
 class LiveHeats:

@@ -1,0 +1,19 @@
+import numpy as np
+import numpy.typing as npt
+
+from training.tower_inputs import Floats
+
+Rows = npt.NDArray[np.int64]
+
+def add_up(
+    indptr: npt.NDArray[np.int32],
+    indices: npt.NDArray[np.uint16] | npt.NDArray[np.uint32],
+    halves: npt.NDArray[np.uint16],
+    rows: Rows,
+    weights: Floats,
+    ends: Rows,
+    scores: Floats,
+) -> None: ...
+def highest(
+    scores: Floats, left_out: npt.NDArray[np.uint8], above: float, heap: Floats, found: Rows
+) -> None: ...
