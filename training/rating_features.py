@@ -7,7 +7,7 @@ derived neighborhood interpolation weights, ICDM 2007).
 Torch-free and without a data set: the lab asks this about its log, serving about live state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from training.baselines.linear_features import (
     group_shares,
     users_above,
 )
+from training.blocks import runs
 from training.rating_questions import Asked, Past
 from training.tower_inputs import Content, Floats, Ints
 
@@ -182,7 +183,7 @@ class Known(NamedTuple):
         of, times = moods // len(moments), moments[moods % len(moments)]
         found = np.empty((len(moods), len(_MOODS)), np.float32)
         lengths = np.diff(past.ends)[of]
-        for some in _batches(lengths):
+        for some in runs(lengths, _ELEMENTS):
             lists, events = _events(past.ends, of[some])
             apart = np.abs(times[some][lists] - past.times[events]).astype(np.float32)
             surprises = above[events]
@@ -202,7 +203,7 @@ class Known(NamedTuple):
         there = self.places[asked.rows]
         [asking] = np.nonzero(there >= 0)
         lengths = np.diff(ends)[asked.of[asking]]
-        for some in _batches(lengths):
+        for some in runs(lengths, _ELEMENTS):
             now, ratings = asking[some], lengths[some]
             lists, events = _events(ends, asked.of[now])
             pairs = here[events], there[now][lists]
@@ -240,14 +241,3 @@ def _sums(values: npt.NDArray[np.floating], lengths: Ints) -> npt.NDArray[np.flo
     found = np.add.reduceat(np.append(values, np.float32(0)), starts, dtype=np.float64)
     sums: npt.NDArray[np.float64] = np.where(lengths > 0, found, 0)  # of none it gives the next
     return sums
-
-
-def _batches(lengths: Ints) -> Iterator[slice]:
-    """All of so many histories, in runs of at most `_ELEMENTS` ratings or one history."""
-    ends = np.cumsum(lengths)
-    start = 0
-    while start < len(lengths):
-        limit = (ends[start - 1] if start else 0) + _ELEMENTS
-        end = max(start + 1, int(np.searchsorted(ends, limit, side="right")))
-        yield slice(start, end)
-        start = end

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from api import metrics
 from api.lists.freshness import LogPosition, UserView, view_user
@@ -27,6 +26,7 @@ from stream.contracts.errors import StoreUnavailable
 from stream.contracts.topics import partition_of
 from stream.features import UserState
 from stream.store import StateStore
+from training.blocks import runs
 
 # Ratings of all pairs' people that are looked at together: some 200 MB. Each pair that its person
 # has rated takes a history of its own, and somebody may have rated ten thousand movies.
@@ -77,7 +77,7 @@ async def predict_batch(
     lengths = np.array([len(of_users[person]) for person in about.of], np.int64)
     predictions: list[dict[str, Any]] = []
     with stage("predict"):
-        for some in portions(lengths):
+        for some in runs(lengths, TOGETHER):
             people, of = np.unique(about.of[some], return_inverse=True)
             theirs, these = [of_users[it] for it in people], Pairs(of, about.movies[some])
             # A thousand take tens of milliseconds, in which others are to be answered.
@@ -103,17 +103,6 @@ async def read(store: StateStore, serving: Serving, asked: RatingQuestion) -> As
             except StoreUnavailable:
                 view = None
     return Asked(view, NOBODY if view is None else view.record.state, _moment(asked.at))
-
-
-def portions(lengths: npt.NDArray[np.int64]) -> Iterator[slice]:
-    """All pairs of people with so many ratings, in runs of at most `TOGETHER` or one pair."""
-    ends = np.cumsum(lengths)
-    start = 0
-    while start < len(lengths):
-        most = ends[start] - lengths[start] + TOGETHER
-        end = max(start + 1, int(np.searchsorted(ends, most, side="right")))
-        yield slice(start, end)
-        start = end
 
 
 def pair_of(asked: Pair) -> Pairs:
