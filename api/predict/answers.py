@@ -5,15 +5,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from api import metrics
 from api.lists.freshness import LogPosition, UserView, view_user
 from api.predict.predictor import Answers, predict
 from api.predict.questions import NOBODY, Pairs
+from api.predict.written import Written, written
 from api.schemas.freshness import Freshness
 from api.schemas.predictions import (
-    BatchPredicted,
     BatchQuestion,
     Pair,
     PredictionDegraded,
@@ -31,8 +32,6 @@ from training.blocks import runs
 # Ratings of all pairs' people that are looked at together: some 200 MB. Each pair that its person
 # has rated takes a history of its own, and somebody may have rated ten thousand movies.
 TOGETHER: Final = 1 << 21
-
-_DECIMALS = 4  # of stars: what is behind them depends on the order of sums
 
 
 class Asked(NamedTuple):
@@ -59,38 +58,14 @@ async def predict_rating(
     return RatingPredicted(**answer_of(asked, about, answers))
 
 
-async def predict_batch(
-    store: StateStore, serving: Serving, asked: BatchQuestion
-) -> BatchPredicted:
-    """For many pairs, each distinct one of which is asked about once. Raises as for one."""
+async def predict_batch(store: StateStore, serving: Serving, asked: BatchQuestion) -> bytes:
+    """The JSON of `BatchPredicted`: each distinct pair is asked about once. Raises as for one."""
     users = list(dict.fromkeys(pair.user_id for pair in asked.pairs))
     with stage("state"):
         states, positions = await _read_many(store, serving, users)
-    pairs = list(dict.fromkeys((pair.user_id, pair.movie_id) for pair in asked.pairs))
-    place = {user: at for at, user in enumerate(users)}
-    about = Pairs(
-        np.array([place[user] for user, _ in pairs], np.int64),
-        np.array([movie for _, movie in pairs], np.uint32),
-    )
-    at = _moment(asked.at)
-    of_users = [(states or {}).get(user, NOBODY) for user in users]
-    lengths = np.array([len(of_users[person]) for person in about.of], np.int64)
-    predictions: list[dict[str, Any]] = []
     with stage("predict"):
-        for some in runs(lengths, TOGETHER):
-            people, of = np.unique(about.of[some], return_inverse=True)
-            theirs, these = [of_users[it] for it in people], Pairs(of, about.movies[some])
-            # A thousand take tens of milliseconds, in which others are to be answered.
-            answers = await asyncio.to_thread(predict, serving, theirs, these, asked.coverage, at)
-            predictions += _predictions(pairs[some], theirs, these, answers, states is None)
-    found = dict(zip(pairs, predictions, strict=True))
-    return BatchPredicted.model_validate(
-        {
-            **_common(asked.coverage, at, answers, states is None),
-            "predictions": [found[pair.user_id, pair.movie_id] for pair in asked.pairs],
-            "positions": positions,
-        }
-    )
+        # A thousand take tens of milliseconds, in which others are to be answered.
+        return await asyncio.to_thread(_answered, serving, asked, users, states, positions)
 
 
 async def read(store: StateStore, serving: Serving, asked: RatingQuestion) -> Asked:
@@ -113,19 +88,46 @@ def pair_of(asked: Pair) -> Pairs:
 def answer_of(asked: RatingQuestion, about: Asked, answers: Answers) -> dict[str, Any]:
     """The fields of `RatingPredicted`."""
     view = about.view
-    [prediction] = _predictions(
-        [(asked.user_id, asked.movie_id)], [about.state], pair_of(asked), answers, view is None
-    )
+    ratings = np.array([len(about.state)])
+    [prediction] = written([(asked.user_id, asked.movie_id)], ratings, answers, view is None)
     return {
         **_common(asked.coverage, about.at, answers, view is None),
-        "prediction": prediction,
+        "prediction": msgspec.to_builtins(prediction),
         "freshness": Freshness() if view is None else view.freshness(),
     }
 
 
-def rounded(stars: float) -> float:
-    """As answers say it."""
-    return round(float(stars), _DECIMALS)
+def _answered(
+    serving: Serving,
+    asked: BatchQuestion,
+    users: Sequence[int],
+    states: Mapping[int, UserState] | None,
+    positions: list[str],
+) -> bytes:
+    pairs = list(dict.fromkeys((pair.user_id, pair.movie_id) for pair in asked.pairs))
+    place = {user: at for at, user in enumerate(users)}
+    about = Pairs(
+        np.array([place[user] for user, _ in pairs], np.int64),
+        np.array([movie for _, movie in pairs], np.uint32),
+    )
+    at = _moment(asked.at)
+    of_users = [(states or {}).get(user, NOBODY) for user in users]
+    lengths = np.array([len(state) for state in of_users], np.int64)[about.of]
+    predictions: list[Written] = []
+    for some in runs(lengths, TOGETHER):
+        people, of = np.unique(about.of[some], return_inverse=True)
+        theirs = [of_users[person] for person in people.tolist()]
+        these = Pairs(of, about.movies[some])
+        answers = predict(serving, theirs, these, asked.coverage, at)
+        predictions += written(pairs[some], lengths[some], answers, states is None)
+    found = dict(zip(pairs, predictions, strict=True))
+    return msgspec.json.encode(
+        {
+            **_common(asked.coverage, at, answers, states is None),
+            "predictions": [found[pair.user_id, pair.movie_id] for pair in asked.pairs],
+            "positions": positions,
+        }
+    )
 
 
 async def _read_many(
@@ -170,37 +172,3 @@ def _common(coverage: float, at: int, answers: Answers, stateless: bool) -> dict
         "degraded": degraded,
         "model_version": answers.model_version,
     }
-
-
-def _predictions(
-    ids: Sequence[tuple[int, int]],
-    states: Sequence[UserState],
-    pairs: Pairs,
-    answers: Answers,
-    stateless: bool,
-) -> list[dict[str, Any]]:
-    """The fields of `Prediction`: pydantic makes a thousand in one go faster than one at a time."""
-    bounds = zip(
-        *(of.astype(np.float64).round(_DECIMALS).tolist() for of in answers.stars), strict=True
-    )
-    known = zip(pairs.of.tolist(), answers.others.tolist(), answers.movies, strict=True)
-    counts = [len(state) for state in states]
-    return [
-        {
-            "user_id": user,
-            "movie_id": movie,
-            "stars": stars,
-            "low": low,
-            "high": high,
-            "basis": {
-                "user": "unavailable" if stateless else "ratings" if counts[person] else "new",
-                "user_ratings": counts[person],
-                "movie": basis,
-                "movie_ratings": others + (own > 0),
-            },
-            "rated": own / 2 if own else None,
-        }
-        for (user, movie), (stars, low, high), (person, others, basis), own in zip(
-            ids, bounds, known, answers.rated.own.tolist(), strict=True
-        )
-    ]

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from api.predict.answers import answer_of, pair_of, read, rounded
+from api.predict.answers import answer_of, pair_of, read
 from api.predict.predictor import predict
 from api.predict.questions import Rated, question
+from api.predict.written import rounded
 from api.schemas.predictions import (
     FeatureSensitivity,
     GridPoint,

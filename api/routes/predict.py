@@ -45,7 +45,7 @@ async def predict(services: Deps, body: Annotated[RatingQuestion, Body()]) -> Re
 async def predict_many(services: Deps, body: Annotated[BatchQuestion, Body()]) -> Response:
     """The same of up to a thousand pairs of people and movies, answered in their order."""
     found = await predict_batch(services.store, services.watcher.current, body)
-    return Response(json_bytes(found), media_type="application/json")
+    return Response(found, media_type="application/json")
 
 
 @router.post(
