@@ -3,8 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from stream.features import DAY, DAYS_A_MONTH, SECOND, UserState
+
+_HALF_STARS: Final = range(1, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,9 @@ def user_features(
     """
     if not len(state):
         return None
-    count, total = len(state), sum(state.half_stars)
-    squares = sum(map(int.__mul__, state.half_stars, state.half_stars))
+    given = {of: times for of in _HALF_STARS if (times := state.half_stars.count(of))}
+    count, total = len(state), sum(of * times for of, times in given.items())
+    squares = sum(of * of * times for of, times in given.items())
     seconds = state.seconds()
     months = max((int(seconds.max()) - int(seconds.min())) * SECOND / DAY / DAYS_A_MONTH, 1.0)
     counts: dict[str, int] = {}
@@ -49,7 +53,7 @@ def user_features(
         rating_mean=total / count / 2,
         rating_std=math.sqrt(squares * count - total * total) / count / 2,
         rating_count=count,
-        rating_range=(min(state.half_stars) / 2, max(state.half_stars) / 2),
+        rating_range=(min(given) / 2, max(given) / 2),
         top_genres=tuple(top),
         ratings_per_month=count / months,
         days_since_last=max((now - state.last_event_time) / DAY, 0.0),

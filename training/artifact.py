@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
@@ -197,8 +196,9 @@ def exported_inputs(inputs: TowerInputs, vectors: Floats) -> dict[str, npt.NDArr
         the ratings, ages and features of `inputs`.
     """
     known = inputs.history != PADDING
-    rated = vectors[np.maximum(inputs.history - 1, 0)]
-    rated[~known] = 0
+    rated = vectors.take(inputs.history - 1, axis=0, mode="clip")  # faster than [...]
+    if not known.all():
+        rated[~known] = 0
     others = inputs._asdict()
     del others["history"]
     return {"rated": rated, "known": known, **others}

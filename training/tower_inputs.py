@@ -83,7 +83,7 @@ def from_states(
     half_stars = _latest([state.half_stars for state in states], "u1", width)
     there = half_stars > 0
     return TowerInputs(
-        history=np.where(there, rows(movies) + 1, PADDING).astype(np.int64),
+        history=(rows(movies) + 1) * there,
         ratings=half_stars.astype(np.float32) * np.float32(0.5),
         ages=ages(times, there),
         features=np.concatenate([_features_of(state) for state in states])
@@ -100,7 +100,7 @@ def ages(times: Ints, there: npt.NDArray[np.bool_]) -> Floats:
         there: bool[B, L], which of them are ratings.
     """
     days = (times[:, :1] - times) / DAY_SECONDS
-    return np.where(there, np.maximum(days, 0), 0).astype(np.float32)
+    return (np.maximum(days, 0) * there).astype(np.float32)
 
 
 def scaled_user_features(
@@ -115,14 +115,14 @@ def scaled_user_features(
 
     The arguments are those of `stream.user_features.UserFeatures`, in stars, one element a user.
     """
-    columns = (
-        np.log1p(count) / 5,
-        np.asarray(mean) - 3.5,
-        np.asarray(std) - 1,
-        (np.asarray(high) - low) / 5,
-        np.log1p(per_month) / 5,
-    )
-    return np.stack(columns, axis=1).astype(np.float32)
+    counts = np.log1p(count)
+    features = np.empty((len(counts), USER_FEATURES), np.float32)
+    features[:, 0] = counts / 5
+    features[:, 1] = np.asarray(mean) - 3.5
+    features[:, 2] = np.asarray(std) - 1
+    features[:, 3] = (np.asarray(high) - low) / 5
+    features[:, 4] = np.log1p(per_month) / 5
+    return features
 
 
 def movie_features(
