@@ -160,8 +160,9 @@ class Known(NamedTuple):
 
     def _factored(self, past: Past, asked: Asked) -> Floats:
         """f32[k]: stars that matrix factorisation expects."""
-        learnt = past.rows >= 0
-        rated = self._rated(past.stars[learnt], past.rows[learnt], _ends(past.ends, learnt))
+        [learnt] = np.nonzero(past.rows >= 0)
+        stars, rows = past.stars.take(learnt), past.rows.take(learnt)
+        rated = self._rated(stars, rows, _ends(past.ends, learnt))
         penalties = Penalties(*self.penalties.tolist())
         people = biased(rated, self.mean, self.biases, self.factors, penalties)[asked.of]
         found: Floats = np.einsum("kd,kd->k", people, self.factors[asked.rows])
@@ -171,7 +172,8 @@ class Known(NamedTuple):
     def _rated(self, stars: Floats, rows: Ints, ends: Ints) -> sparse.csr_array:
         """f32[B, m + 1]. SciPy looks through larger indices whether they could be smaller."""
         movies = len(self.content)
-        places = (rows % movies).astype(np.int32)
+        places = rows.astype(np.int32)
+        places[places < 0] += movies
         return sparse.csr_array(
             (stars, places, ends.astype(np.int32)), shape=(len(ends) - 1, movies)
         )
@@ -196,9 +198,10 @@ class Known(NamedTuple):
     def _neighbours(self, past: Past, above: Floats, asked: Asked) -> Floats:
         """f32[k, 2]: how far ratings of a movie's neighbours were above expectation; and by how
         much having rated these at all speaks for it."""
-        linked = self.places[past.rows] >= 0
-        ends, here = _ends(past.ends, linked), self.places[past.rows[linked]]
-        surprises = above[linked] / self.spreads[here]
+        here = self.places.take(past.rows)
+        [linked] = np.nonzero(here >= 0)
+        ends, here = _ends(past.ends, linked), here.take(linked)
+        surprises = above.take(linked) / self.spreads.take(here)
         found = np.zeros((len(asked.of), 2), np.float32)
         there = self.places[asked.rows]
         [asking] = np.nonzero(there >= 0)
@@ -223,9 +226,9 @@ def _sure(log_counts: Floats) -> Floats:
     return sure
 
 
-def _ends(ends: Ints, kept: npt.NDArray[np.bool_]) -> Ints:
-    """The same of the ratings that are kept."""
-    return np.append(0, np.cumsum(kept))[ends]
+def _ends(ends: Ints, kept: Ints) -> Ints:
+    """The same of the ratings that are kept, whose places these are."""
+    return np.searchsorted(kept, ends)
 
 
 def _events(ends: Ints, of: Ints) -> tuple[Ints, Ints]:

@@ -12,6 +12,7 @@ from api.predict.questions import (
     Ids,
     Pairs,
     Rated,
+    means_at,
     places_of,
     question,
     sums_at,
@@ -105,7 +106,7 @@ def _everything(live: LiveMovies) -> Prior:
 def _seen(live: LiveMovies, prior: Prior, states: Sequence[UserState]) -> tuple[Floats, Ints]:
     """Means of the movies that people rated, and i64[e] whose rating each is."""
     seen = np.frombuffer(b"".join([state.movies for state in states]), "<u4")
-    means = sums_at(live, places_of(live, None, seen)).means(prior)
+    means = means_at(live, places_of(live, None, seen), prior)
     return means, np.repeat(np.arange(len(states)), [len(state) for state in states])
 
 

@@ -14,7 +14,7 @@ from stream.features import SECOND, UserState
 from stream.left_out import keeping
 from training.baselines.linear_features import Prior
 from training.rating_questions import Asked, Past, Sums
-from training.tower_inputs import Ints
+from training.tower_inputs import Floats, Ints
 
 Ids: TypeAlias = npt.NDArray[np.uint32]
 
@@ -50,11 +50,12 @@ class Rated(NamedTuple):
 def without_own(states: Sequence[UserState], pairs: Pairs) -> Rated:
     """Nothing is predicted from itself: what is known already is left out of the question."""
     everyone, of, own = list(states), pairs.of.copy(), np.zeros(len(pairs.of), np.int64)
-    for at, (person, movie) in enumerate(zip(of.tolist(), pairs.movies.tolist(), strict=True)):
-        state = states[person]
-        if movie.to_bytes(4, "little") not in state.movies:
+    histories, ids = [state.movies for state in states], pairs.movies.astype("<u4").tobytes()
+    for at, person in enumerate(of.tolist()):
+        if ids[4 * at : 4 * at + 4] not in histories[person]:
             continue
-        is_it = state.movie_ids() == movie
+        state = states[person]
+        is_it = state.movie_ids() == pairs.movies[at]
         if is_it.any():  # not the end of one id and the beginning of the next
             own[at] = state.half_stars[int(np.argmax(is_it))]
             of[at] = len(everyone)
@@ -90,7 +91,7 @@ def question(
         rows=np.where(places < learnt, places, -1),
         stars=half_stars.astype(np.float32) * np.float32(0.5),
         times=seconds.astype(np.int64) * SECOND,
-        means=sums_at(serving.live, places).means(prior),
+        means=means_at(serving.live, places, prior),
     )
     places = places_of(serving.live, items, movies)
     rows = np.where(places < learnt, places, -1)
@@ -130,10 +131,19 @@ def places_of(live: LiveMovies, items: ItemVectors | None, movies: Ids) -> Ints:
 
 def sums_at(live: LiveMovies, places: Ints) -> Sums:
     """What the movies in these places were rated, nothing at -1."""
-    if not live.sums.shape[1]:
-        return Sums(*np.zeros((3, len(places)), np.int64))
-    there = places >= 0
-    return Sums(*(of[places] * there for of in live.sums))
+    return Sums(*(_taken(of, places) for of in live.sums))
+
+
+def means_at(live: LiveMovies, places: Ints, prior: Prior) -> Floats:
+    """`Sums.means` of `sums_at`, for which there is no need of squares."""
+    counts, totals = (_taken(of, places) for of in live.sums[:2])
+    return prior.means(counts.astype(np.float64), totals / 2).astype(np.float32)
+
+
+def _taken(sums: Ints, places: Ints) -> Ints:
+    if not len(sums):
+        return np.zeros(len(places), np.int64)
+    return sums.take(places) * (places >= 0)
 
 
 def without(sums: Sums, own: Ints) -> Sums:
