@@ -35,6 +35,8 @@ from qdrant_edge import (
     Query,
     QueryRequest,
     RangeFloat,
+    ScalarQuantizationConfig,
+    ScalarType,
     ScrollRequest,
     SearchParams,
     UpdateOperation,
@@ -64,6 +66,13 @@ UPSERT_POINTS: Final = 2_000
 # Threads that search an index. There is one segment with movies: to look at the same time into the
 # empty one that Edge keeps for what is added takes a third more.
 _THREADS: Final = 1
+
+# Movies from which a walk compares vectors by a byte a number, and what it found by all of it: two
+# thirds of the time. Of the 200 nearest of trained vectors it misses 4 %, not 1, and where those of
+# an untrained tower crowd into a cone 9 %, not 3. Smaller indexes are not walked. A byte spans the
+# middle of the numbers: to span all costs another 2 % in the cone.
+QUANTIZED_FROM: Final = 20_000
+_QUANTILE: Final = 0.999
 
 # Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
 # instead of 150 to 300, in which nothing else of the process would run.
@@ -229,12 +238,14 @@ def build_edge_index(
 def _build(
     directory: Path, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]
 ) -> None:
+    quantization = ScalarQuantizationConfig(ScalarType.Int8, _QUANTILE, memory=Memory.Pinned)
     with _edge_errors(f"building the index in {directory} failed"):
         shard = EdgeShard.create(
             str(directory),
             EdgeConfig(
                 vectors=EdgeVectorParams(size=vectors.shape[1], distance=Distance.Dot),
                 max_search_threads=_THREADS,
+                quantization_config=quantization if len(movies) >= QUANTIZED_FROM else None,
                 wal_enabled=False,  # built in one go: the flush below is the one commit
             ),
         )

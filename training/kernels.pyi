@@ -17,3 +17,14 @@ def add_up(
 def highest(
     scores: Floats, left_out: npt.NDArray[np.uint8], above: float, heap: Floats, found: Rows
 ) -> None: ...
+def add_up_groups(
+    indptr: npt.NDArray[np.int32],
+    indices: npt.NDArray[np.int32],
+    values: Floats,
+    groups: Floats,
+    sums: Floats,
+    members: Floats,
+) -> None: ...
+def diversify(
+    relevance: Floats, rows: Rows, vectors: Floats, trade_off: float, closest: Floats, chosen: Rows
+) -> None: ...

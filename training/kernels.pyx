@@ -1,16 +1,22 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""Loops of the second stage that NumPy has no function for, each a few passes over arrays there.
+"""Loops that NumPy has no function for, each a few passes over arrays there.
 
 What they are given is checked where they are called: nothing is checked here.
 """
 
 cimport cython
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 ctypedef fused Column:
     uint16_t
     uint32_t
+
+# As SciPy has them.
+ctypedef fused Place:
+    int32_t
+    int64_t
 
 
 cdef inline float _single(uint16_t half) noexcept nogil:
@@ -105,3 +111,95 @@ def highest(
                     heap[0], found[user, 0] = scores[user, row], row
                     _sink(&heap[0], &found[user, 0], count, 0)
                     least = heap[0]
+
+
+def add_up_groups(
+    const Place[::1] indptr,
+    const Place[::1] indices,
+    const float[::1] values,
+    const float[:, ::1] groups,
+    float[:, ::1] sums,
+    float[:, ::1] members,
+):
+    """Add up the values of each row of a sparse matrix, and how many they are, by group of columns.
+
+    Args:
+        indptr, indices, values: of the matrix, n rows and m columns.
+        groups: f32[m, g] how much a column is of a group.
+        sums: f32[n, g] the matrix @ groups, in place.
+        members: f32[n, g] the same where every value is 1, in place.
+    """
+    cdef Py_ssize_t row, at, group
+    cdef float value
+    cdef const float *of
+    cdef float *total
+    cdef float *count
+    with nogil:
+        for row in range(sums.shape[0]):
+            total, count = &sums[row, 0], &members[row, 0]
+            for at in range(indptr[row], indptr[row + 1]):
+                value, of = values[at], &groups[indices[at], 0]
+                for group in range(sums.shape[1]):
+                    total[group] += value * of[group]
+                    count[group] += of[group]
+
+
+cdef inline float _product(const float* one, const float* other, Py_ssize_t length) noexcept nogil:
+    """In eight sums, which a processor adds to at once."""
+    cdef float sums[8]
+    cdef float total = 0
+    cdef Py_ssize_t at = 0, lane
+    for lane in range(8):
+        sums[lane] = 0
+    while at + 8 <= length:
+        for lane in range(8):
+            sums[lane] += one[at + lane] * other[at + lane]
+        at += 8
+    for lane in range(8):
+        total += sums[lane]
+    for at in range(at, length):
+        total += one[at] * other[at]
+    return total
+
+
+def diversify(
+    float[:, ::1] relevance,
+    const int64_t[:, ::1] rows,
+    const float[:, :, ::1] vectors,
+    float trade_off,
+    float[::1] closest,
+    int64_t[:, ::1] chosen,
+):
+    """Fill B lists place by place, see `training.mmr`.
+
+    Args:
+        relevance: f32[B, C] of the candidates, (1 - trade_off) of their utilities; -inf, in place,
+            once they are chosen.
+        rows: i64[B, C] which movie each is.
+        vectors: f32[B, C, d] theirs.
+        trade_off: in [0, 1).
+        closest: f32[C], room for the highest cosine to any of the list so far.
+        chosen: i64[B, k] which candidate each place has, in place; where none is left, as it is.
+    """
+    cdef Py_ssize_t user, place, at, best, length = vectors.shape[2]
+    cdef float most, worth, alike
+    with nogil:
+        for user in range(rows.shape[0]):
+            for at in range(rows.shape[1]):
+                closest[at] = -1
+            for place in range(chosen.shape[1]):
+                best, most = -1, -INFINITY
+                for at in range(rows.shape[1]):
+                    worth = relevance[user, at] - trade_off * closest[at]
+                    if worth > most:
+                        best, most = at, worth
+                if best < 0:
+                    break
+                chosen[user, place] = best
+                for at in range(rows.shape[1]):
+                    if rows[user, at] == rows[user, best]:
+                        relevance[user, at] = -INFINITY
+                    elif trade_off > 0 and relevance[user, at] > -INFINITY:
+                        alike = _product(&vectors[user, at, 0], &vectors[user, best, 0], length)
+                        if alike > closest[at]:
+                            closest[at] = alike

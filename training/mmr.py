@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.contracts.errors import ConfigurationError
+from training import kernels
 from training.tower_inputs import Floats, Ints
 
 NOWHERE: Final = -1  # where a list has no more
@@ -147,16 +148,9 @@ def _possible(utilities: Floats, rows: Ints, k: int, trade_off: float) -> Ints:
 
 def _chosen(utilities: Floats, rows: Ints, vectors: Vectors, k: int, trade_off: float) -> Ints:
     """i64[B, k], of all lists at once, place by place."""
-    lists = np.arange(len(rows))
-    chosen = np.empty((len(rows), k), np.int64)
-    relevance = np.float32(1 - trade_off) * utilities
-    among = vectors[rows]
-    closest = np.full(rows.shape, -1, np.float32)  # to any of the list so far: the lowest cosine
-    for place in range(k):
-        best = np.argmax(relevance - np.float32(trade_off) * closest, axis=1)
-        chosen[:, place] = np.where(relevance[lists, best] > -np.inf, best, NOWHERE)
-        relevance[rows == rows[lists, best][:, None]] = -np.inf
-        if trade_off:
-            alike = among @ among[lists, best][:, :, None]
-            np.maximum(closest, alike[..., 0], out=closest)
+    chosen = np.full((len(rows), k), NOWHERE)
+    relevance = np.float32(1 - trade_off) * np.ascontiguousarray(utilities, np.float32)
+    among = np.ascontiguousarray(vectors[rows], np.float32)
+    closest = np.empty(rows.shape[1], np.float32)
+    kernels.diversify(relevance, np.ascontiguousarray(rows), among, trade_off, closest, chosen)
     return chosen
