@@ -31,6 +31,7 @@ from benchmarks.population import (
 from benchmarks.report import DOCUMENT, Report, main
 from benchmarks.traffic import ratings_flowing
 from infra import services
+from infra.apache import apache
 from infra.supervisor import Supervisor
 from producers.admin import ensure_topics, topic_id
 from producers.planted import Parameters
@@ -56,17 +57,25 @@ MEMORY_BAR: Final = 500.0  # MB
 BATCHES: Final = 30  # of predictions, each for other people and movies
 BATCHES_RATE: Final = 2  # a second
 BATCH_BAR: Final = 50.0  # ms
+_API: Final = "api"  # its process
+
 PICTURE: Final = DOCUMENT.parent / "benchmarks" / "api_load.svg"
 
 _PERCENTS: Final = 1 - np.logspace(0, -4, 200)
 
 
 class Spent(NamedTuple):
-    """What the API process had spent and measured by some moment."""
+    """What the processes had spent by some moment, and the API measured.
+
+    Attributes:
+        seconds: of a clock.
+        cpu: processor seconds by name of the process.
+        stages: of the API's answers, seconds in all, and how often.
+    """
 
     seconds: float
-    cpu: float
-    stages: Mapping[str, tuple[float, float]]  # s in all, and how often
+    cpu: Mapping[str, float]
+    stages: Mapping[str, tuple[float, float]]
 
 
 class Measured(NamedTuple):
@@ -80,15 +89,16 @@ class Measured(NamedTuple):
     def milliseconds(self) -> list[float]:
         return [it.milliseconds for it in self.answered]
 
-    @property
-    def cpu(self) -> float:
-        """Processor seconds of the API in a second of it."""
-        return (self.after.cpu - self.before.cpu) / (self.after.seconds - self.before.seconds)
+    def cpu(self, name: str) -> float:
+        """Processor seconds of a process in a second of it."""
+        spent = self.after.cpu[name] - self.before.cpu[name]
+        return spent / (self.after.seconds - self.before.seconds)
 
     def each(self, idle: "Measured") -> float:
-        """Processor ms of one request, without what the API spends anyway."""
-        least = idle.cpu * (self.after.seconds - self.before.seconds)
-        return (self.after.cpu - self.before.cpu - least) * 1e3 / len(self.answered)
+        """Processor ms of the API for one request, without what it spends anyway."""
+        more = self.cpu(_API) - idle.cpu(_API)
+        seconds = self.after.seconds - self.before.seconds
+        return more * seconds * 1e3 / len(self.answered)
 
     def stages(self) -> dict[str, float]:
         """ms of each stage, the mean over all requests."""
@@ -107,7 +117,8 @@ def run() -> Report:
         artifact = untrained(home, ratings)
         supervisor = stack.enter_context(Supervisor(home / "logs", say=print))
         redis = services.valkey(services.free_port(), data=None)
-        broker = services.tansu(services.free_port())
+        # What is embedded would take a core of its own by the end, the longer its log the more.
+        broker = apache(services.free_port(), home / "kafka", print)
         supervisor.start(redis, broker, timeout=START_TIMEOUT)
         asyncio.run(_prepare(redis.address, broker.address, ratings, artifact))
         start_worker(supervisor, redis.address, broker.address, home)
@@ -116,9 +127,9 @@ def run() -> Report:
         users, since = np.arange(1, USERS + 1), int(ratings.times.max())
         stack.enter_context(ratings_flowing(broker.address, users, movies, RATINGS, since))
         time.sleep(SETTLE)
-        pid = supervisor.child("api").pid
+        pids = {name: supervisor.child(name).pid for name in (_API, "worker", "broker", "redis")}
         other = under_another_name(artifact, "other")
-        return _report(*_measure(url, redis.address, pid, other, ratings.movies))
+        return _report(*_measure(url, redis.address, pids, other, ratings.movies))
 
 
 async def _prepare(redis: str, broker: str, ratings: Ratings, artifact: Artifact) -> None:
@@ -131,7 +142,7 @@ async def _prepare(redis: str, broker: str, ratings: Ratings, artifact: Artifact
 
 
 def _measure(
-    url: str, redis: str, pid: int, other: Artifact, movies: Sequence[Movie]
+    url: str, redis: str, pids: Mapping[str, int], other: Artifact, movies: Sequence[Movie]
 ) -> tuple[dict[str, Measured], dict[str, float]]:
     """Loads by name, and MB of memory."""
     lists = [
@@ -140,14 +151,14 @@ def _measure(
     ]
 
     def measured(requests: Sequence[Request], rate: int, seconds: int, seed: int) -> Measured:
-        before = _spent(url, pid)
+        before = _spent(url, pids)
         answered = load(url, requests, rate, seconds, check_list if seed else _fine, seed)
-        return Measured(answered, before, _spent(url, pid))
+        return Measured(answered, before, _spent(url, pids))
 
     load(url, lists, 100, WARM_SECONDS, check_list)
-    before = _spent(url, pid)
+    before = _spent(url, pids)
     time.sleep(IDLE_SECONDS)
-    found = {"idle": Measured([], before, _spent(url, pid))}
+    found = {"idle": Measured([], before, _spent(url, pids))}
     for seed, rate in enumerate(BARS, start=1):
         found[f"{rate}"] = measured(lists, rate, SECONDS, seed)
     found["floor"] = measured([Request("/livez")], max(BARS), FLOOR_SECONDS, 0)
@@ -155,7 +166,7 @@ def _measure(
     found["batches"] = measured(
         [_batch(chance, ids) for _ in range(BATCHES)], BATCHES_RATE, BATCHES // BATCHES_RATE, 0
     )
-    memory = _memory(pid)
+    memory = _memory(pids[_API])
     asyncio.run(_promote(redis, other))
     found["switching"] = measured(lists, min(BARS), SWITCH_SECONDS, len(BARS) + 1)
     return found, memory
@@ -189,7 +200,7 @@ def _fine(_: bytes) -> str:
     return ""
 
 
-def _spent(url: str, pid: int) -> Spent:
+def _spent(url: str, pids: Mapping[str, int]) -> Spent:
     stages: dict[str, tuple[float, float]] = {}
     exposition = httpx.get(f"{url}/metrics", timeout=START_TIMEOUT).text
     for family in text_string_to_metric_families(exposition):
@@ -204,9 +215,14 @@ def _spent(url: str, pid: int) -> Spent:
             for (name, part), total in values.items()
             if part == "sum"
         }
+    cpu = {name: _cpu_seconds(pid) for name, pid in pids.items()}
+    return Spent(time.monotonic(), cpu, stages)
+
+
+def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])  # user and system
-    return Spent(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), stages)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> dict[str, float]:
@@ -234,6 +250,8 @@ def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Repor
         report.context("... processor time a request", one.each(idle), "ms")
         for stage, ms in one.stages().items():
             report.context(f"... of it {stage}, mean", ms, "ms")
+        for name in one.after.cpu:
+            report.context(f"... processor time of {name}", one.cpu(name) * 1e3, "ms/s")
     report.context("the floor: GET /livez at 300 requests/s, p50", _p(floor, 50), "ms")
     report.context("... p99", _p(floor, 99), "ms")
     batches, what = found["batches"], f"POST /predict/batch of {MAX_PAIRS:,}"
@@ -242,7 +260,7 @@ def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Repor
     report.context("... processor time a request", floor.each(idle), "ms")
     report.at_most(f"{what} at {BATCHES_RATE}/s, p50", _p(batches, 50), "ms", BATCH_BAR)
     report.context("... slowest", _p(batches, 100), "ms")
-    report.context("processor time of an API that nobody asks", idle.cpu * 1e3, "ms/s")
+    report.context("processor time of an API that nobody asks", idle.cpu(_API) * 1e3, "ms/s")
     report.at_most("memory of the API process", memory["VmRSS"], "MB", MEMORY_BAR)
     report.context("... but for files that are mapped", memory["RssAnon"], "MB")
     report.context(
@@ -253,7 +271,7 @@ def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Repor
     report.notes += [
         f"![Latencies by percentile, and the time of each stage]({PICTURE.parent.name}/"
         f"{PICTURE.name})",
-        f"API, worker, Valkey, Tansu and client share the machine. {DATA.movies:,} movies, "
+        f"API, worker, Valkey, Apache Kafka and client share the machine. {DATA.movies:,} movies, "
         f"{USERS:,} people of whom any may rate or ask next, {RATINGS:,} ratings/s through their "
         "topic into the state. Requests come at the times of a Poisson process from a process of "
         "their own, and latencies count from when a request was due. Nothing is answered from the "
@@ -280,7 +298,7 @@ def _draw(found: Mapping[str, Measured], path: Path) -> None:
         ticks = {2: "p50", 10: "p90", 100: "p99", 1_000: "p99.9", 10_000: "p99.99"}
         axes.set_xticks(list(ticks), list(ticks.values()))
         axes.set(title="GET /recommendations: latency by percentile", ylabel="ms")
-        axes.legend()
+        axes.legend(loc="upper left")
         for at, rate in enumerate(BARS):
             one, below = found[f"{rate}"], 0.0
             whole = float(np.mean(one.milliseconds))
@@ -293,7 +311,7 @@ def _draw(found: Mapping[str, Measured], path: Path) -> None:
                 below += ms
         bars.set_xticks(range(len(BARS)), [f"{rate}/s" for rate in BARS])
         bars.set(title="mean time of each stage", ylabel="ms")
-        bars.legend()
+        bars.legend(loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars
 
 
 if __name__ == "__main__":
