@@ -1,7 +1,6 @@
 """GET /recommendations under an open-loop load, with everything else that flows on one machine."""
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -9,10 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import httpx
 import msgspec
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
 from api.schemas.predictions import MAX_PAIRS
 from benchmarks.load import Answered, Request, load
@@ -29,6 +26,7 @@ from benchmarks.population import (
     users_of,
 )
 from benchmarks.report import DOCUMENT, Report, main
+from benchmarks.spent import Spent, memory_of, spent
 from benchmarks.traffic import ratings_flowing
 from infra import services
 from infra.apache import apache
@@ -62,20 +60,6 @@ _API: Final = "api"  # its process
 PICTURE: Final = DOCUMENT.parent / "benchmarks" / "api_load.svg"
 
 _PERCENTS: Final = 1 - np.logspace(0, -4, 200)
-
-
-class Spent(NamedTuple):
-    """What the processes had spent by some moment, and the API measured.
-
-    Attributes:
-        seconds: of a clock.
-        cpu: processor seconds by name of the process.
-        stages: of the API's answers, seconds in all, and how often.
-    """
-
-    seconds: float
-    cpu: Mapping[str, float]
-    stages: Mapping[str, tuple[float, float]]
 
 
 class Measured(NamedTuple):
@@ -151,14 +135,14 @@ def _measure(
     ]
 
     def measured(requests: Sequence[Request], rate: int, seconds: int, seed: int) -> Measured:
-        before = _spent(url, pids)
+        before = spent(url, pids)
         answered = load(url, requests, rate, seconds, check_list if seed else _fine, seed)
-        return Measured(answered, before, _spent(url, pids))
+        return Measured(answered, before, spent(url, pids))
 
     load(url, lists, 100, WARM_SECONDS, check_list)
-    before = _spent(url, pids)
+    before = spent(url, pids)
     time.sleep(IDLE_SECONDS)
-    found = {"idle": Measured([], before, _spent(url, pids))}
+    found = {"idle": Measured([], before, spent(url, pids))}
     for seed, rate in enumerate(BARS, start=1):
         found[f"{rate}"] = measured(lists, rate, SECONDS, seed)
     found["floor"] = measured([Request("/livez")], max(BARS), FLOOR_SECONDS, 0)
@@ -166,7 +150,7 @@ def _measure(
     found["batches"] = measured(
         [_batch(chance, ids) for _ in range(BATCHES)], BATCHES_RATE, BATCHES // BATCHES_RATE, 0
     )
-    memory = _memory(pids[_API])
+    memory = memory_of(pids[_API])
     asyncio.run(_promote(redis, other))
     found["switching"] = measured(lists, min(BARS), SWITCH_SECONDS, len(BARS) + 1)
     return found, memory
@@ -200,39 +184,6 @@ def _fine(_: bytes) -> str:
     return ""
 
 
-def _spent(url: str, pids: Mapping[str, int]) -> Spent:
-    stages: dict[str, tuple[float, float]] = {}
-    exposition = httpx.get(f"{url}/metrics", timeout=START_TIMEOUT).text
-    for family in text_string_to_metric_families(exposition):
-        if family.name != "freshet_api_stage_seconds":
-            continue
-        values = {
-            (sample.labels["stage"], sample.name.rpartition("_")[2]): sample.value
-            for sample in family.samples
-        }
-        stages = {
-            name: (total, values[name, "count"])
-            for (name, part), total in values.items()
-            if part == "sum"
-        }
-    cpu = {name: _cpu_seconds(pid) for name, pid in pids.items()}
-    return Spent(time.monotonic(), cpu, stages)
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])  # user and system
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(pid: int) -> dict[str, float]:
-    """MB that are resident, and those of them that no file backs."""
-    lines = dict(
-        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
-    return {name: int(lines[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "RssAnon")}
-
-
 def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Report:
     report = Report("GET /recommendations under load", "python -m benchmarks.api_load")
     idle, floor = found["idle"], found["floor"]
@@ -254,10 +205,10 @@ def _report(found: Mapping[str, Measured], memory: Mapping[str, float]) -> Repor
             report.context(f"... processor time of {name}", one.cpu(name) * 1e3, "ms/s")
     report.context("the floor: GET /livez at 300 requests/s, p50", _p(floor, 50), "ms")
     report.context("... p99", _p(floor, 99), "ms")
+    report.context("... processor time a request", floor.each(idle), "ms")
     batches, what = found["batches"], f"POST /predict/batch of {MAX_PAIRS:,}"
     if wrong := [it.wrong for it in batches.answered if it.wrong]:
         raise RuntimeError(f"{what}: {wrong[0]}")
-    report.context("... processor time a request", floor.each(idle), "ms")
     report.at_most(f"{what} at {BATCHES_RATE}/s, p50", _p(batches, 50), "ms", BATCH_BAR)
     report.context("... slowest", _p(batches, 100), "ms")
     report.context("processor time of an API that nobody asks", idle.cpu(_API) * 1e3, "ms/s")
