@@ -8,6 +8,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from stream.features import DAY
+from training import kernels
+from training.baselines.least_squares import with_data
 from training.tower_inputs import Content, Floats, Ints, movie_features
 
 ERA: Final = 10  # years
@@ -110,16 +112,13 @@ def users_above(rated: sparse.csr_array, by: Floats, groups: Floats, prior: Prio
     A column may be in a row more than once.
     """
     counts = np.diff(rated.indptr)
-    above, ones, squares = rated.copy(), rated.copy(), rated.copy()
-    above.data = by
-    ones.data = np.ones_like(rated.data)
-    squares.data = rated.data**2
     # Exact in float32 up to 160,000 ratings: quarters of stars.
-    sums = (of.sum(axis=1).astype(np.float64) for of in (rated, squares))
+    sums = (of.sum(axis=1).astype(np.float64) for of in (rated, with_data(rated, rated.data**2)))
     about = prior.updated_by(counts.astype(np.float64), *sums)
-    generosity = above.sum(axis=1) / (counts + prior.ratings)
-    members = ones @ groups
-    tastes = (above @ groups - generosity[:, None] * members) / (members + prior.ratings)
+    generosity = with_data(rated, by).sum(axis=1) / (counts + prior.ratings)
+    above, members = np.zeros((2, len(counts), groups.shape[1]), np.float32)
+    kernels.add_up_groups(rated.indptr, rated.indices, by, groups, above, members)
+    tastes = (above - generosity[:, None] * members) / (members + prior.ratings)
     features = np.column_stack([about, np.log1p(counts), generosity])
     return Users(features.astype(np.float32), tastes.astype(np.float32))
 
