@@ -11,10 +11,9 @@ import redis
 from benchmarks.report import Report, main
 from infra import services
 from infra.supervisor import Supervisor
-from stream.coldstart import ItemVectors
+from stream.coldstart import ItemVectors, records_of
 from stream.contracts.events import RatingEvent
 from stream.features import fold
-from stream.processor import records_of
 from stream.redis_store import RedisStore
 from stream.store import Batch
 

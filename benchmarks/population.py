@@ -16,12 +16,11 @@ from infra import services
 from infra.local import FRESHET
 from infra.services import LOOPBACK
 from infra.supervisor import Service, Supervisor
-from stream.coldstart import MANIFEST
+from stream.coldstart import MANIFEST, records_of
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import DAY, HEAT_HALF_LIFE, HEATS, MovieState, UserState
-from stream.processor import records_of
 from stream.redis_store import RedisStore
 from stream.store import Batch
 from training.artifact import Artifact

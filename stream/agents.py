@@ -7,7 +7,8 @@ never fail it; those of `ratings` become dead letters, the others are logged and
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar, cast
 
 from stream.app import App, batches
@@ -24,13 +25,16 @@ from stream.transport import BatchConsumer
 
 logger = logging.getLogger(__name__)
 
-# Batches under way at once, of as many partitions: while the store works on one, this process works
-# on another. More would wait for the same two.
+# Batches under way at once, of different partitions: while the store works on one, this process
+# works on another. More would wait for the same two.
 AT_ONCE: Final = 2
 
 E = TypeVar("E")
 
-Apply = Callable[[int, Sequence[LogRecord]], Awaitable[None]]
+# Records by partition, those of each consecutive.
+Batches = Mapping[int, Sequence[LogRecord]]
+
+Apply = Callable[[Batches], Awaitable[None]]
 
 
 class Appliers:
@@ -44,24 +48,23 @@ class Appliers:
         self._store = store
         self._metrics = metrics
 
-    async def ratings(self, partition: int, records: Sequence[LogRecord]) -> None:
+    async def ratings(self, batches: Batches) -> None:
         started = time.perf_counter()
-        with tracing.batch("process ratings", records):
-            outcome = await self._processor.process(partition, records)
-        self._metrics.batch(len(records), time.perf_counter() - started, outcome)
+        with tracing.batch("process ratings", chain.from_iterable(batches.values())):
+            outcome = await self._processor.process_together(batches)
+        records = sum(map(len, batches.values()))
+        self._metrics.batch(records, time.perf_counter() - started, outcome)
 
-    async def movies(self, _: int, records: Sequence[LogRecord]) -> None:
-        await self._store.put_movies(self._valid(decode_movie, self._topics.movies, records))
+    async def movies(self, batches: Batches) -> None:
+        await self._store.put_movies(self._valid(decode_movie, self._topics.movies, batches))
 
-    async def models(self, _: int, records: Sequence[LogRecord]) -> None:
-        for event in self._valid(decode_model, self._topics.models, records)[-1:]:
+    async def models(self, batches: Batches) -> None:
+        for event in self._valid(decode_model, self._topics.models, batches)[-1:]:
             await self._store.put_model(event)
 
-    def _valid(
-        self, decode: Callable[[bytes | None], E], topic: str, records: Sequence[LogRecord]
-    ) -> list[E]:
+    def _valid(self, decode: Callable[[bytes | None], E], topic: str, batches: Batches) -> list[E]:
         events = []
-        for record in records:
+        for record in chain.from_iterable(batches.values()):
             try:
                 events.append(decode(record.value))
             except InvalidEvent as error:
@@ -78,9 +81,9 @@ def add_agents(app: App, topics: Topics, appliers: Appliers) -> None:
 
 
 def add_agent(app: App, topic: str, apply: Apply) -> None:
-    """An agent that applies a partition's batches one after the other, and those of two at once.
+    """An agent that applies a partition's batches one after the other, and two of others at once.
 
-    `apply` is called again with the same batch while it raises Unavailable, for a time; what else
+    `apply` is called again with the same batches while it raises Unavailable, for a time; what else
     it raises ends the worker.
     """
 
@@ -89,18 +92,17 @@ def add_agent(app: App, topic: str, apply: Apply) -> None:
         turns = asyncio.Semaphore(AT_ONCE)
         latest: dict[int, asyncio.Task[None]] = {}
 
-        async def work(event: Any, before: asyncio.Task[None] | None) -> None:
-            if before is not None:
-                await before
+        async def work(event: Any, before: Iterable[asyncio.Task[None]]) -> None:
+            for task in before:
+                await task
             async with turns:
-                await retrying()(apply, event.message.partition, event.value)
-                await cast(BatchConsumer, app.consumer).finish(event)
+                await retrying()(apply, event.value)
+                cast(BatchConsumer, app.consumer).finish(event)
 
         try:
             async with asyncio.TaskGroup() as group:
                 async for event in stream.noack().events():
-                    partition = event.message.partition
-                    before = latest.get(partition)
-                    latest[partition] = group.create_task(work(event, before))
+                    before = {latest[it] for it in event.value if it in latest}
+                    latest |= dict.fromkeys(event.value, group.create_task(work(event, before)))
         except ExceptionGroup as failed:  # the first one is why the others were given up
             raise failed.exceptions[0] from None

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from stream.archive_files import SCHEMA
 from stream.contracts.events import RatingEvent, Source
+from stream.decoding import decode
 from stream.log import LogRecord
-from stream.processor import decode
 
 _SOURCES: Final = pa.array(get_args(Source), pa.string())
 _SOURCE_INDEX: Final = {source: index for index, source in enumerate(get_args(Source))}

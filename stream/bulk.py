@@ -5,9 +5,9 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from stream.contracts.events import ForgetEvent
+from stream.decoding import decode
 from stream.features import Writes, fold_into
 from stream.log import DeadLetter, PartitionLog
-from stream.processor import decode
 
 Progress: TypeAlias = Callable[[int], object]
 

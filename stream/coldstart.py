@@ -5,7 +5,7 @@ of the version it serves.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from stream.contracts import keys
 from stream.contracts.errors import ArtifactError
 from stream.features import UserState
-from stream.records import ColdStartVector
+from stream.records import ColdStartVector, UserRecord
 
 MANIFEST: Final = "manifest.json"
 VOCABULARY: Final = "vocabulary.npy"
@@ -136,3 +136,14 @@ class ItemVectors:
             ColdStartVector(self.tag, vector) if norm > 0 else None
             for vector, norm in zip(pooled, norms[:, 0].tolist(), strict=True)
         ]
+
+
+def records_of(states: Mapping[int, UserState], items: ItemVectors | None) -> dict[int, UserRecord]:
+    """What is stored of these users: their state and, where a model serves, their vector."""
+    if items is None:
+        return {user: UserRecord(state) for user, state in states.items()}
+    vectors = items.pool(list(states.values()))
+    return {
+        user: UserRecord(state, vector)
+        for (user, state), vector in zip(states.items(), vectors, strict=True)
+    }

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeGuard
 
-from stream.coldstart import ItemVectors
-from stream.contracts.errors import InvalidEvent, TopicRecreated
-from stream.contracts.events import RatingEvent, UserEvent, decode_user_event
+from stream.coldstart import ItemVectors, records_of
+from stream.contracts.errors import TopicRecreated
+from stream.contracts.events import RatingEvent
 from stream.contracts.keys import Position
-from stream.contracts.topics import partition_of
-from stream.features import UserState, fold
-from stream.log import DeadLetter, DeadLetters, LogRecord, PartitionLog
-from stream.records import UserRecord
-from stream.store import Batch, StateStore
+from stream.decoding import decode
+from stream.features import fold
+from stream.log import DeadLetters, LogRecord, PartitionLog
+from stream.store import Batch, Commit, StateStore, Wanted
 
 
 @dataclass(slots=True)
@@ -40,38 +40,17 @@ class Outcome:
     produced_times: list[int] = field(default_factory=list)
 
 
-def decode(
-    topic: str, partition: int, partitions: int, records: Sequence[LogRecord]
-) -> tuple[list[tuple[int, UserEvent]], list[DeadLetter]]:
-    """The valid events of a partition with their offsets, in order, and the other records."""
-    events: list[tuple[int, UserEvent]] = []
-    letters: list[DeadLetter] = []
-    for record in records:
-        try:
-            event = decode_user_event(record.value, record.key, record.timestamp)
-            home = partition_of(event.user_id, partitions)
-            if home != partition:
-                raise InvalidEvent("misrouted", f"user {event.user_id} belongs to partition {home}")
-        except InvalidEvent as error:
-            letters.append(DeadLetter(topic, partition, record, error.reason, error.detail))
-        else:
-            events.append((record.offset, event))
-    return events, letters
-
-
-def records_of(states: Mapping[int, UserState], items: ItemVectors | None) -> dict[int, UserRecord]:
-    """What is stored of these users: their state and, where a model serves, their vector."""
-    if items is None:
-        return {user: UserRecord(state) for user, state in states.items()}
-    vectors = items.pool(list(states.values()))
-    return {
-        user: UserRecord(state, vector)
-        for (user, state), vector in zip(states.items(), vectors, strict=True)
-    }
-
-
 class _Refused(Exception):  # noqa: N818 - a turn of events, not an error
     """Another position is stored than the one that was computed from."""
+
+
+class _Step(NamedTuple):
+    """Records to fold onto the state at `start` and commit, if `stored` is still what is stored."""
+
+    partition: int
+    stored: Position | None
+    start: Position
+    records: Sequence[LogRecord]
 
 
 class Processor:
@@ -125,14 +104,33 @@ class Processor:
         records again, here or in another worker. Raises TopicRecreated where they may be of a topic
         that is no more: resume.
         """
-        if not records:
-            return Outcome()
-        return await self._advance(partition, records, records[0].offset)
+        return await self.process_together({partition: records})
+
+    async def process_together(self, batches: Mapping[int, Sequence[LogRecord]]) -> Outcome:
+        """`process` for several partitions, each of which is committed or not on its own.
+
+        All that go on from where this process left them share one question to the store, which
+        costs more than a few records do, and one commit. The others, and those refused, are seen
+        to one by one. Raises as `process` does.
+        """
+        outcome = Outcome()
+        steps = []
+        for partition, records in batches.items():
+            at = self._positions.get(partition)
+            if records and self._goes_on(at, partition, records[0].offset):
+                steps.append(_Step(partition, at, at, records))
+        took = await self._apply(steps, outcome) if steps else {}
+        for partition, records in batches.items():
+            if records and partition not in took:
+                await self._advance(partition, records, records[0].offset, outcome)
+        return outcome
 
     async def catch_up(self, partition: int) -> Outcome:
         """Apply all that the log holds beyond the state. Raises as `process` does."""
+        outcome = Outcome()
         await self.resume(partition)
-        return await self._advance(partition, (), await self._log.end(partition))
+        await self._advance(partition, (), await self._log.end(partition), outcome)
+        return outcome
 
     async def resume(self, partition: int) -> int:
         """The offset from which to read a partition newly assigned: the first one not applied.
@@ -151,7 +149,9 @@ class Processor:
                 await self._store.drop_before(partition, start.generation)
         return 0
 
-    async def _advance(self, partition: int, records: Sequence[LogRecord], begin: int) -> Outcome:
+    async def _advance(
+        self, partition: int, records: Sequence[LogRecord], begin: int, outcome: Outcome
+    ) -> None:
         """Apply the log up to `begin`, then `records`, which begin there.
 
         1. Take the position that is stored: what this process committed last, or else read it.
@@ -163,17 +163,11 @@ class Processor:
 
         Where a commit is refused, another writer got ahead: start over from what it stored.
         """
-        outcome = Outcome()
         while True:
             # 1.
             stored = self._positions.get(partition) or await self._store.position(partition)
             # 2.
-            goes_on = (
-                stored is not None
-                and stored.topic_id == self._topic_ids.get(partition)
-                and stored.next_offset == begin
-            )
-            if not goes_on:
+            if not self._goes_on(stored, partition, begin):
                 await self._make_sure_of_topic(partition)
             # 3.
             start = await self._start(partition, stored)
@@ -184,17 +178,24 @@ class Processor:
                         self._log.read(partition, start.next_offset, begin)
                     ) as missing:
                         async for chunk in missing:
-                            stored = start = await self._apply(
-                                partition, stored, start, chunk, outcome
-                            )
+                            step = _Step(partition, stored, start, chunk)
+                            stored = start = await self._apply_one(step, outcome)
                 # 5.
                 fresh = [record for record in records if record.offset >= start.next_offset]
                 if fresh:
-                    await self._apply(partition, stored, start, fresh, outcome)
+                    await self._apply_one(_Step(partition, stored, start, fresh), outcome)
             except _Refused:
                 continue
-            outcome.duplicates = len(records) - len(fresh)
-            return outcome
+            outcome.duplicates += len(records) - len(fresh)
+            return
+
+    def _goes_on(self, stored: Position | None, partition: int, begin: int) -> TypeGuard[Position]:
+        """Whether records from `begin` follow this position, of the topic that is known."""
+        return (
+            stored is not None
+            and stored.topic_id == self._topic_ids.get(partition)
+            and stored.next_offset == begin
+        )
 
     async def _make_sure_of_topic(self, partition: int) -> None:
         topic_id = await self._log.topic_id()
@@ -210,15 +211,14 @@ class Processor:
             return stored
         return Position(await self._store.new_generation(partition), topic_id, 0)
 
-    async def _apply(
-        self,
-        partition: int,
-        stored: Position | None,
-        start: Position,
-        records: Sequence[LogRecord],
-        outcome: Outcome,
-    ) -> Position:
-        """Fold records onto the state at `start` and commit, if `stored` is still what is stored.
+    async def _apply_one(self, step: _Step, outcome: Outcome) -> Position:
+        """The position after the step. Raises _Refused."""
+        if after := (await self._apply([step], outcome)).get(step.partition):
+            return after
+        raise _Refused
+
+    async def _apply(self, steps: Sequence[_Step], outcome: Outcome) -> dict[int, Position]:
+        """Take these steps, of a partition each.
 
         1. Tell the valid events from the others.
         2. Load the state of the users and movies that they concern, if it is still at `stored`.
@@ -227,42 +227,74 @@ class Processor:
         5. Bury the others. Before the commit, so that a crash between the two loses none.
         6. Commit the state and the new position; drop the generation that it replaces, if any.
 
-        Returns the new position. Raises _Refused where another one is stored than `stored`.
+        Returns the new positions, but of partitions where another one than `stored` is stored.
         """
         # 1.
-        events, letters = decode(self._topic, partition, self._partitions, records)
+        decoded = {
+            step.partition: decode(self._topic, step.partition, self._partitions, step.records)
+            for step in steps
+        }
+        rated = {
+            partition: [event.movie_id for _, event in events if isinstance(event, RatingEvent)]
+            for partition, (events, _) in decoded.items()
+        }
         # 2.
-        rated = [event.movie_id for _, event in events if isinstance(event, RatingEvent)]
-        at, users, movies = await self._store.load(
-            partition, start.generation, {event.user_id for _, event in events}, set(rated)
+        loaded = await self._store.load_together(
+            [
+                Wanted(
+                    step.partition,
+                    step.start.generation,
+                    {event.user_id for _, event in decoded[step.partition][0]},
+                    set(rated[step.partition]),
+                )
+                for step in steps
+            ]
         )
-        self._remember(partition, at, stored)
         # 3.
-        writes = fold(users, movies, events)
+        folded = [
+            (step, fold(users, movies, decoded[step.partition][0]))
+            for step, (at, users, movies) in zip(steps, loaded, strict=True)
+            if self._remember(step.partition, at, step.stored)
+        ]
         # 4.
-        batch = Batch(records_of(writes.users, self._items()), writes.movies)
+        states = {user: state for _, writes in folded for user, state in writes.users.items()}
+        records = records_of(states, self._items())
         # 5.
-        if letters:
+        if letters := [it for step, _ in folded for it in decoded[step.partition][1]]:
             await self._dead_letters.bury(letters)
         # 6.
-        new = replace(start, next_offset=records[-1].offset + 1)
-        now = await self._store.commit(partition, stored, new, batch)
-        self._remember(partition, now, new)
-        if stored is None or stored.generation != new.generation:
-            await self._store.drop_before(partition, new.generation)
+        commits = [
+            Commit(
+                step.partition,
+                step.stored,
+                replace(step.start, next_offset=step.records[-1].offset + 1),
+                Batch({user: records[user] for user in writes.users}, writes.movies),
+            )
+            for step, writes in folded
+        ]
+        stored = await self._store.commit_together(commits)
+        took = [
+            commit
+            for commit, now in zip(commits, stored, strict=True)
+            if self._remember(commit.partition, now, commit.new)
+        ]
+        for partition, before, new, _ in took:
+            if before is None or before.generation != new.generation:
+                await self._store.drop_before(partition, new.generation)
 
         known = self._known_movies()
-        outcome.applied += len(events)
-        outcome.dead.update(letter.reason for letter in letters)
-        outcome.unknown_movies += sum(movie not in known for movie in rated)
-        outcome.produced_times = [event.produced_time for _, event in events]
-        return new
+        outcome.produced_times = []
+        for commit in took:
+            events, buried = decoded[commit.partition]
+            outcome.applied += len(events)
+            outcome.dead.update(letter.reason for letter in buried)
+            outcome.unknown_movies += sum(movie not in known for movie in rated[commit.partition])
+            outcome.produced_times += [event.produced_time for _, event in events]
+        return {commit.partition: commit.new for commit in took}
 
-    def _remember(self, partition: int, position: Position | None, wanted: Position | None) -> None:
-        """Keep what is stored. Raises _Refused where it is not what was wanted."""
-        if position is None:
-            self._positions.pop(partition, None)
-        else:
+    def _remember(self, partition: int, position: Position | None, wanted: Position | None) -> bool:
+        """Keep what is stored; whether it is what was wanted."""
+        self._positions.pop(partition, None)
+        if position is not None:
             self._positions[partition] = position
-        if position != wanted:
-            raise _Refused
+        return position == wanted

@@ -11,12 +11,12 @@ from itertools import count
 from typing import Final, TypeVar
 
 from stream.bulk import PartitionFold, Progress
-from stream.coldstart import ItemVectors
+from stream.coldstart import ItemVectors, records_of
 from stream.contracts.errors import InvalidEvent, StoreUnavailable
 from stream.contracts.events import decode_model, decode_movie
 from stream.contracts.keys import Position
 from stream.log import DeadLetters, LogRecord, PartitionLog
-from stream.processor import Processor, records_of
+from stream.processor import Processor
 from stream.store import Batch, StateStore
 
 # Times to catch up with a live state that moves on before switching to a position behind it. Each

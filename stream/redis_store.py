@@ -4,15 +4,18 @@ redis-py sends a command again when the connection breaks before the answer. Eve
 sent twice: a commit compares before it sets, the others write the same values again.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from redis.commands.core import AsyncScript
+from redis.exceptions import NoScriptError
 
 from stream.commit import SCRIPT, script_arguments, script_keys
 from stream.contracts import events, keys, tracing
 from stream.contracts.events import ModelEvent
 from stream.contracts.keys import Position
-from stream.features import MovieState, UserState
+from stream.features import MovieState
 from stream.records import (
     MovieHeats,
     UserRecord,
@@ -26,7 +29,7 @@ from stream.records import (
 from stream.redis_catalogue import RedisCatalogue
 from stream.redis_connection import TIMEOUT
 from stream.redis_kept import RedisKept
-from stream.store import Batch, Snapshot
+from stream.store import Batch, Commit, Loaded, Snapshot, Wanted
 
 # Entries written or scanned by one command: about 2 MB of users, a few ms of Redis' time.
 CHUNK: Final = 1000
@@ -70,33 +73,71 @@ class RedisStore(RedisCatalogue, RedisKept):
 
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
-    ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
-        users, movies = list(users), list(movies)
-        async with self._bounded():
-            live, user_values, movie_values = await self._load(
-                keys=(
-                    keys.live(partition),
-                    keys.users(partition, generation),
-                    keys.movies(partition, generation),
-                ),
-                args=(" ".join(map(str, users)), " ".join(map(str, movies))),
-            )
-        return (
-            _position(live),
-            _found(users, user_values, unpack_state),
-            _found(movies, movie_values, unpack_movie),
+    ) -> Loaded:
+        return (await self.load_together([Wanted(partition, generation, users, movies)]))[0]
+
+    async def load_together(self, wanted: Sequence[Wanted]) -> list[Loaded]:
+        asked = [(it.partition, it.generation, list(it.users), list(it.movies)) for it in wanted]
+        answers = await self._run(
+            self._load,
+            [
+                (
+                    (
+                        keys.live(partition),
+                        keys.users(partition, generation),
+                        keys.movies(partition, generation),
+                    ),
+                    (" ".join(map(str, users)), " ".join(map(str, movies))),
+                )
+                for partition, generation, users, movies in asked
+            ],
         )
+        return [
+            (
+                _position(live),
+                _found(users, user_values, unpack_state),
+                _found(movies, movie_values, unpack_movie),
+            )
+            for (_, _, users, movies), (live, user_values, movie_values) in zip(
+                asked, answers, strict=True
+            )
+        ]
 
     async def commit(
         self, partition: int, expected: Position | None, new: Position, batch: Batch
     ) -> Position | None:
+        return (await self.commit_together([Commit(partition, expected, new, batch)]))[0]
+
+    async def commit_together(self, commits: Sequence[Commit]) -> list[Position | None]:
+        with tracing.span("commit", "client"):
+            stored = await self._run(
+                self._commit,
+                [
+                    (
+                        script_keys(it.partition, it.new.generation, it.batch),
+                        script_arguments(it.expected, it.new, it.batch),
+                    )
+                    for it in commits
+                ],
+            )
+        return [_position(it) for it in stored]
+
+    async def _run(
+        self, script: AsyncScript, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]
+    ) -> list[Any]:
+        """The answers of a script to some calls, sent at once.
+
+        A call that fails leaves the others as they are, and fails all: they may be sent again.
+        """
         async with self._bounded():
-            with tracing.span("commit", "client"):
-                now = await self._commit(
-                    keys=script_keys(partition, new.generation, batch),
-                    args=script_arguments(expected, new, batch),
-                )
-        return _position(now)
+            while True:
+                pipeline = self._redis.pipeline(transaction=False)
+                for names, arguments in calls:
+                    pipeline.evalsha(script.sha, len(names), *names, *arguments)
+                try:
+                    return list(await pipeline.execute())
+                except NoScriptError:  # the server is new, or was emptied
+                    await self._redis.script_load(script.script)
 
     async def write(self, partition: int, generation: int, batch: Batch) -> None:
         for users in _chunks(batch.users):

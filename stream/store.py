@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
@@ -20,6 +20,27 @@ class Batch:
 
     users: Mapping[int, UserRecord] = field(default_factory=dict)
     movies: Mapping[int, MovieState] = field(default_factory=dict)
+
+
+class Wanted(NamedTuple):
+    """What `StateStore.load` is asked for."""
+
+    partition: int
+    generation: int
+    users: Iterable[int]
+    movies: Iterable[int]
+
+
+class Commit(NamedTuple):
+    """What `StateStore.commit` is given."""
+
+    partition: int
+    expected: Position | None
+    new: Position
+    batch: Batch
+
+
+Loaded: TypeAlias = tuple[Position | None, dict[int, UserState], dict[int, MovieState]]
 
 
 @dataclass(slots=True)
@@ -65,12 +86,16 @@ class StateStore(KeepingStore, Protocol):
 
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
-    ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
+    ) -> Loaded:
         """The partition's position and the state of these users and movies, of one instant.
 
         Those without state are left out. Without the position a state read while the store was
         being filled again could be taken for that of the same position before.
         """
+        ...
+
+    async def load_together(self, wanted: Sequence[Wanted]) -> list[Loaded]:
+        """`load` of each in one round trip, of an instant each."""
         ...
 
     async def commit(
@@ -83,6 +108,10 @@ class StateStore(KeepingStore, Protocol):
         switch to another generation is refused too where the store lost that generation's number
         (it was emptied), and with it what was written there.
         """
+        ...
+
+    async def commit_together(self, commits: Sequence[Commit]) -> list[Position | None]:
+        """`commit` of each in one round trip. Each is all or nothing, whatever the others are."""
         ...
 
     async def write(self, partition: int, generation: int, batch: Batch) -> None:

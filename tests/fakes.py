@@ -19,7 +19,7 @@ from stream.records import (
     unpack_movie,
     unpack_user,
 )
-from stream.store import Batch, Catalogue, Snapshot
+from stream.store import Batch, Catalogue, Commit, Loaded, Snapshot, Wanted
 
 
 class MemoryStore:
@@ -47,7 +47,7 @@ class MemoryStore:
 
     async def load(
         self, partition: int, generation: int, users: Iterable[int], movies: Iterable[int]
-    ) -> tuple[Position | None, dict[int, UserState], dict[int, MovieState]]:
+    ) -> Loaded:
         records = self._records(partition, generation, users)
         movie_values = self.movie_values.get((partition, generation), {})
         return (
@@ -55,6 +55,12 @@ class MemoryStore:
             {user: record.state for user, record in records.items()},
             {movie: unpack_movie(movie_values[movie]) for movie in movies if movie in movie_values},
         )
+
+    async def load_together(self, wanted: Sequence[Wanted]) -> list[Loaded]:
+        return [await self.load(*one) for one in wanted]
+
+    async def commit_together(self, commits: Sequence[Commit]) -> list[Position | None]:
+        return [await self.commit(*one) for one in commits]
 
     async def commit(
         self, partition: int, expected: Position | None, new: Position, batch: Batch

@@ -1,21 +1,21 @@
 """The worker's part in experiments: definitions to the store, and what came of them to its sums."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from faust.types import TP
 from prometheus_client import Counter
 
-from stream.agents import add_agent
+from stream.agents import Batches, add_agent
 from stream.app import App
 from stream.contracts.errors import InvalidEvent
 from stream.contracts.experiments import decode_experiment
 from stream.contracts.topics import Topics
 from stream.experiments.store import RedisExperiments
 from stream.experiments.tally import Tally
-from stream.log import LogRecord
 from stream.metrics import Metrics
 from stream.retrying import retrying
 
@@ -51,9 +51,9 @@ class ExperimentAgents:
             define = topic == self._definitions
             add_agent(app, topic, self.definitions if define else partial(self.outcomes, topic))
 
-    async def definitions(self, _: int, records: Sequence[LogRecord]) -> None:
+    async def definitions(self, batches: Batches) -> None:
         valid = []
-        for record in records:
+        for record in chain.from_iterable(batches.values()):
             try:
                 valid.append(decode_experiment(record.value))
             except InvalidEvent as error:
@@ -61,11 +61,12 @@ class ExperimentAgents:
                 self._invalid.labels(self._definitions, error.reason).inc()
         await self._store.put(valid)
 
-    async def outcomes(self, topic: str, partition: int, records: Sequence[LogRecord]) -> None:
-        counted = await self._tally.process(topic, partition, records)
-        self._counted.labels(topic).inc(counted.applied)
-        for reason, count in counted.invalid.items():
-            self._invalid.labels(topic, reason).inc(count)
+    async def outcomes(self, topic: str, batches: Batches) -> None:
+        for partition, records in batches.items():
+            counted = await self._tally.process(topic, partition, records)
+            self._counted.labels(topic).inc(counted.applied)
+            for reason, count in counted.invalid.items():
+                self._invalid.labels(topic, reason).inc(count)
 
     async def start_offset(self, tp: TP) -> int | None:
         """The offset at which to begin; None: where the group left off.

@@ -105,7 +105,7 @@ async def test_one_trace_from_the_request_to_the_commit(
     batch = consumed(config, topics.ratings)
     log.append(partition_of(USER, PARTITIONS), *batch)
     appliers = Appliers(topics, processor(store, log, MemoryDeadLetters()), store, Metrics())
-    await appliers.ratings(partition_of(USER, PARTITIONS), batch)
+    await appliers.ratings({partition_of(USER, PARTITIONS): batch})
     publisher.close()
     await store.close()
 

@@ -65,11 +65,11 @@ async def test_movies_reach_the_catalogue_and_invalid_ones_are_counted(
 ) -> None:
     setting = Setting()
     batch = records(encode(movie(1)), b"{", None, encode(movie(2)), encode(movie(1, "Heat II")))
-    await setting.appliers.movies(0, batch)
+    await setting.appliers.movies({0: batch})
     catalogue = await setting.store.catalogue(0)
     assert catalogue is not None
     assert catalogue.movies == {1: movie(1, "Heat II"), 2: movie(2)}
-    await setting.appliers.movies(0, batch)  # repeating it changes nothing
+    await setting.appliers.movies({0: batch})  # repeating it changes nothing
     assert await setting.store.catalogue(catalogue.version) is None
     counted = {
         reason: setting.metric("freshet_invalid_records_total", topic="movies", reason=reason)
@@ -81,9 +81,9 @@ async def test_movies_reach_the_catalogue_and_invalid_ones_are_counted(
 
 async def test_the_last_valid_model_is_the_one_to_serve() -> None:
     setting = Setting()
-    await setting.appliers.models(0, records(b"{"))
+    await setting.appliers.models({0: records(b"{")})
     assert await setting.store.model() is None
-    await setting.appliers.models(0, records(encode(model("a")), encode(model("b")), b"{"))
+    await setting.appliers.models({0: records(encode(model("a")), encode(model("b")), b"{")})
     assert await setting.store.model() == model("b")
 
 
@@ -97,7 +97,7 @@ async def test_ratings_are_applied_and_counted() -> None:
     batch = [it.record for it in good + bad]
     setting.log.append(PARTITION, *batch)
     for _ in range(2):
-        await setting.appliers.ratings(PARTITION, batch)
+        await setting.appliers.ratings({PARTITION: batch})
     assert setting.metric("freshet_events_applied_total") == 3
     assert setting.metric("freshet_duplicates_total") == 5
     assert setting.metric("freshet_unknown_movies_total") == 1

@@ -49,9 +49,9 @@ def log() -> MemoryLog:
 
 
 async def fill(process: Process, log: MemoryLog) -> None:
-    await process.appliers.ratings(PARTITION, log.records(PARTITION))
-    await process.appliers.movies(0, records(encode(movie(1))))
-    await process.appliers.models(0, records(encode(model("a"))))
+    await process.appliers.ratings({PARTITION: log.records(PARTITION)})
+    await process.appliers.movies({0: records(encode(movie(1)))})
+    await process.appliers.models({0: records(encode(model("a")))})
 
 
 async def test_begins_with_the_store_whoever_filled_it(log: MemoryLog) -> None:
@@ -92,7 +92,7 @@ async def test_notices_the_loss_of_what_others_had_put_there(log: MemoryLog) -> 
 async def test_notices_a_store_restored_from_a_snapshot(log: MemoryLog) -> None:
     store = MemoryStore()
     process = Process(store, log)
-    await process.appliers.ratings(PARTITION, log.records(PARTITION)[:1])
+    await process.appliers.ratings({PARTITION: log.records(PARTITION)[:1]})
     snapshot = dict(store.live)
     await fill(process, log)
     store.live = snapshot
@@ -103,7 +103,7 @@ async def test_notices_a_store_restored_from_a_snapshot(log: MemoryLog) -> None:
 async def test_another_worker_being_ahead_is_no_loss(log: MemoryLog) -> None:
     store = MemoryStore()
     behind = Process(store, log)
-    await behind.appliers.ratings(PARTITION, log.records(PARTITION)[:1])
+    await behind.appliers.ratings({PARTITION: log.records(PARTITION)[:1]})
     await fill(Process(store, log), log)
     assert await behind.resume.lost(ALL) == []
 

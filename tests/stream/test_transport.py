@@ -15,7 +15,7 @@ from producers.admin import ensure_topics
 from producers.publisher import BulkPublisher
 from stream import app as faust_app
 from stream import transport
-from stream.agents import add_agent
+from stream.agents import Batches, add_agent
 from stream.app import App, create_app
 from stream.contracts.topics import Topics
 from stream.log import LogRecord
@@ -47,10 +47,12 @@ class Seen:
         self.batches: list[tuple[int, list[int]]] = []
         self._before = before
 
-    async def apply(self, partition: int, records: Sequence[LogRecord]) -> None:
-        if self._before is not None:
-            await self._before(partition, records)
-        self.batches.append((partition, [record.offset for record in records]))
+    async def apply(self, batches: Batches) -> None:
+        for partition, records in batches.items():
+            if self._before is not None:
+                await self._before(partition, records)
+        for partition, records in batches.items():
+            self.batches.append((partition, [record.offset for record in records]))
 
     def offsets(self, partition: int) -> list[int]:
         return [offset for at, offsets in self.batches for offset in offsets if at == partition]
@@ -198,7 +200,8 @@ def record(offset: int) -> ConsumerRecord[bytes, bytes]:
 async def test_what_faust_skips_is_not_acknowledged(config: dict[str, str], topics: Topics) -> None:
     """Its streams skip and acknowledge messages of before a rebalance; nobody processed those."""
     consumer = make(config, topics, Seen()).consumer
-    message = BatchMessage(TP(topics.ratings, 0), [record(7), record(8)], 7, 1)
+    tp = TP(topics.ratings, 0)
+    message = BatchMessage({tp: [record(7), record(8)]}, {tp: range(7, 9)}, 1)
     message.incref()
     message.ack(consumer)
     assert not message.acked

@@ -25,9 +25,9 @@ from stream.contracts.errors import Stalled
 from stream.contracts.events import MODEL_KEY, encode
 from stream.contracts.topics import Topics, partition_of
 from stream.dead_letters import read_dead_letters
+from stream.decoding import decode
 from stream.features import fold
 from stream.log_reader import KafkaLog
-from stream.processor import decode
 from stream.redis_store import RedisStore
 from stream.transport import Progress
 from stream.watchdog import Watchdog
