@@ -28,3 +28,12 @@ def add_up_groups(
 def diversify(
     relevance: Floats, rows: Rows, vectors: Floats, trade_off: float, closest: Floats, chosen: Rows
 ) -> None: ...
+def add_up_outer(
+    indptr: npt.NDArray[np.int32],
+    indices: npt.NDArray[np.int32],
+    weights: Floats,
+    vectors: Floats,
+    near: Floats,
+    weighted: Floats,
+    sums: Floats,
+) -> None: ...

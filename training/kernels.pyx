@@ -8,6 +8,7 @@ cimport cython
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
+from scipy.linalg.cython_blas cimport sgemm
 
 ctypedef fused Column:
     uint16_t
@@ -203,3 +204,40 @@ def diversify(
                         alike = _product(&vectors[user, at, 0], &vectors[user, best, 0], length)
                         if alike > closest[at]:
                             closest[at] = alike
+
+
+def add_up_outer(
+    const Place[::1] indptr,
+    const Place[::1] indices,
+    const float[::1] weights,
+    const float[:, ::1] vectors,
+    float[:, ::1] near,
+    float[:, ::1] weighted,
+    float[:, :, ::1] sums,
+):
+    """Add up the weighted outer products of vectors with themselves for each row of a matrix.
+
+    Args:
+        indptr, indices, weights: of a sparse matrix, n rows and m columns.
+        vectors: f32[m, d] of the columns.
+        near, weighted: f32[l, d], room for the longest row, of one at least.
+        sums: f32[n, d, d], in place.
+    """
+    cdef Py_ssize_t row, at, place, column
+    cdef int width = <int>vectors.shape[1], length
+    cdef float one = 1, none = 0, weight
+    cdef const float *vector
+    with nogil:
+        for row in range(sums.shape[0]):
+            length = <int>(indptr[row + 1] - indptr[row])
+            for place in range(length):
+                at = indptr[row] + place
+                weight, vector = weights[at], &vectors[indices[at], 0]
+                for column in range(width):
+                    near[place, column] = vector[column]
+                    weighted[place, column] = weight * vector[column]
+            sgemm(
+                b"N", b"T", &width, &width, &length,
+                &one, &near[0, 0], &width, &weighted[0, 0], &width,
+                &none, &sums[row, 0, 0], &width,
+            )

@@ -1,17 +1,16 @@
 """Many small least squares problems at once: one vector each, from the same vectors."""
 
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from training.blocks import blocks, runs
+from training import kernels
+from training.blocks import blocks
 from training.tower_inputs import Floats
 
 _ELEMENTS: Final = 1 << 24  # of all systems that are solved together: 64 MB
-_GATHERED: Final = 1 << 17  # of vectors that are multiplied together: 512 KB, which stay in caches
 
 
 def solve_each(
@@ -68,30 +67,14 @@ def biased(
 
 
 def outer_sums(weights: sparse.csr_array, vectors: Floats) -> Floats:
-    """f32[n, d, d]: sum_j w_ij v_j v_j' for each row i of the weights.
-
-    Shortest rows first, and those of one length by one call: each alone takes twice as long.
-    """
-    d = vectors.shape[1]
-    sums = np.empty((weights.shape[0], d, d), np.float32)
-    counts = np.diff(weights.indptr)
-    order = np.argsort(counts, kind="stable")
-    for some in runs(counts[order], _GATHERED // d):
-        rows = order[some]
-        lengths = counts[rows]
-        ends = np.cumsum(lengths)
-        at = np.arange(ends[-1]) + np.repeat(weights.indptr[rows] - (ends - lengths), lengths)
-        near = vectors.take(weights.indices.take(at), axis=0)  # faster than [...]
-        weighted = near * weights.data.take(at)[:, None]
-        found = np.empty((len(rows), d, d), np.float32)
-        firsts = np.flatnonzero(np.diff(lengths, prepend=-1)).tolist()
-        for first, end in pairwise([*firsts, len(rows)]):
-            length = int(lengths[first])
-            these = slice(ends[first] - length, ends[end - 1])
-            stack = (end - first, length, d)
-            left = weighted[these].reshape(stack).transpose(0, 2, 1)
-            np.matmul(left, near[these].reshape(stack), out=found[first:end])
-        sums[rows] = found
+    """f32[n, d, d]: sum_j w_ij v_j v_j' for each row i of the weights."""
+    rows, d = weights.shape[0], vectors.shape[1]
+    sums: Floats = np.empty((rows, d, d), np.float32)
+    longest = np.diff(weights.indptr).max(initial=1)
+    near, weighted = np.empty((2, longest, d), np.float32)
+    kernels.add_up_outer(
+        weights.indptr, weights.indices, weights.data, vectors, near, weighted, sums
+    )
     return sums
 
 
