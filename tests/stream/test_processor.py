@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from stream.store import StateStore
 from tests.fakes import MemoryDeadLetters, MemoryLog
 from tests.stream.build import DAY, START, rating
 from tests.stream.world import (
+    ELSEWHERE,
     FAULTS,
     HERE,
     PARTITION,
@@ -287,6 +288,74 @@ async def test_the_users_of_a_batch_get_cold_start_vectors() -> None:
         assert expected is not None
         assert stored.cold_start.tag == items.tag
         assert np.array_equal(stored.cold_start.vector, expected.vector)
+
+
+def two_logs(n: int = 6) -> tuple[World, dict[int, list[Entry]]]:
+    """A world whose log has entries in both partitions."""
+    world = World(plain_log(n))
+    other = [entry(at, rating(ELSEWHERE, at % 4 + 1, 4.0, START + at), None) for at in range(n)]
+    world.log.append(1 - PARTITION, *(it.record for it in other))
+    return world, {PARTITION: world.entries, 1 - PARTITION: other}
+
+
+def deliveries_of(
+    entries: dict[int, list[Entry]], first: int, last: int
+) -> dict[int, list[Record]]:
+    return {at: [it.record for it in some[first:last]] for at, some in entries.items()}
+
+
+async def assert_both_are_the_log(world: World, entries: dict[int, list[Entry]]) -> None:
+    for partition, some in entries.items():
+        assert await live_state(world.store, partition) == straight_fold(some)
+
+
+async def test_partitions_that_go_on_share_a_question_and_a_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, entries = two_logs()
+    worker = world.worker()
+    await worker.process_together(deliveries_of(entries, 0, 2))
+    asked = []
+    for name in ("load_together", "commit_together"):
+        inner = getattr(world.store, name)
+
+        async def noted(them: list[tuple[int, ...]], inner: Any = inner) -> Any:
+            asked.append([partition for partition, *_ in them])
+            return await inner(them)
+
+        monkeypatch.setattr(world.store, name, noted)
+    outcome = await worker.process_together(deliveries_of(entries, 2, 6))
+    assert (outcome.applied, len(outcome.produced_times)) == (8, 8)
+    assert asked == [[PARTITION, 1 - PARTITION]] * 2
+    await assert_both_are_the_log(world, entries)
+
+
+async def test_a_partition_that_another_worker_has_advanced_holds_up_no_other() -> None:
+    world, entries = two_logs()
+    worker, other = world.worker(), world.worker()
+    await worker.process_together(deliveries_of(entries, 0, 2))
+    await other.process(PARTITION, [it.record for it in entries[PARTITION][2:4]])
+    outcome = await worker.process_together(deliveries_of(entries, 2, 6))
+    assert (outcome.applied, outcome.duplicates) == (4 + 2, 2)
+    await assert_both_are_the_log(world, entries)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_partitions_that_failed_together_are_done_again(fault: str) -> None:
+    world, entries = two_logs()
+    bad = entry(3, rating(HERE[0], 1, 4.0), "malformed_json")
+    entries[PARTITION][3] = bad
+    worker = world.worker()
+    await worker.process_together(deliveries_of(entries, 0, 2))
+    world.store.fault = fault
+    while True:
+        try:
+            await worker.process_together(deliveries_of(entries, 2, 6))
+        except StoreUnavailable:
+            continue
+        break
+    await assert_both_are_the_log(world, entries)
+    assert world.dead_letters.origins().keys() == {(TOPIC, PARTITION, 3)}
 
 
 class TestOnRedis:

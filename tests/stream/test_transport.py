@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import Consumer, TopicPartition
 from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
 from tenacity import AsyncRetrying, retry_if_not_result, stop_after_delay, wait_fixed
 
 from producers.admin import ensure_topics
@@ -19,7 +22,7 @@ from stream.agents import Batches, add_agent
 from stream.app import App, create_app
 from stream.contracts.topics import Topics
 from stream.log import LogRecord
-from stream.transport import BatchMessage
+from stream.transport import BatchMessage, batches_of
 
 PARTITIONS = 4
 BATCH = 50  # records, so that a fetch has several batches
@@ -206,3 +209,45 @@ async def test_what_faust_skips_is_not_acknowledged(config: dict[str, str], topi
     message.ack(consumer)
     assert not message.acked
     assert not consumer._acked
+
+
+@given(st.dictionaries(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), st.integers(1, 130)))
+def test_what_was_fetched_is_handed_over_in_order_and_in_as_few_batches_as_there_is_room_for(
+    sizes: dict[tuple[str, int], int],
+) -> None:
+    fetched = {TP(*place): [record(at) for at in range(size)] for place, size in sizes.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "BATCH_RECORDS", BATCH)
+        batches = list(batches_of(fetched))
+    together: dict[TP, list[int]] = {tp: [] for tp in fetched}
+    counts: dict[str, list[int]] = {"a": [], "b": []}
+    for batch in batches:
+        (topic,) = {tp.topic for tp in batch}
+        counts[topic].append(sum(map(len, batch.values())))
+        for tp, records in batch.items():
+            assert records
+            together[tp] += [it.offset for it in records]
+    assert together == {tp: list(range(len(records))) for tp, records in fetched.items()}
+    for some in counts.values():
+        assert all(count <= BATCH for count in some)
+        assert all(one + other > BATCH for one, other in pairwise(some))
+
+
+async def test_a_batch_that_is_finished_is_committed_with_what_was_never_there(
+    config: dict[str, str], topics: Topics
+) -> None:
+    """Compaction leaves holes: offsets that nobody is going to acknowledge."""
+    consumer = make(config, topics, Seen()).consumer
+    tps = [TP(topics.ratings, at) for at in range(2)]
+    first = BatchMessage(
+        {tps[0]: [record(3), record(8)], tps[1]: [record(0)]},
+        {tps[0]: range(9), tps[1]: range(1)},
+        1,
+    )
+    again = BatchMessage({tps[0]: [record(8), record(9)]}, {tps[0]: range(8, 10)}, 1)
+    for message in (first, again):
+        message.incref()
+        message.finished = True
+        message.ack(consumer)
+        assert message.acked
+    assert {tp: consumer._new_offset(tp) for tp in tps} == {tps[0]: 10, tps[1]: 1}

@@ -11,7 +11,7 @@ from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
 from stream.features import UserState
 from stream.records import UserRecord
-from stream.store import Batch, StateStore
+from stream.store import Batch, Commit, StateStore, Wanted
 from tests.stream.build import folded, rating
 
 ITEMS = ItemVectors("v1", np.array([1, 2, 3], np.uint32), np.eye(3, 4, dtype=np.float32))
@@ -117,6 +117,28 @@ class StateStoreSuite:
         _, users, movies = await store.load(3, position.generation, asked, reversed(asked))
         assert users == {user: record.state for user, record in batch.users.items()}
         assert movies == batch.movies
+
+    async def test_of_commits_sent_together_each_takes_or_is_refused_on_its_own(
+        self, store: StateStore
+    ) -> None:
+        before = {at: await self.first(store, batch_of((at, 1, 3.0)), at) for at in (1, 2, 3)}
+        after = {at: replace(before[at], next_offset=20) for at in before}
+        batches = {at: batch_of((at, 1, 4.0), (9, 2, 1.0)) for at in before}
+        stale = replace(before[2], next_offset=5)
+        assert await store.commit_together(
+            [
+                Commit(1, before[1], after[1], batches[1]),
+                Commit(2, stale, after[2], batches[2]),
+                Commit(3, before[3], after[3], batches[3]),
+            ]
+        ) == [after[1], before[2], after[3]]
+        asked = [Wanted(at, before[at].generation, [at, 9], [1, 2, 3]) for at in (3, 2, 1)]
+        loaded = await store.load_together(asked)
+        assert [position for position, _, _ in loaded] == [after[3], before[2], after[1]]
+        assert [set(users) for _, users, _ in loaded] == [{3, 9}, {2}, {1, 9}]
+        assert [set(movies) for _, _, movies in loaded] == [{1, 2}, {1}, {1, 2}]
+        assert loaded == [await store.load(*one) for one in asked]
+        assert await store.load_together([]) == await store.commit_together([]) == []
 
     async def test_many_users_are_read_as_each_is(self, store: StateStore) -> None:
         """Also right after a switch to another generation, and of a partition without any."""
