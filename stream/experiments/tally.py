@@ -75,6 +75,7 @@ class Tally:
             topics.feedback: decode_feedback,
         }
         self._topic_ids: dict[str, str] = {}
+        self._left: dict[int, Progress] = {}  # in the store, by the last commit of this process
         self._reached: dict[tuple[str, int], int] = {}  # where each partition was last known to be
 
     async def resume(self, topic: str, partition: int) -> int:
@@ -102,7 +103,8 @@ class Tally:
     async def process(self, topic: str, partition: int, records: Sequence[LogRecord]) -> Counted:
         """Count what the log delivered, in its order; returns once it is committed.
 
-        1. Take the progress that is stored.
+        1. Take the progress that is stored: what this process left there last, where the records
+           go on from it, or else read it.
         2. Fill what is missing before the records from the log.
         3. Trim those that are counted, and count the rest.
 
@@ -116,7 +118,9 @@ class Tally:
         begin = records[0].offset
         while True:
             # 1.
-            progress, _ = await self._store.load(partition, ())
+            progress = self._left.pop(partition, None)
+            if progress is None or progress.read.get(topic) != Read(topic_id, begin):
+                progress, _ = await self._store.load(partition, ())
             start = await self._start(progress, topic, topic_id, partition)
             try:
                 # 2.
@@ -160,6 +164,7 @@ class Tally:
         new = expected.after(topic, Read(self._topic_ids[topic], records[-1].offset + 1))
         if await self._store.commit(partition, expected, new, people, sums) != new:
             raise _Refused
+        self._left[partition] = new
         self._reached[topic, partition] = records[-1].offset + 1
         counted.applied += len(events)
         counted.invalid.update(invalid)

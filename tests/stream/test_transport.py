@@ -239,15 +239,16 @@ async def test_a_batch_that_is_finished_is_committed_with_what_was_never_there(
     """Compaction leaves holes: offsets that nobody is going to acknowledge."""
     consumer = make(config, topics, Seen()).consumer
     tps = [TP(topics.ratings, at) for at in range(2)]
+    consumer._committed_offset[tps[0]] = 100
     first = BatchMessage(
-        {tps[0]: [record(3), record(8)], tps[1]: [record(0)]},
-        {tps[0]: range(9), tps[1]: range(1)},
+        {tps[0]: [record(103), record(108)], tps[1]: [record(0)]},
+        {tps[0]: range(100, 109), tps[1]: range(1)},
         1,
     )
-    again = BatchMessage({tps[0]: [record(8), record(9)]}, {tps[0]: range(8, 10)}, 1)
+    again = BatchMessage({tps[0]: [record(108), record(109)]}, {tps[0]: range(108, 110)}, 1)
     for message in (first, again):
         message.incref()
         message.finished = True
         message.ack(consumer)
         assert message.acked
-    assert {tp: consumer._new_offset(tp) for tp in tps} == {tps[0]: 10, tps[1]: 1}
+    assert {tp: consumer._new_offset(tp) for tp in tps} == {tps[0]: 110, tps[1]: 1}

@@ -107,6 +107,27 @@ async def test_both_topics_are_counted_once(store: Flaky) -> None:
     assert set(people) == {1, 2}
 
 
+async def test_what_goes_on_from_the_last_commit_is_read_from_the_store_once(
+    store: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, asked, load = World(store), 0, store.load
+    worker = world.worker()
+    await worker.process(TOPICS.exposures, PARTITION, world.batch(TOPICS.exposures, 0, 4))
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await load(*arguments)
+
+    monkeypatch.setattr(store, "load", counted)
+    await worker.process(TOPICS.exposures, PARTITION, world.batch(TOPICS.exposures, 4, 6))
+    assert asked == 1
+    await world.worker().process(TOPICS.exposures, PARTITION, world.batch(TOPICS.exposures, 6, 8))
+    await worker.process(TOPICS.exposures, PARTITION, world.batch(TOPICS.exposures, 6, 99))
+    await worker.process(TOPICS.feedback, PARTITION, world.batch(TOPICS.feedback, 0, 99))
+    assert await world.sums() == expected()
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
