@@ -46,7 +46,7 @@ FETCH_RECORDS: Final = 8 * BATCH_RECORDS
 
 # Bytes that a fetch waits for, some 400 ratings, and milliseconds after which it takes what there
 # is. Three records cost about as much as thirty, here and in the broker: at a thousand ratings a
-# second, waiting takes 60% off a worker that is answered as soon as there is one, and adds 8 ms to
+# second, waiting takes 60% off a worker that is answered as soon as there is one, and adds 10 ms to
 # the time until half of them are in the state. The embedded broker looks for new records only after
 # half of the wait. Faust's own 1,500 milliseconds cost half a second of freshness.
 FETCH_BYTES: Final = 64 << 10
