@@ -98,6 +98,8 @@ def _routed(life: Lifespan[FastAPI] | None, checks: Sequence[Depends]) -> FastAP
         version=version("freshet"),
         description="Movie recommendations that include what a person did a moment ago.",
         lifespan=life,
+        # `api.observe` does it, each thing once; asked for nothing, FastAPI still looks every time.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         generate_unique_id_function=document.operation_id,
     )
     errors.install(app)

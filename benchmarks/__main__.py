@@ -10,7 +10,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.report import write_document
 
-HELPERS = {"__main__", "load", "population", "report", "traffic"}
+HELPERS = {"__main__", "load", "population", "report", "spent", "traffic"}
 
 
 def main() -> None:
