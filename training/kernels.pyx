@@ -22,20 +22,25 @@ ctypedef fused Place:
 cdef extern from *:
     void __builtin_prefetch(const void *) noexcept nogil
 
-# Entries of a sparse matrix ahead of which rows by its columns are fetched. They are anywhere in
-# some MB: waiting for each takes longer than what is done with it.
+# What is read next may be anywhere in some MB: to wait for it takes longer than what is done then.
 cdef enum:
-    _AHEAD = 32
-    _LINE = 16  # f32 that are fetched at once
+    _ENTRIES = 32  # of a sparse matrix, ahead of which rows by its columns are fetched
+    _VECTORS = 8  # ahead of which one is
+    _LINE = 64  # bytes that are fetched at once
+
+# Scores that are looked at together: in most blocks there is none of the highest.
+cdef enum:
+    _BLOCK = 64
 
 
-cdef inline void _fetch(const float *row, Py_ssize_t width) noexcept nogil:
-    """Have so many f32 in the cache soon."""
+cdef inline void _fetch(const void *what, Py_ssize_t size) noexcept nogil:
+    """Have so many bytes in the cache soon, if any."""
     cdef Py_ssize_t at = 0
-    while at < width:
-        __builtin_prefetch(row + at)
+    while at < size:
+        __builtin_prefetch(<const char *>what + at)
         at += _LINE
-    __builtin_prefetch(row + width - 1)
+    if size > 0:
+        __builtin_prefetch(<const char *>what + size - 1)
 
 
 cdef inline float _single(uint16_t half) noexcept nogil:
@@ -66,12 +71,17 @@ def add_up(
         scores: f32[B, n], in place.
     """
     cdef Py_ssize_t user, at
-    cdef int32_t link
+    cdef int32_t link, begin, size
     cdef float weight
     with nogil:
         for user in range(scores.shape[0]):
             for at in range(ends[user], ends[user + 1]):
                 weight = weights[at]
+                if at + 1 < rows.shape[0]:
+                    begin = indptr[rows[at + 1]]
+                    size = indptr[rows[at + 1] + 1] - begin
+                    _fetch(&indices[begin], size * sizeof(Column))
+                    _fetch(&halves[begin], size * sizeof(uint16_t))
                 for link in range(indptr[rows[at]], indptr[rows[at] + 1]):
                     scores[user, indices[link]] += weight * _single(halves[link])
 
@@ -95,6 +105,15 @@ cdef void _sink(float* heap, int64_t* rows, Py_ssize_t size, Py_ssize_t at) noex
         at = child
 
 
+cdef inline bint _any_above(const float* scores, Py_ssize_t length, float least) noexcept nogil:
+    """Without a branch for each, so that a processor compares several at once."""
+    cdef Py_ssize_t at
+    cdef int above = 0
+    for at in range(length):
+        above |= scores[at] > least
+    return above != 0
+
+
 def highest(
     const float[:, ::1] scores,
     const uint8_t[:, ::1] left_out,
@@ -111,24 +130,29 @@ def highest(
         heap: f32[count], room for scores.
         found: i64[B, count], in place; where there are too few, the rest stay as they are.
     """
-    cdef Py_ssize_t user, row, parent, size, count = heap.shape[0]
+    cdef Py_ssize_t user, row, block, begin, end, parent, size, count = heap.shape[0]
     cdef float least
     with nogil:
         for user in range(scores.shape[0] if count else 0):
             size, least = 0, above
-            for row in range(scores.shape[1]):
-                if not scores[user, row] > least or left_out[user, row]:
+            for block in range((scores.shape[1] + _BLOCK - 1) // _BLOCK):
+                begin = block * _BLOCK
+                end = min(begin + _BLOCK, scores.shape[1])
+                if not _any_above(&scores[user, begin], end - begin, least):
                     continue
-                if size < count:
-                    heap[size], found[user, size] = scores[user, row], row
-                    size += 1
-                    if size == count:
+                for row in range(begin, end):
+                    if not scores[user, row] > least or left_out[user, row]:
+                        continue
+                    if size < count:
+                        heap[size], found[user, size] = scores[user, row], row
+                        size += 1
+                        if size < count:
+                            continue
                         for parent in range(count // 2 - 1, -1, -1):
                             _sink(&heap[0], &found[user, 0], count, parent)
-                        least = heap[0]
-                else:
-                    heap[0], found[user, 0] = scores[user, row], row
-                    _sink(&heap[0], &found[user, 0], count, 0)
+                    else:
+                        heap[0], found[user, 0] = scores[user, row], row
+                        _sink(&heap[0], &found[user, 0], count, 0)
                     least = heap[0]
 
 
@@ -157,8 +181,8 @@ def add_up_groups(
         for row in range(sums.shape[0]):
             total, count = &sums[row, 0], &members[row, 0]
             for at in range(indptr[row], indptr[row + 1]):
-                if at + _AHEAD < entries:
-                    _fetch(&groups[indices[at + _AHEAD], 0], width)
+                if at + _ENTRIES < entries:
+                    _fetch(&groups[indices[at + _ENTRIES], 0], width * sizeof(float))
                 value, of = values[at], &groups[indices[at], 0]
                 for group in range(width):
                     total[group] += value * of[group]
@@ -181,6 +205,25 @@ cdef inline float _product(const float* one, const float* other, Py_ssize_t leng
     for at in range(at, length):
         total += one[at] * other[at]
     return total
+
+
+def products(
+    const float[:, ::1] vectors, const int64_t[::1] rows, const float[::1] vector, float[::1] found
+):
+    """The products of some vectors with one.
+
+    Args:
+        vectors: f32[n, d].
+        rows: i64[k] which of them.
+        vector: f32[d].
+        found: f32[k], in place.
+    """
+    cdef Py_ssize_t at, count = rows.shape[0], length = vectors.shape[1]
+    with nogil:
+        for at in range(count):
+            if at + _VECTORS < count:
+                _fetch(&vectors[rows[at + _VECTORS], 0], length * sizeof(float))
+            found[at] = _product(&vectors[rows[at], 0], &vector[0], length)
 
 
 def diversify(
@@ -252,8 +295,8 @@ def add_up_outer(
             length = <int>(indptr[row + 1] - indptr[row])
             for place in range(length):
                 at = indptr[row] + place
-                if at + _AHEAD < entries:
-                    _fetch(&vectors[indices[at + _AHEAD], 0], width)
+                if at + _ENTRIES < entries:
+                    _fetch(&vectors[indices[at + _ENTRIES], 0], width * sizeof(float))
                 weight, vector = weights[at], &vectors[indices[at], 0]
                 for column in range(width):
                     near[place, column] = vector[column]

@@ -25,7 +25,7 @@ from training.tower_inputs import Floats, Ints
 
 # Movies without a rating that are looked at for every person, the newest ones. A
 # catalogue may have tens of thousands that nobody ever rated.
-POOL: Final = 2_000
+POOL: Final = 1_000
 
 # Filters of which it is remembered what matches: many people ask with the same ones, and each takes
 # a byte a movie.

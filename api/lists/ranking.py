@@ -15,6 +15,7 @@ import numpy.typing as npt
 from api.lists.wanted import DEPTH, Wanted
 from api.schemas.recommendations import Source
 from api.serving.live import LiveMovies
+from training import kernels
 from training.explore import explore
 from training.mmr import NOWHERE, diversify
 from training.movie_filter import ALL_MOVIES
@@ -218,7 +219,9 @@ def _utilities(
 ) -> Floats:
     """f32[k] of k movies."""
     of_rows = {name: values[:, rows] for name, values in links.items()}
-    of_rows[TOWERS] = (vectors[rows] @ vector)[None]
+    towers = np.empty(len(rows), np.float32)
+    kernels.products(vectors, rows, vector, towers)
+    of_rows[TOWERS] = towers[None]
     found: Floats = ranking.utilities(of_rows, common[rows])[0]
     return found
 
