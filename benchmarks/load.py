@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import aiohttp
 import numpy as np
+import uvloop
 
 # s that a thread of the client may hold the GIL while the one that sends is due, by default 0.005.
 _SWITCH_INTERVAL: Final = 0.0002
@@ -92,20 +93,25 @@ def _load(
     chance = np.random.default_rng(seed)
     due = np.cumsum(chance.exponential(1 / rate, int(rate * seconds)))
     which = chance.integers(len(requests), size=len(due))
-    sending.send(asyncio.run(_ask_all(url, requests, due.tolist(), which.tolist(), check)))
+    answered = uvloop.run(_ask_all(url, requests, due.tolist(), which.tolist()))
+    # Not before: server and client share the machine.
+    sending.send(
+        [one if one.status != 200 else one._replace(wrong=check(body)) for one, body in answered]
+    )
 
 
 async def _ask_all(
-    url: str, requests: Sequence[Request], due: Sequence[float], which: Sequence[int], check: Check
-) -> list[Answered]:
+    url: str, requests: Sequence[Request], due: Sequence[float], which: Sequence[int]
+) -> list[tuple[Answered, bytes]]:
+    """With the body of each answer."""
     connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(_TIMEOUT)
     loop = asyncio.get_running_loop()
-    tasks: list[asyncio.Task[Answered]] = []
+    tasks: list[asyncio.Task[tuple[Answered, bytes]]] = []
     sent = asyncio.Event()
     async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as client:
 
         def begin(at: float, request: int) -> None:
-            asked = _ask(client, requests[request], request, at, check)
+            asked = _ask(client, requests[request], request, at)
             tasks.append(loop.create_task(asked))
 
         def send() -> None:
@@ -122,8 +128,8 @@ async def _ask_all(
 
 
 async def _ask(
-    client: aiohttp.ClientSession, request: Request, number: int, due: float, check: Check
-) -> Answered:
+    client: aiohttp.ClientSession, request: Request, number: int, due: float
+) -> tuple[Answered, bytes]:
     late = (time.perf_counter() - due) * 1e3
     method, headers = ("GET", {}) if request.body is None else ("POST", _JSON)
     try:
@@ -133,10 +139,10 @@ async def _ask(
             body = await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
         took = (time.perf_counter() - due) * 1e3
-        return Answered(number, took, late, 0, repr(error))
+        return Answered(number, took, late, 0, repr(error)), b""
     took = (time.perf_counter() - due) * 1e3
-    wrong = check(body) if answer.status == 200 else str(body[:200])
-    return Answered(number, took, late, answer.status, wrong)
+    wrong = "" if answer.status == 200 else str(body[:200])
+    return Answered(number, took, late, answer.status, wrong), body
 
 
 _JSON: Final = {"Content-Type": "application/json"}
