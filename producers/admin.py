@@ -10,7 +10,7 @@ from confluent_kafka.cimpl import NewTopic
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 from producers.connection import Connection
-from stream.contracts.errors import BrokerUnavailable, ConfigurationError
+from stream.contracts.errors import BrokerUnavailable, ConfigurationError, NoTopic
 from stream.contracts.topics import Topics
 
 # Bytes. A dead letter carries the whole message it is about (Kafka's own limit is 1 MiB, a third
@@ -107,7 +107,7 @@ def _cannot_be_used(topic: TopicDescription, partitions: int) -> ConfigurationEr
 def topic_id(config: Mapping[str, str], topic: str, timeout: float = REQUEST_TIMEOUT) -> str:
     """The topic's identity: deleted and created again, it has another one.
 
-    Raises BrokerUnavailable, or ConfigurationError where there is no such topic.
+    Raises BrokerUnavailable, or NoTopic where there is none of this name.
     """
     return str(_describe_one(config, topic, timeout).topic_id)
 
@@ -122,7 +122,7 @@ def _describe_one(config: Mapping[str, str], topic: str, timeout: float) -> Topi
     client = AdminClient(connection.config())
     found = _describe(connection, client, [topic], timeout).get(topic)
     if found is None:
-        raise ConfigurationError(
+        raise NoTopic(
             f"Kafka at {config['bootstrap.servers']} has no topic {topic}: a worker or a replay "
             "creates it; check FRESHET_KAFKA_TOPIC_PREFIX"
         )

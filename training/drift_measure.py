@@ -20,7 +20,7 @@ from training.challenge import events_after, questions_after
 from training.compare import Interval
 from training.dataset import Ratings, catalogue_of
 from training.drift import Age, Check, Drift, lost_quality, shifts, staleness
-from training.follow_up import METRIC, Shown, follow_ups, shown_quality
+from training.follow_up import METRIC, UNSEEN, Shown, follow_ups, shown_quality
 from training.metrics import parse, ranking_of_one
 from training.prequential import ask
 from training.served import Served
@@ -54,7 +54,7 @@ def measure(
     end: LogPosition,
     movies: Mapping[int, MovieEvent],
     now: int,
-    shown: Shown,
+    shown: Shown | None,
 ) -> Drift:
     """Measure what is served on all that is archived.
 
@@ -72,7 +72,7 @@ def measure(
         end: how far to read it.
         movies: the catalogue, by movie id.
         now: ms since the epoch.
-        shown: the lists that people were shown lately.
+        shown: the lists that people were shown lately; None where nobody noted them.
 
     Raises:
         ArtifactError: the model is damaged, or does not fit this code.
@@ -104,7 +104,10 @@ def measure(
     # 3.
     checks.append(_quality(model, promoted, log, known))
     # 4.
-    checks.append(shown_quality(follow_ups(shown, rows), manifest.version, promoted))
+    if shown is None:
+        checks.append(UNSEEN)
+    else:
+        checks.append(shown_quality(follow_ups(shown, rows), manifest.version, promoted))
     # 5.
     checks += staleness(_age(model, rows, learnt, now))
     return Drift(manifest.version, now, tuple(checks))

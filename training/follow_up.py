@@ -21,7 +21,7 @@ from stream.contracts.experiments import ExposureEvent
 from training import compare
 from training.compare import Interval
 from training.dataset import LIKED
-from training.drift import Check, lost_quality
+from training.drift import LOST_QUALITY, Check, lost_quality
 from training.metrics import ranking_of_one
 
 K: Final = 10
@@ -38,6 +38,14 @@ EXPOSURES: Final = 20_000
 DAYS: Final = 14
 
 _UNKNOWN: Final = Interval(np.nan, np.nan, np.nan)
+
+# What is said of `shown_quality` where nobody noted what was shown.
+UNSEEN: Final = Check(
+    "shown_quality",
+    np.nan,
+    LOST_QUALITY,
+    "there is no topic of what people were shown: a worker creates it as it starts",
+)
 
 _LIST: Final = ["user_id", "impression_id"]
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from infra.settings import Settings
-    from stream.contracts.experiments import ExposureEvent
     from training.drift import Drift
+    from training.follow_up import Shown
 
 app = typer.Typer()
 
@@ -72,7 +72,6 @@ def measure_drift(settings: "Settings") -> "Drift | None":
     from training.artifact import read_manifest
     from training.decisions import decision_about
     from training.drift_measure import measure, quality_at_promotion
-    from training.follow_up import Shown
     from training.promotion import last_promotion
     from training.served import Served
     from training.snapshot import archived, read_catalogue
@@ -92,25 +91,31 @@ def measure_drift(settings: "Settings") -> "Drift | None":
         archived(archive, topic_id(kafka, topics.ratings), partition_count(kafka, topics.ratings)),
         read_catalogue(kafka, topics.movies),
         now,
-        Shown(_shown(settings, now), settings.experiment_window_seconds * 1000),
+        _shown(settings, now),
     )
 
 
-def _shown(settings: "Settings", now: int) -> "list[ExposureEvent]":
+def _shown(settings: "Settings", now: int) -> "Shown | None":
+    """None where there is no such topic, as in a cluster older than it until a worker starts."""
     import asyncio
 
     from producers.admin import partition_count
+    from stream.contracts.errors import NoTopic
     from stream.contracts.topics import Topics
     from stream.experiments.shown import lately_shown
     from stream.features import DAY
     from stream.log_reader import KafkaLog
-    from training.follow_up import DAYS, EXPOSURES
+    from training.follow_up import DAYS, EXPOSURES, Shown
 
     kafka, topic = settings.librdkafka(), Topics(settings.kafka_topic_prefix).exposures
-    partitions = partition_count(kafka, topic)
-    return asyncio.run(
+    try:
+        partitions = partition_count(kafka, topic)
+    except NoTopic:
+        return None
+    pages = asyncio.run(
         lately_shown(KafkaLog(kafka, topic), partitions, now - DAYS * DAY, EXPOSURES)
     )
+    return Shown(pages, settings.experiment_window_seconds * 1000)
 
 
 def drifted(settings: "Settings") -> tuple[str, ...]:

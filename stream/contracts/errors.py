@@ -2,6 +2,7 @@
 
 FreshetError
 ├── ConfigurationError      a setting or an option is wrong; nothing was started
+│   └── NoTopic             the broker has no topic of this name
 ├── DatasetError            a data set is missing, damaged or too dirty to use
 │   └── NothingToAsk        it is whole, and has nothing that a model could be asked
 ├── InvalidEvent            a message breaks its contract; `reason` says how, in one word
@@ -25,6 +26,10 @@ class FreshetError(Exception):
 
 
 class ConfigurationError(FreshetError):
+    pass
+
+
+class NoTopic(ConfigurationError):  # noqa: N818 - a state of the broker
     pass
 
 

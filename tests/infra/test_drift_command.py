@@ -21,6 +21,7 @@ from stream.contracts.errors import (
     ConfigurationError,
     DatasetError,
     FreshetError,
+    NoTopic,
 )
 from stream.contracts.events import encode
 from stream.features import DAY
@@ -142,7 +143,23 @@ def test_what_was_shown_in_the_last_days_is_read(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("producers.admin.partition_count", lambda *_: 1)
     monkeypatch.setattr("stream.log_reader.KafkaLog", lambda *_: log)
     settings = Settings(kafka_bootstrap_servers="nowhere:1")
-    assert command._shown(settings, now) == [shown[1], shown[DAYS]]
+    window = settings.experiment_window_seconds * 1000
+    assert command._shown(settings, now) == ([shown[1], shown[DAYS]], window)
+
+
+def test_a_cluster_without_the_topic_of_what_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(error: FreshetError) -> None:
+        def count(*_: object) -> int:
+            raise error
+
+        monkeypatch.setattr("producers.admin.partition_count", count)
+
+    settings = Settings(kafka_bootstrap_servers="nowhere:1")
+    fails(NoTopic("Kafka has no topic exposures"))
+    assert command._shown(settings, 0) is None
+    fails(ConfigurationError("Kafka refuses the password"))
+    with pytest.raises(ConfigurationError, match="refuses"):
+        command._shown(settings, 0)
 
 
 def test_drift_makes_a_refresh_come_sooner(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from producers.admin import ensure_topics, partition_count, topic_id
-from stream.contracts.errors import BrokerUnavailable, ConfigurationError
+from stream.contracts.errors import BrokerUnavailable, ConfigurationError, NoTopic
 from stream.contracts.topics import Topics
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
@@ -63,7 +63,7 @@ def test_asking_for_a_topic_that_is_not_there_says_so_and_does_not_create_it(
     config: dict[str, str], topics: Topics
 ) -> None:
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match=f"has no topic {topics.ratings}"):
+        with pytest.raises(NoTopic, match=f"has no topic {topics.ratings}"):
             topic_id(config, topics.ratings)
 
 

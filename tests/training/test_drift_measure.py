@@ -126,6 +126,26 @@ def test_what_is_like_before_has_not_drifted(model: Model, tmp_path: Path) -> No
     assert checks["shown_quality"].says.startswith("0 lists shown")
 
 
+def test_where_nobody_noted_what_was_shown_the_rest_is_measured(
+    model: Model, tmp_path: Path
+) -> None:
+    archive, end = archived(tmp_path / "archive", OLD)
+    known = measure(model(END_OF_OLD), 0.02, archive, end, MOVIES, NOW, NOTHING)
+    unknown = measure(
+        Served(tmp_path / "model", trending=5, popular=20, longest=30),
+        0.02,
+        archive,
+        end,
+        MOVIES,
+        NOW,
+        None,
+    )
+    assert [check.name for check in unknown.checks] == [check.name for check in known.checks]
+    check = by_name(unknown)["shown_quality"]
+    assert np.isnan(check.value)
+    assert check.says.startswith("there is no topic of what people were shown")
+
+
 def test_other_stars_and_lost_quality(model: Model, tmp_path: Path) -> None:
     archive, end = archived(tmp_path / "archive", OLD, LOW)
     checks = by_name(measure(model(END_OF_OLD), 0.2, archive, end, MOVIES, NOW, NOTHING))
