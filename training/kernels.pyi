@@ -5,6 +5,18 @@ from training.tower_inputs import Floats
 
 Rows = npt.NDArray[np.int64]
 
+def fade(
+    lists: Rows,
+    rows: Rows,
+    half_stars: Rows,
+    movies: int,
+    liked_from: int,
+    recency: float,
+    least: float,
+    kept: Rows,
+    weights: Floats,
+    ends: Rows,
+) -> int: ...
 def add_up(
     indptr: npt.NDArray[np.int32],
     indices: npt.NDArray[np.uint16] | npt.NDArray[np.uint32],

@@ -52,6 +52,53 @@ cdef inline float _single(uint16_t half) noexcept nogil:
     return -magnitude if half & 0x8000 else magnitude
 
 
+def fade(
+    const int64_t[::1] lists,
+    const int64_t[::1] rows,
+    const int64_t[::1] half_stars,
+    int64_t movies,
+    int64_t liked_from,
+    double recency,
+    double least,
+    int64_t[::1] kept,
+    float[::1] weights,
+    int64_t[::1] ends,
+):
+    """What each of e ratings counts, see `training.standing`.
+
+    Args:
+        lists, rows, half_stars: i64[e] of the ratings.
+        movies: rows from which on, and below 0, there is no evidence.
+        liked_from: half stars of a rating that counts.
+        recency: what one counts of the next one that does.
+        least: what one must count.
+        kept: i64[e], in place, at its end the rows of those that do.
+        weights: f32[e], in place, at its end what they count.
+        ends: i64[B + 1], in place, where those of each user begin, and the last one's end.
+
+    Returns:
+        Where in `kept` and `weights` the first is.
+    """
+    cdef Py_ssize_t user, users = ends.shape[0] - 1
+    cdef Py_ssize_t at = lists.shape[0] - 1, begin = lists.shape[0]
+    cdef double weight
+    with nogil:
+        ends[users] = begin
+        for user in range(users - 1, -1, -1):
+            weight = 1
+            while at >= 0 and lists[at] == user:
+                if half_stars[at] >= liked_from:
+                    if 0 <= rows[at] < movies and weight >= least:
+                        begin -= 1
+                        kept[begin], weights[begin] = rows[at], <float>weight
+                    weight *= recency
+                at -= 1
+            ends[user] = begin
+        for user in range(users + 1):
+            ends[user] -= begin
+    return begin
+
+
 def add_up(
     const int32_t[::1] indptr,
     const Column[::1] indices,

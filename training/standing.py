@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from stream.features import UserState
+from training import kernels
 from training.tower_inputs import Floats, Ints
 
 # What a rating counts of the latest one, below which it is left out: a history of thousands would
@@ -51,16 +52,12 @@ class Standing(NamedTuple):
 
         Where those of each user begin is i64[B + 1], with the end of the last one's.
         """
-        counts = self.half_stars >= liked_from
-        lists, rows = self.lists[counts], self.rows[counts]
-        steps = np.searchsorted(lists, lists, side="right") - 1 - np.arange(len(lists))
-        if recency < 1:  # powers far below what counts would take ten times as long to compute
-            near = steps <= np.log(_NEGLIGIBLE) / np.log(recency) + 1
-            lists, rows, steps = lists[near], rows[near], steps[near]
-        fading = np.float32(recency) ** steps.astype(np.float32)
-        known = (rows >= 0) & (rows < movies) & (fading >= _NEGLIGIBLE)
-        ends = np.searchsorted(lists[known], np.arange(self.users + 1))
-        return rows[known], fading[known], ends
+        kept, weights = np.empty_like(self.rows), np.empty(len(self.rows), np.float32)
+        ends = np.empty(self.users + 1, np.int64)
+        begin = kernels.fade(
+            *self[1:], movies, liked_from, recency, _NEGLIGIBLE, kept, weights, ends
+        )
+        return kept[begin:], weights[begin:], ends
 
 
 def standing_of(
