@@ -21,7 +21,7 @@ from stream.contracts.errors import ConfigurationError, FreshetError
 
 if TYPE_CHECKING:  # its modules import torch, which only the process that trains needs
     from infra.settings import Settings
-    from training.gate import GatePolicy
+    from training.gate_policy import GatePolicy
     from training.refresh import Report
 
 LEASE: Final = "refresh"
@@ -49,7 +49,7 @@ class Order:
         min_events: new events below which there is nothing to do.
         cold: train from nothing.
         config: an experiment; None: the default one.
-        gate: a TOML file of `training.gate.GatePolicy`; None: the default one.
+        gate: a TOML file of `training.gate_policy.GatePolicy`; None: the default one.
         drifted_events: new events that are enough where what is served has drifted; None: drift is
             not looked at, which takes half a minute.
     """
@@ -132,7 +132,7 @@ def gate_policy(path: Path | None) -> "GatePolicy":
             policy can have.
     """
     from training.flat import parse
-    from training.gate import GatePolicy
+    from training.gate_policy import GatePolicy
 
     if path is None:
         return GatePolicy()

@@ -15,6 +15,7 @@ Torch-free: this is what serving opens. `training.export` writes it.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from operator import ge
 from pathlib import Path
@@ -80,7 +81,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         until: ms since the epoch, the event time of the latest rating among them.
         position: what of the log they are; None where they came from files.
         config: hyperparameters.
-        metrics: measured on held-out data with a model trained on the data before that.
+        metrics: measured on held-out data with a model trained on the data before that; None
+            where one came to NaN.
         files: SHA-256 by path, of every other file in the directory.
     """
 
@@ -95,8 +97,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     until: int
     position: LogPosition | None = None
     config: dict[str, float | int | str]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     files: dict[str, str]
+
+    def figures_of(self, prefix: str) -> dict[str, float]:
+        """Those metrics whose names begin so, NaN where one came to that."""
+        return {
+            name: math.nan if value is None else value
+            for name, value in self.metrics.items()
+            if name.startswith(prefix)
+        }
 
 
 class Artifact:

@@ -21,12 +21,14 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from stream.contracts.errors import NothingToAsk
+from training.artifact import Manifest
 from training.baselines.popularity import Popularity
 from training.dataset import LIKED, Ratings
 from training.diversity import coverage, gini
 from training.evaluate import K
 from training.marks import Challenge, Marks
 from training.prequential import Questions, at_their_time
+from training.rating_served import RATING
 from training.recommender import NOTHING, OnProgress, Recommender, ranks, top, without_rated
 from training.served import Served
 from training.tower_inputs import Ints
@@ -108,8 +110,8 @@ def hold(
     return Challenge(
         questions.users,
         questions.ages,
-        sitters[0].marks(None if champion is None else champion.artifact.manifest.version),
-        sitters[1].marks(challenger.artifact.manifest.version),
+        sitters[0].marks(None if champion is None else champion.artifact.manifest),
+        sitters[1].marks(challenger.artifact.manifest),
     )
 
 
@@ -140,15 +142,16 @@ class _Sitter:
         self._ranks[number] = ranks(scores, self._questions.rows[[number]])[0]
         self._lists[number] = top(scores, K)[0]
 
-    def marks(self, version: str | None) -> Marks:
-        """Once everything is answered."""
+    def marks(self, manifest: Manifest | None) -> Marks:
+        """Once everything is answered; None: it is popularity."""
         movies = len(self._questions.log.movies)
         return Marks(
-            version,
+            None if manifest is None else manifest.version,
             self._ranks,
             coverage(self._lists, movies, K),
             gini(self._lists, movies, K),
             self._seconds,
+            {} if manifest is None else manifest.figures_of(RATING),
         )
 
 

@@ -43,7 +43,7 @@ def quality_at_promotion(manifest: Manifest, refresh: RefreshEvent | None) -> fl
         manifest: of the model.
         refresh: the decision about it; None where nobody decided, as of the first model.
     """
-    trained = manifest.metrics.get(_TRAINED, np.nan)
+    trained = manifest.figures_of(_TRAINED).get(_TRAINED, np.nan)
     return trained if refresh is None else refresh.figures.get(f"challenger_{METRIC}", trained)
 
 

@@ -9,11 +9,12 @@ A challenger is promoted if all of this holds:
    broken loses, and does not keep its successors out.
 2. There are enough lists, of enough people.
 3. It is better, by at least the minimum gain, with the policy's confidence.
-4. No guard rail is torn: coverage, popularity bias, latency, cold-start quality.
+4. No guard rail is torn: coverage, popularity bias, latency, cold-start quality, the predictor of
+   ratings.
 
 The first model has no champion. Without a model people are shown what is popular, so popularity is
-its rival, and 1 to 4 hold as they are, but for latency: a list that is the same for all costs
-nothing to make.
+its rival, and 1 to 4 hold as they are, but for latency and ratings: a list that is the same for all
+costs nothing to make, and predicts none.
 
 What the confidence means. It is that of one gate: of challengers that are exactly as good as the
 minimum gain asks for, one in twenty passes at 0.95, and fewer of worse ones. Guard rails have no
@@ -30,68 +31,17 @@ together.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Final, NamedTuple, get_type_hints
+from typing import Final, NamedTuple
 
 import numpy as np
-from msgspec import Meta
 
 from training import compare
 from training.compare import Interval
-from training.flat import checked
+from training.gate_policy import FEW, SLOW, GatePolicy
 from training.marks import Challenge, Marks
 from training.metrics import Values, parse, ranking_of_one
+from training.rating_served import COVERAGE, RATING, WAYS
 from training.tower_inputs import Ints
-
-# Ratings below which somebody is new: as many as the onboarding asks for at least.
-FEW: Final = 5
-
-# Percentile of how long lists take. The 99th of a thousand is ten lists, and what else ran then.
-SLOW: Final = 95
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatePolicy:
-    """What a challenger must show. Raises ConfigurationError for what no policy can ask.
-
-    Attributes:
-        metric: what better means, of lists where one movie is right. NDCG rather than hit rate: it
-            sees a movie move within the list, and so needs fewer lists to tell two models apart.
-        min_gain: by how much of the champion's mean the challenger's must be above it. 0: what is
-            better at all, with confidence, is worth a switch that nobody notices. Negative: what
-            may be lost, where a fresher model is worth it.
-        confidence: that the gain is there; see the module.
-        min_lists: fewer show nothing: with 1,000, NDCG@10 of 0.1 is known to a tenth of itself.
-        min_users: people that they are of. They are what the bootstrap draws, and few are not all:
-            simulated with lists in very unequal numbers, equal challengers pass at 0.95 in 5% of
-            the gates of 300 people, 6 to 8% of 30 to 60, 10% of ten.
-        max_coverage_loss: share of the champion's coverage that may be lost.
-        max_gini_rise: by how much the Gini coefficient of recommendations may rise.
-        max_slowdown: how many times as long a list may take as the champion's, at the percentile
-            `SLOW` of lists that are made in turns.
-        max_cold_loss: share of the champion's mean that may be lost among people with fewer than
-            `FEW` ratings. More is refused where it is a loss with the policy's confidence.
-        min_cold_lists: fewer judge nobody: a site where no one is new still renews its models.
-
-    The rails are ten times as far as two seeds of one training are apart on MovieLens 100K (2,815
-    lists): coverage by 2%, Gini by 0.002, latency by 1%, newcomers' NDCG by 0.1%.
-    """
-
-    metric: str = "ndcg@10"
-    min_gain: Annotated[float, Meta(gt=-1, le=1)] = 0.0
-    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
-    min_lists: Annotated[int, Meta(ge=1)] = 1_000
-    min_users: Annotated[int, Meta(ge=2)] = 30
-    max_coverage_loss: Annotated[float, Meta(ge=0, le=1)] = 0.2
-    max_gini_rise: Annotated[float, Meta(ge=0, le=1)] = 0.02
-    max_slowdown: Annotated[float, Meta(ge=1)] = 1.5
-    max_cold_loss: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    min_cold_lists: Annotated[int, Meta(ge=1)] = 100
-
-    def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
-            value = getattr(self, name)
-            checked(value, hint, f"the gate's {name} = {value!r}")
-        parse(self.metric)
 
 
 @dataclass(frozen=True)
@@ -270,7 +220,40 @@ def _cold_start(challenge: Challenge, policy: GatePolicy) -> _Ruling:
     return _Ruling(figures, objection)
 
 
-_RULES: Final = (_gain, _coverage, _popularity_bias, _latency, _cold_start)
+def _predictor(challenge: Challenge, policy: GatePolicy) -> _Ruling:
+    """It predicts ratings as well as the champion's did, however it is asked."""
+    rival, challenger = challenge.rival.predictor, challenge.challenger.predictor
+    figures: dict[str, float] = {}
+    objections, few = [], []
+    for way in WAYS:
+        rmse, coverage, asked = (f"{RATING}{way}_{of}" for of in ("rmse", "coverage", "asked"))
+        if asked not in rival or asked not in challenger:  # there is none, or nobody measured it
+            continue
+        if (ratings := min(rival[asked], challenger[asked])) < policy.min_predicted:
+            few.append(f"{ratings:,.0f} asked {way}")
+            continue
+        figures |= {f"champion_{of}": rival[of] for of in (rmse, coverage)}
+        figures |= {f"challenger_{of}": challenger[of] for of in (rmse, coverage)}
+        if challenger[rmse] > rival[rmse] * (1 + policy.max_rmse_rise):
+            objections.append(
+                f"asked {way} what people rate, it is {challenger[rmse]:.3f} stars off beside "
+                f"{rival[rmse]:.3f} (RMSE): {policy.max_rmse_rise:.0%} more at most is allowed"
+            )
+        missed, most = (
+            abs(of[coverage] - COVERAGE) + slack
+            for of, slack in ((challenger, 0), (rival, policy.max_miscoverage))
+        )
+        if missed > most:
+            objections.append(
+                f"asked {way}, its intervals hold {challenger[coverage]:.1%} of the ratings beside "
+                f"{rival[coverage]:.1%}: {COVERAGE:.0%} is promised, and {most:.3f} from that at "
+                "most is allowed"
+            )
+    remark = f"predicted ratings judge nobody: {', '.join(few)}" if few else ""
+    return _Ruling(figures, "; ".join(objections), remark)
+
+
+_RULES: Final = (_gain, _coverage, _popularity_bias, _latency, _cold_start, _predictor)
 
 
 def _values(challenge: Challenge, policy: GatePolicy) -> tuple[Values, Values]:

@@ -1,6 +1,7 @@
 """What two models showed that were asked the same questions: what `training.gate` decides by."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,8 @@ class Marks:
         coverage: share of the catalogue in any of its lists.
         gini: of how its lists fall on the catalogue.
         seconds: f64[n] that each list took.
+        predictor: what its predictor of ratings showed once it was fitted, see
+            `training.rating_served.measured`; empty where there is none.
     """
 
     version: str | None
@@ -28,6 +31,7 @@ class Marks:
     coverage: float
     gini: float
     seconds: Values
+    predictor: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -42,7 +46,7 @@ class Marks:
             "coverage": np.array([self.coverage]),
             "Gini coefficient": np.array([self.gini]),
             "latency": self.seconds,
-        }
+        } | {name: np.array([value]) for name, value in self.predictor.items()}
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,15 @@ from training.tower_inputs import Ints
 # known from these as from millions.
 MOST_EXAMPLES: Final = 20_000
 
+RATING: Final = "rating_"  # what names of its figures begin with
+
 COVERAGE: Final = 0.9  # of the intervals that are measured
 
 # How a rating is asked for: at the moment when it was given, amid others of the same evening, or
 # as somebody asks who has not rated for long.
 THEN: Final = "then"
 LATER: Final = "later"
+WAYS: Final = (THEN, LATER)
 _LONG: Final = 365 * DAY
 
 
@@ -82,11 +85,11 @@ def measured(model: RatingModel, examples: Examples) -> dict[str, float]:
     for way in np.unique(examples.ways).tolist():
         some = examples.ways == way
         found |= {
-            f"rating_{way}_rmse": float(np.sqrt(np.mean(errors[some] ** 2))),
-            f"rating_{way}_mae": float(np.mean(np.abs(errors[some]))),
-            f"rating_{way}_coverage": float(np.mean(inside[some])),
-            f"rating_{way}_width": float(np.mean((high - low)[some])),
-            f"rating_{way}_asked": float(np.count_nonzero(some)),
+            f"{RATING}{way}_rmse": float(np.sqrt(np.mean(errors[some] ** 2))),
+            f"{RATING}{way}_mae": float(np.mean(np.abs(errors[some]))),
+            f"{RATING}{way}_coverage": float(np.mean(inside[some])),
+            f"{RATING}{way}_width": float(np.mean((high - low)[some])),
+            f"{RATING}{way}_asked": float(np.count_nonzero(some)),
         }
     return found
 

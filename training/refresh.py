@@ -19,7 +19,8 @@ import msgspec
 from stream.contracts.errors import ArchiveUnavailable, ArtifactError, Busy, FreshetError
 from stream.contracts.events import ModelEvent
 from training.artifact import LogPosition, Manifest
-from training.gate import Decision, GatePolicy, decide, too_few
+from training.gate import Decision, decide, too_few
+from training.gate_policy import GatePolicy
 from training.refresh_steps import Lease, Steps
 from training.refresh_work import Intent, Work
 from training.snapshot import Snapshot

@@ -161,12 +161,12 @@ def _aliases(client: Any) -> dict[str, str]:
     return {alias: str(number) for of in found for alias, number in of.aliases.items()}
 
 
-def _metrics(outcome: "Outcome", figures: Mapping[str, float]) -> list[Any]:
+def _metrics(outcome: "Outcome", figures: Mapping[str, float | None]) -> list[Any]:
     """Of the whole run, and of each epoch at its number."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in figures.items()]
+    metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
     metrics.append(Metric("seconds", outcome.seconds, now, 0))
     for epoch in outcome.epochs:
         of_epoch = {

@@ -45,7 +45,8 @@ def list_models() -> None:
             words.append(f"[red]not to be served:[/] {error}")
         else:
             trained = manifest.created_at.replace("T", " ").removesuffix("+00:00")
-            figure = f"{manifest.metrics[FIGURE]:.4f}" if FIGURE in manifest.metrics else ""
+            value = manifest.metrics.get(FIGURE)
+            figure = "" if value is None else f"{value:.4f}"
         table.add_row(version, trained, figure, f"{_mebibytes(directory):.1f}", "; ".join(words))
     for version, words in standing.items():
         table.add_row(version, "", "", "", "; ".join([*words, "[red]not in the artifacts[/]"]))
@@ -82,7 +83,8 @@ def show(version: VersionArgument) -> None:
     table.add_row("on data", manifest.data_hash)
     table.add_row("up to", str(manifest.position.offsets) if manifest.position else "of files")
     for name, value in {**manifest.config, **manifest.metrics}.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        known = "NaN" if value is None else str(value)
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else known)
     console.print(table)
     for line in unknown:
         console.print(f"[yellow]{line}[/]", highlight=False)

@@ -35,7 +35,7 @@ def refresh(
     ] = None,
     gate: Annotated[
         Path | None,
-        typer.Option(help="What a challenger must show: a TOML file of training.gate.GatePolicy."),
+        typer.Option(help="What a challenger must show: TOML of training.gate_policy.GatePolicy."),
     ] = None,
     metrics: Annotated[
         Path | None,

@@ -12,7 +12,8 @@ from infra.cli import app
 from infra.durations import seconds
 from infra.refresher import NICENESS, apart, gate_policy, repeat
 from stream.contracts.errors import ConfigurationError, FreshetError, Unavailable
-from training.gate import Decision, GatePolicy
+from training.gate import Decision
+from training.gate_policy import GatePolicy
 from training.refresh import Report
 
 PROMOTED = Decision("old", "new", True, ("new leads",), {"gain": 0.25})

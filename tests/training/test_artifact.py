@@ -11,7 +11,7 @@ from stream.features import FEATURE_VERSION, UserState
 from tests.stream.build import folded, rating
 from tests.training.build import SMALL, a_predictor, a_ranking
 from training import export
-from training.artifact import CATALOGUE, USER_TOWER, Artifact
+from training.artifact import CATALOGUE, USER_TOWER, Artifact, read_manifest
 from training.dataset import Movie, Ratings
 from training.index_edge import EdgeIndex
 from training.tower_inputs import Ints
@@ -117,6 +117,12 @@ def test_a_manifest_that_is_not_one(copy: Path) -> None:
     (copy / MANIFEST).write_text("{}")
     with pytest.raises(ArtifactError, match="missing required field"):
         Artifact.load(copy)
+
+
+def test_figures_that_came_to_nan_are_in_the_manifest(copy: Path) -> None:
+    edit_manifest(copy, metrics={"rating_then_rmse": None, "rating_asked": 2.0, "ndcg": 0.5})
+    figures = read_manifest(copy).figures_of("rating_")
+    assert figures == pytest.approx({"rating_then_rmse": np.nan, "rating_asked": 2.0}, nan_ok=True)
 
 
 def test_a_missing_file(copy: Path) -> None:

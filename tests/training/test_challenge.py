@@ -1,22 +1,27 @@
 import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.coldstart import MANIFEST
 from stream.contracts.errors import ArtifactError, DatasetError
 from tests.planted_model import CATALOGUE, Trait
 from tests.training.build import DAY, START, ratings
+from training.artifact import read_manifest
 from training.baselines.popularity import Popularity
 from training.challenge import hold, questions_after
 from training.dataset import Ratings
 from training.diversity import coverage, gini
-from training.gate import GatePolicy, decide
+from training.gate import decide
+from training.gate_policy import GatePolicy
 from training.histories import Histories
 from training.prequential import Questions, ask, at_their_time
 from training.recommender import recommend
@@ -169,6 +174,20 @@ def test_both_are_asked_as_if_alone(served: Callable[[Trait], Served]) -> None:
         assert marks.version == trait
         assert (marks.ranks.tolist(), marks.coverage, marks.gini) == slowly(served(trait))
     assert told == [(n, 60) for n in range(1, 61)]
+
+
+def test_predictors_are_judged_by_what_their_manifests_say(
+    models: dict[Trait, Path], served: Callable[[Trait], Served], tmp_path: Path
+) -> None:
+    directory = shutil.copytree(models["genre"], tmp_path / "genre")
+    manifest = msgspec.structs.replace(
+        read_manifest(directory), metrics={"rating_then_rmse": 0.8, "live_towers_ndcg": 0.5}
+    )
+    (directory / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    challenger = Served(directory, trending=5, popular=20, longest=30)
+    found = hold(served("decade"), challenger, replace(QUESTIONS, events=QUESTIONS.events[:2]))
+    assert found.rival.predictor == {}
+    assert found.challenger.predictor == {"rating_then_rmse": 0.8}
 
 
 def test_fans_of_a_genre_are_served_by_the_model_that_sees_it(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from stream.contracts.errors import ConfigurationError
 from stream.contracts.events import RefreshEvent, encode
 from training.flat import parse
-from training.gate import FEW, Decision, GatePolicy, decide
+from training.gate import Decision, decide
+from training.gate_policy import FEW, GatePolicy
 from training.marks import Challenge, Marks
 from training.metrics import Values
 from training.tower_inputs import Ints
@@ -302,6 +303,84 @@ def test_any_metric_of_a_list_may_decide() -> None:
     assert not decide(sat, replace(POLICY, metric="ndcg@1")).promoted
 
 
+def predictor(rmse: float, coverage: float, asked: float = 1_000.0) -> dict[str, float]:
+    """Figures of a predictor, those of the usual one where it is asked later."""
+    of_ways = {"then": (rmse, coverage, asked), "later": (0.9, 0.9, asked)}
+    return {
+        f"rating_{way}_{name}": value
+        for way, values in of_ways.items()
+        for name, value in zip(("rmse", "coverage", "asked"), values, strict=True)
+    }
+
+
+def predicting(rival: dict[str, float], challenger: dict[str, float]) -> Challenge:
+    """What is better in lists, with these predictors of ratings."""
+    return replace(
+        BETTER,
+        rival=replace(BETTER.rival, predictor=rival),
+        challenger=replace(BETTER.challenger, predictor=challenger),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rival", "kept", "torn", "said"),
+    [
+        (
+            predictor(0.8, 0.9),
+            predictor(0.919, 0.9),
+            predictor(0.921, 0.9),
+            "asked then what people rate, it is 0.921 stars off beside 0.800 (RMSE): 15% more at "
+            "most is allowed",
+        ),
+        (
+            predictor(0.8, 0.89),
+            predictor(0.8, 0.841),
+            predictor(0.8, 0.839),
+            "asked then, its intervals hold 83.9% of the ratings beside 89.0%: 90% is promised, "
+            "and 0.060 from that at most is allowed",
+        ),
+        (predictor(0.8, 0.9), predictor(0.8, 0.949), predictor(0.8, 0.951), "hold 95.1% of the"),
+        # A champion whose intervals hold too few is no reason for others to hold fewer yet.
+        (predictor(0.8, 0.7), predictor(0.8, 0.651), predictor(0.8, 0.649), "hold 64.9% of the"),
+    ],
+)
+def test_a_predictor_of_ratings_that_is_clearly_worse_is_refused(
+    rival: dict[str, float], kept: dict[str, float], torn: dict[str, float], said: str
+) -> None:
+    decided = decide(predicting(rival, kept), POLICY)
+    assert decided.promoted
+    assert decided.figures["challenger_rating_then_rmse"] == kept["rating_then_rmse"]
+    assert decided.figures["champion_rating_then_coverage"] == rival["rating_then_coverage"]
+    [reason] = decide(predicting(rival, torn), POLICY).reasons
+    assert said in reason
+    loose = replace(POLICY, max_rmse_rise=0.16, max_miscoverage=0.06)
+    assert decide(predicting(rival, torn), loose).promoted
+
+
+def test_a_predictor_asked_in_another_way_is_judged_too() -> None:
+    worse = predictor(0.8, 0.9) | {"rating_later_rmse": 1.2}
+    [reason] = decide(predicting(predictor(0.8, 0.9), worse), POLICY).reasons
+    assert "asked later what people rate, it is 1.200 stars off" in reason
+
+
+def test_a_predictor_that_came_to_nan_is_refused_and_a_champions_keeps_nobody_out() -> None:
+    fine, broken = predictor(0.8, 0.9), predictor(NAN, NAN)
+    [reason] = decide(predicting(fine, broken), POLICY).reasons
+    assert "v2 gave NaN 1 times in rating_then_rmse" in reason
+    assert decide(predicting(broken, fine), POLICY).promoted
+    first = replace(predicting({}, broken), rival=marks(None, hits(5)))
+    assert not decide(first, POLICY).promoted
+
+
+def test_predictors_that_were_measured_on_few_ratings_judge_nobody() -> None:
+    fine, worse = predictor(0.8, 0.9), predictor(1.6, 0.2, asked=999)
+    decided = decide(predicting(fine, worse), POLICY)
+    assert decided.promoted
+    assert decided.reasons[-1] == "predicted ratings judge nobody: 999 asked then, 999 asked later"
+    assert not decide(predicting(fine, worse), replace(POLICY, min_predicted=999)).promoted
+    assert decide(predicting({}, worse), replace(POLICY, min_predicted=1)).promoted
+
+
 RANKS = st.lists(st.sampled_from([1.0, 4.0, 20.0, NOWHERE, NAN]), min_size=12, max_size=12)
 FINE = st.floats(0, 1) | st.just(NAN)
 MARKS = st.builds(
@@ -393,6 +472,9 @@ def test_of_equal_challengers_one_in_twenty_passes() -> None:
         ("max_slowdown", 0.9, "max_slowdown = 0.9"),
         ("max_cold_loss", "10%", "max_cold_loss = '10%'"),
         ("min_cold_lists", 0, "min_cold_lists = 0"),
+        ("max_rmse_rise", -0.1, "max_rmse_rise = -0.1"),
+        ("max_miscoverage", NAN, "max_miscoverage = nan"),
+        ("min_predicted", 0, "min_predicted = 0"),
     ],
 )
 def test_a_policy_that_cannot_be(field: str, value: Any, said: str) -> None:
