@@ -63,8 +63,8 @@ def test_evidence_by_hand() -> None:
 
 
 def test_evidence_that_has_faded_is_left_out() -> None:
-    """0.85^56 is 0.00011, 0.85^57 is 0.00009; where nothing fades, everything counts."""
+    """0.85^28 is 0.0106, 0.85^29 is 0.0090; where nothing fades, everything counts."""
     steps = np.arange(100)
     standing = Standing(1, 0 * steps, steps, 0 * steps + 8)
-    assert standing.evidence(100, 1, recency=0.85).indices.min() == 99 - 56
+    assert standing.evidence(100, 1, recency=0.85).indices.min() == 99 - 28
     assert standing.evidence(100, 1, recency=1).nnz == 100
