@@ -14,9 +14,9 @@ from stream.features import UserState
 from training import kernels
 from training.tower_inputs import Floats, Ints
 
-# What a rating counts of the latest one, below which it is left out: they are a hundredth of all the
-# evidence. With a hundredth of this, twice as many links are added up, and hit@10 of what comes next
-# is within 0.0005 of the same on MovieLens 100K and latest-small, no more than chance.
+# What a rating counts of the latest one, below which it is left out: all that is, a hundredth of the
+# evidence. With a hundredth of this, twice as many links are added up, and hit@10 of what comes
+# next is within 0.0005 of the same on MovieLens 100K and latest-small, no more than chance.
 _NEGLIGIBLE: Final = 0.01
 
 
