@@ -14,7 +14,7 @@ from stream.features import UserState
 from training import kernels
 from training.tower_inputs import Floats, Ints
 
-# What a rating counts of the latest one, below which it is left out: all that is, a hundredth of the
+# What a rating counts of the latest one, below which it is left out: together a hundredth of the
 # evidence. With a hundredth of this, twice as many links are added up, and hit@10 of what comes
 # next is within 0.0005 of the same on MovieLens 100K and latest-small, no more than chance.
 _NEGLIGIBLE: Final = 0.01
