@@ -64,9 +64,10 @@ class ExperimentAgents:
     async def outcomes(self, topic: str, batches: Batches) -> None:
         for partition, records in batches.items():
             counted = await self._tally.process(topic, partition, records)
-            self._counted.labels(topic).inc(counted.applied)
-            for reason, count in counted.invalid.items():
-                self._invalid.labels(topic, reason).inc(count)
+            for name, count in counted.applied.items():
+                self._counted.labels(name).inc(count)
+            for why, count in counted.invalid.items():
+                self._invalid.labels(*why).inc(count)
 
     async def start_offset(self, tp: TP) -> int | None:
         """The offset at which to begin; None: where the group left off.

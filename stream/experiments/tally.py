@@ -2,13 +2,19 @@
 
 As with the state (`stream.processor`): a commit takes only where the position is stored that it was
 computed from. One position holds how far either topic was read, since both change the same people.
+
+What the fold keeps of a person for what the other topic may still bring, it keeps for two windows.
+So neither topic is counted more than half a window ahead of the other, which is then read up to
+there first. It matters where months are counted again, because the store lost them.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from asyncio import Lock
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final, TypeAlias
 
 from stream.contracts.errors import InvalidEvent
@@ -35,14 +41,14 @@ class Counted:
     """What one call did.
 
     Attributes:
-        applied: events counted and committed, those that filled a gap included.
+        applied: by topic, events counted and committed, whether they were delivered or read.
         duplicates: records delivered that had been counted before.
-        invalid: records left out, by reason.
+        invalid: by topic and reason, records left out.
     """
 
-    applied: int = 0
+    applied: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
-    invalid: Counter[str] = field(default_factory=Counter)
+    invalid: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class _Refused(Exception):  # noqa: N818 - a turn of events, not an error
@@ -70,6 +76,8 @@ class Tally:
         self._store = store
         self._logs = logs
         self._window = window
+        self._ahead = window // 2  # ms
+        self._others = dict(zip(topics.shown, reversed(topics.shown), strict=True))
         self._decode: Final[dict[str, Decode]] = {
             topics.exposures: decode_exposure,
             topics.feedback: decode_feedback,
@@ -77,15 +85,19 @@ class Tally:
         self._topic_ids: dict[str, str] = {}
         self._left: dict[int, Progress] = {}  # in the store, by the last commit of this process
         self._reached: dict[tuple[str, int], int] = {}  # where each partition was last known to be
+        # How far a partition was read when all that it had before a time, in ms, was counted.
+        self._until: dict[tuple[str, int], tuple[Read | None, int]] = {}
+        # Both topics of a partition would else read the same on behalf of each other.
+        self._turns: defaultdict[int, Lock] = defaultdict(Lock)
 
     async def resume(self, topic: str, partition: int) -> int:
         """The first offset of a partition newly assigned that is not counted.
 
         Raises StoreUnavailable or BrokerUnavailable.
         """
-        topic_id = self._topic_ids[topic] = await self._logs[topic].topic_id()
+        self._topic_ids[topic] = await self._logs[topic].topic_id()
         progress, _ = await self._store.load(partition, ())
-        start = await self._start(progress, topic, topic_id, partition)
+        start = await self._start(progress, topic, partition)
         # Where the log begins later than at 0, what is before was never stored, and is not lost.
         self._reached[topic, partition] = start if topic in progress.read else 0
         return start
@@ -105,44 +117,95 @@ class Tally:
 
         1. Take the progress that is stored: what this process left there last, where the records
            go on from it, or else read it.
-        2. Fill what is missing before the records from the log.
-        3. Trim those that are counted, and count the rest.
+        2. Fill what is missing before the records from the log, trim those that are counted, and
+           count the rest, a run of half a window after the other.
+        3. Before each run, count what the other topic had before it.
 
         Where a commit is refused, another writer got ahead: start over from what it stored. Raises
         StoreUnavailable or BrokerUnavailable with nothing lost or doubled: do it again.
         """
         counted = Counted()
-        topic_id = self._topic_ids.get(topic)
-        if topic_id is None:
-            topic_id = self._topic_ids[topic] = await self._logs[topic].topic_id()
         begin = records[0].offset
-        while True:
-            # 1.
-            progress = self._left.pop(partition, None)
-            if progress is None or progress.read.get(topic) != Read(topic_id, begin):
-                progress, _ = await self._store.load(partition, ())
-            start = await self._start(progress, topic, topic_id, partition)
-            try:
-                # 2.
-                if start < begin:
-                    log = self._logs[topic]
-                    async with aclosing(log.read(partition, start, begin)) as missing:
-                        async for chunk in missing:
-                            progress = await self._apply(progress, topic, partition, chunk, counted)
-                # 3.
+        async with self._turns[partition]:
+            while True:
+                # 1.
+                progress = self._left.pop(partition, None)
+                at = Read(await self._topic_id(topic), begin)
+                if progress is None or progress.read.get(topic) != at:
+                    progress, _ = await self._store.load(partition, ())
+                start = await self._start(progress, topic, partition)
                 fresh = [record for record in records if record.offset >= start]
-                if fresh:
-                    await self._apply(progress, topic, partition, fresh, counted)
-            except _Refused:
-                continue
-            counted.duplicates = len(records) - len(fresh)
-            return counted
+                try:
+                    # 2.
+                    async with aclosing(self._missing(topic, partition, start, begin)) as missing:
+                        async for chunk in missing:
+                            progress = await self._go_on(progress, topic, partition, chunk, counted)
+                    await self._go_on(progress, topic, partition, fresh, counted)
+                except _Refused:
+                    continue
+                counted.duplicates = len(records) - len(fresh)
+                return counted
 
-    async def _start(self, progress: Progress, topic: str, topic_id: str, partition: int) -> int:
+    async def _missing(
+        self, topic: str, partition: int, start: int, end: int
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
+        """What a gap has in the log still: what was dropped, nobody can count."""
+        if start < end:
+            start = max(start, await self._logs[topic].begin(partition))
+            async with aclosing(self._logs[topic].read(partition, start, end)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def _go_on(
+        self,
+        progress: Progress,
+        topic: str,
+        partition: int,
+        records: Sequence[LogRecord],
+        counted: Counted,
+    ) -> Progress:
+        """Count records that follow; raises _Refused. Returns the new progress."""
+        for run in _runs(records, self._ahead):
+            # 3.
+            progress = await self._let_follow(
+                progress, self._others[topic], partition, run[0].timestamp, counted
+            )
+            progress = await self._apply(progress, topic, partition, run, counted)
+        return progress
+
+    async def _let_follow(
+        self, progress: Progress, topic: str, partition: int, time: int, counted: Counted
+    ) -> Progress:
+        """Count what a topic had before a time, in ms, unless it is half a window behind at most.
+
+        Raises _Refused. Returns the new progress.
+        """
+        read, until = self._until.get((topic, partition), (None, 0))
+        if until >= time - self._ahead and _is_beyond(progress.read.get(topic), read):
+            return progress
+        await self._topic_id(topic)
+        start = await self._start(progress, topic, partition)
+        end = await self._logs[topic].end(partition)
+        async with aclosing(self._missing(topic, partition, start, end)) as missing:
+            async for chunk in missing:
+                before = list(takewhile(lambda record: record.timestamp < time, chunk))
+                if before:
+                    progress = await self._apply(progress, topic, partition, before, counted)
+                if len(before) < len(chunk):
+                    break
+        self._until[topic, partition] = progress.read.get(topic), time
+        return progress
+
+    async def _topic_id(self, topic: str) -> str:
+        if topic not in self._topic_ids:
+            self._topic_ids[topic] = await self._logs[topic].topic_id()
+        return self._topic_ids[topic]
+
+    async def _start(self, progress: Progress, topic: str, partition: int) -> int:
         read = progress.read.get(topic)
-        if read is not None and read.topic_id == topic_id:
+        if read is not None and read.topic_id == self._topic_ids[topic]:
             return read.next_offset
-        return await self._logs[topic].begin(partition)  # what was dropped, nobody can count
+        return await self._logs[topic].begin(partition)
 
     async def _apply(
         self,
@@ -166,8 +229,9 @@ class Tally:
             raise _Refused
         self._left[partition] = new
         self._reached[topic, partition] = records[-1].offset + 1
-        counted.applied += len(events)
-        counted.invalid.update(invalid)
+        self._until[topic, partition] = new.read[topic], records[-1].timestamp
+        counted.applied[topic] += len(events)
+        counted.invalid.update((topic, reason) for reason in invalid)
         return new
 
     def _valid(
@@ -184,3 +248,25 @@ class Tally:
                 )
                 invalid.append(error.reason)
         return events, invalid
+
+
+def _runs(records: Sequence[LogRecord], span: int) -> Iterator[Sequence[LogRecord]]:
+    """The records, in order, in parts whose times are less than `span` ms apart, or it is one."""
+    begin = 0
+    for at, record in enumerate(records):
+        if record.timestamp - records[begin].timestamp >= span and at > begin:
+            yield records[begin:at]
+            begin = at
+    if begin < len(records):
+        yield records[begin:]
+
+
+def _is_beyond(read: Read | None, other: Read | None) -> bool:
+    """Whether a topic was read at least as far as then."""
+    if other is None:
+        return True
+    return (
+        read is not None
+        and read.topic_id == other.topic_id
+        and read.next_offset >= other.next_offset
+    )

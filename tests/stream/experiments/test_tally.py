@@ -1,6 +1,7 @@
 """Counting exactly once: kills, repetitions, two writers and an emptied store, on a real Redis."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -45,7 +46,8 @@ class Flaky(RedisExperiments):
 
 def records(events: list[Any]) -> list[Record]:
     return [
-        Record(at, START, b"%d" % event.user_id, encode(event)) for at, event in enumerate(events)
+        Record(at, event.produced_time, b"%d" % event.user_id, encode(event))
+        for at, event in enumerate(events)
     ]
 
 
@@ -101,7 +103,7 @@ async def test_both_topics_are_counted_once(store: Flaky) -> None:
     assert await world.sums() == expected()
     assert figure(expected(), "clicked") == 2
     counted = await worker.process(TOPICS.feedback, PARTITION, world.batch(TOPICS.feedback, 0, 2))
-    assert (counted.applied, counted.duplicates) == (0, 2)
+    assert (counted.applied.total(), counted.duplicates) == (0, 2)
     progress, people = await store.load(PARTITION, [1, 2, 9])
     assert progress.read[TOPICS.exposures] == Read("first", len(EXPOSURES))
     assert set(people) == {1, 2}
@@ -234,6 +236,63 @@ async def test_a_topic_made_anew_is_read_from_its_beginning(store: Flaky) -> Non
     assert (await world.sums())[TREATED, 0, 0] == 4
 
 
+MONTHS = range(0, 40 * WINDOW, WINDOW // 3)  # ms
+SHOWN_FOR_MONTHS = [shown(str(at), at=at) for at in MONTHS]
+SAID_FOR_MONTHS = [said(str(at), 10, at=at + WINDOW - 1) for at in MONTHS]
+
+
+async def fill(world: World, exposures: list[Any], feedback: list[Any]) -> None:
+    for topic, events in zip(TOPICS.shown, (exposures, feedback), strict=True):
+        world.logs[topic].recreate("first")
+        world.logs[topic].append(PARTITION, *records(events))
+
+
+@pytest.mark.parametrize("first", TOPICS.shown)
+@pytest.mark.parametrize("size", [500, 7])
+async def test_months_are_counted_again_as_they_were_lived(
+    store: Flaky, first: str, size: int
+) -> None:
+    """After the store lost them: one topic is read to its end before the other is delivered."""
+    world = World(store)
+    await fill(world, SHOWN_FOR_MONTHS, SAID_FOR_MONTHS)
+    worker, applied = world.worker(), Counter[str]()
+    for topic in sorted(TOPICS.shown, key=lambda topic: topic != first):
+        assert (await worker.resume(topic, PARTITION) > 100) is (topic != first)
+        for begin in range(0, len(MONTHS), size):
+            batch = world.batch(topic, begin, begin + size)
+            applied += (await worker.process(topic, PARTITION, batch)).applied
+    assert applied == dict.fromkeys(TOPICS.shown, len(MONTHS))
+    sums = await world.sums()
+    assert figure(sums, "impressions") == figure(sums, "clicked") == len(MONTHS)
+
+
+async def test_a_topic_that_has_nothing_new_is_asked_about_once_in_half_a_window(
+    store: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(store)
+    await fill(world, SHOWN_FOR_MONTHS, [])
+    worker, asked, end = world.worker(), 0, world.logs[TOPICS.feedback].end
+
+    async def counted(partition: int) -> int:
+        nonlocal asked
+        asked += 1
+        return await end(partition)
+
+    monkeypatch.setattr(world.logs[TOPICS.feedback], "end", counted)
+    for at in range(4):
+        await worker.process(TOPICS.exposures, PARTITION, world.batch(TOPICS.exposures, at, at + 1))
+    assert asked == 2
+
+
+async def test_what_a_log_dropped_after_it_was_counted_in_part_is_left_out(store: Flaky) -> None:
+    world, topic = World(store), TOPICS.exposures
+    await world.worker().process(topic, PARTITION, world.batch(topic, 0, 2))
+    left = world.batch(topic, 6, 99)
+    world.logs[topic].drop_before(PARTITION, 4)
+    counted = await world.worker().process(topic, PARTITION, left)
+    assert counted.applied[topic] == len(EXPOSURES) - 4
+
+
 async def test_invalid_records_are_left_out_and_said(
     store: Flaky, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -242,8 +301,10 @@ async def test_invalid_records_are_left_out_and_said(
     misfit = Record(2, START, b"9", good.value)
     world.logs[TOPICS.exposures].recreate("first")
     counted = await world.worker().process(TOPICS.exposures, PARTITION, [good, wrong, misfit])
-    assert counted.applied == 1
-    assert counted.invalid == {"malformed_json": 1, "key_mismatch": 1}
+    assert counted.applied[TOPICS.exposures] == 1
+    assert counted.invalid == {
+        (TOPICS.exposures, reason): 1 for reason in ("malformed_json", "key_mismatch")
+    }
     assert "exposures[3], offset 1: left out: malformed_json" in caplog.text
 
 
