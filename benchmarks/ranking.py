@@ -33,7 +33,8 @@ LINKS: Final = 300  # of a movie at most
 COMPANY: Final = 20_000  # movies that EASE knows, those with the most ratings (`training.company`)
 NEARBY: Final = 20  # links of a movie for each of its ratings (`training.nearby`)
 UNRATED: Final = 0.05  # of the movies, which are tried; of MovieLens 25M as many
-NEAREST: Final = 200  # movies of the index
+NEAREST: Final = 64  # movies of the index, as `training.two_stage` has it proposed
+BY_LINKS: Final = 50  # that each kind of links proposes, likewise
 LINKED: Final = ("ease", "liked", "nearby")
 RATINGS: Final = {"a newcomer": 3, "MovieLens' mean": 154, "a heavy user": 2_000}
 LIMIT: Final = 10
@@ -67,7 +68,7 @@ def run() -> Report:
         report.context(f"{movies:,} movies, {CHANGED:,} of them changed: a look", looks[49], "ms")
     report.notes.append(
         f"{NEAREST} nearest movies are given; with what {len(LINKED)} matrices of {LINKS} links a "
-        f"movie and two heats propose there are 300 to 600 candidates of {DIMENSIONS} dimensions, "
+        f"movie and two heats propose there are 220 to 320 candidates of {DIMENSIONS} dimensions, "
         f"for a list of {LIMIT}. A look adds up the heats of {PARTITIONS} partitions and makes "
         "features and trends of them, in a thread, once a second; what Redis takes is not in it."
     )
@@ -131,7 +132,7 @@ def untrained_ranking(
         },
         weights=weights,
         newcomers={heat.name: weights[heat.name] for heat in HEATS},
-        proposed={TOWERS: NEAREST, **dict.fromkeys(LINKED, 100), "heat_30": 50, "new_30": 50},
+        proposed={TOWERS: NEAREST, **dict.fromkeys(LINKED, BY_LINKS), "heat_30": 50, "new_30": 50},
         trade_off=0.4,
     )
 

@@ -11,9 +11,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isclose
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream.contracts.errors import ArtifactError
 from training.artifact import Artifact
@@ -24,17 +26,19 @@ from training.tower_inputs import PADDING, Floats, Ints
 
 PREFIX: Final = "index/"  # of the metrics
 
-PLACES: Final = 100  # of a list: about as many candidates as the towers propose
-PEOPLE: Final = 200  # of the log: by 20,000 places a recall of 0.95 is known to 0.01
+PLACES: Final = 50  # of a list: nearly as many candidates as the towers propose
+PEOPLE: Final = 200  # of the log: by 10,000 places a recall of 0.95 is known to 0.01
 LIKED: Final = 5  # movies that a canary has rated, as many as the onboarding asks for
 
-# An HNSW graph finds all but a few in a thousand (`training.index.HNSW_EF`), and 92 % where the
-# vectors of an untrained tower crowd into a cone. What finds fewer is not approximate but broken.
-MIN_RECALL: Final = 0.9
+# An HNSW graph finds 97 % of what trained towers ask of 10,000 movies (`training.index.HNSW_EF`),
+# and somewhat less of more. What finds fewer than this is not approximate but broken.
+MIN_RECALL: Final = 0.8
 
 # By how much a score may differ from the model's. Products of unit vectors in f32 differ by 1e-6
 # from one order of adding up to another; those of another version's by tenths.
 ROUNDING: Final = 1e-4
+
+_LAST_BITS: Final = 1e-14  # by what share of it a number may differ that was written in decimals
 
 
 @dataclass(frozen=True)
@@ -130,9 +134,17 @@ def _rows(
                 artifact,
                 f"gives movie {movie_id} a score of {score:.4f}, the model {scores[row]:.4f}",
             )
-        if payloads.get(movie_id) != movies[row]:
+        if not _same(payloads.get(movie_id), movies[row]):
             raise _refused(artifact, f"calls movie {movie_id} {payloads.get(movie_id)}")
     return np.unique(rows)
+
+
+def _same(found: IndexedMovie | None, expected: IndexedMovie) -> bool:
+    """Whether it is that movie. Qdrant's JSON loses the last bit of one mean rating in 60."""
+    if found is None or found.mean_rating is None or expected.mean_rating is None:
+        return found == expected
+    close = isclose(found.mean_rating, expected.mean_rating, rel_tol=_LAST_BITS)
+    return close and replace(found, mean_rating=expected.mean_rating) == expected
 
 
 def _canaries(movies: Sequence[IndexedMovie]) -> Histories:

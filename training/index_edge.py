@@ -32,6 +32,7 @@ from qdrant_edge import (
     MatchAny,
     Memory,
     Point,
+    QuantizationSearchParams,
     Query,
     QueryRequest,
     RangeFloat,
@@ -67,12 +68,14 @@ UPSERT_POINTS: Final = 2_000
 # empty one that Edge keeps for what is added takes a third more.
 _THREADS: Final = 1
 
-# Movies from which a walk compares vectors by a byte a number, and what it found by all of it: two
-# thirds of the time. Of the 200 nearest of trained vectors it misses 4 %, not 1, and where those of
-# an untrained tower crowd into a cone 9 %, not 3. Smaller indexes are not walked. A byte spans the
-# middle of the numbers: to span all costs another 2 % in the cone.
+# Movies from which a walk compares vectors by a byte a number: two thirds of the time. Smaller
+# indexes are not walked. A byte spans the middle of the numbers, all but one in a thousand.
 QUANTIZED_FROM: Final = 20_000
 _QUANTILE: Final = 0.999
+
+# What a walk found is put in order by all of the vectors. Edge does not unless it is told to: then
+# scores are off by up to 0.02, and of the 64 best of them 2 to 15 % are others.
+_RESCORED: Final = QuantizationSearchParams(rescore=True)
 
 # Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
 # instead of 150 to 300, in which nothing else of the process would run.
@@ -153,7 +156,7 @@ class EdgeIndex:
         A walk keeps `HNSW_EF` movies in any case, and mostly there are enough among them. If not,
         one that may go through what is excluded is shorter than one that must not.
         """
-        at_once = max(limit, min(limit + len(without), HNSW_EF))
+        at_once = max(HNSW_EF, limit + min(len(without), limit))
         hits, there = self._nearest(vector, at_once, (), without, wanted)
         if len(hits) < limit and there == at_once:
             exact = len(without) > EXACT_FROM
@@ -177,7 +180,9 @@ class EdgeIndex:
             limit=count,
             query=Query.Nearest(vector.tolist()),
             filter=_filter(wanted, filtered),
-            params=SearchParams(hnsw_ef=HNSW_EF, exact=exact),  # Edge keeps `count` at least
+            params=SearchParams(  # Edge keeps `count` at least
+                hnsw_ef=HNSW_EF, exact=exact, quantization=_RESCORED
+            ),
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)

@@ -45,9 +45,10 @@ _DIVERSIFIED: Final = 50  # places of a list, which are all that are shown; the 
 
 _LINKS: Final = 300  # of a movie at most: what is further down adds next to nothing
 
-# Candidates by the feature that proposes them; each kind of links proposes so many.
-_PROPOSED: Final = {TOWERS: 200, "heat_30": 50, "new_30": 50}
-_PROPOSED_BY_LINKS: Final = 100
+# Candidates by the feature that proposes them; each kind of links proposes so many. Three times as
+# many of the towers' and twice as many of the links' make the same first ten (docs/models.md).
+_PROPOSED: Final = {TOWERS: 64, "heat_30": 50, "new_30": 50}
+_PROPOSED_BY_LINKS: Final = 50
 
 # The live features that count beside what is known of a person, by objective; newcomers' heats say
 # nothing more. Rich ones are worth it where there are many people to learn their weights from, and

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
@@ -24,7 +26,7 @@ from tests.suites.movie_index import (
     unit_vectors,
 )
 from training.index import ALIAS, IndexedMovie, MovieIndex, collection_name
-from training.index_edge import EdgeIndex, build_edge_index
+from training.index_edge import EdgeIndex, _build, build_edge_index
 from training.index_server import ServerIndex, build_server_index, connect, switch_alias
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
@@ -256,6 +258,30 @@ def test_edge_refuses_an_index_of_another_dimension(edge_directory: Path) -> Non
 def test_edge_builds_into_an_empty_directory_only(edge_directory: Path) -> None:
     with pytest.raises(ArtifactError, match="empty directory"):
         build_edge_index(edge_directory, [movie(1)], unit_vectors(1))
+
+
+def test_what_was_walked_by_bytes_is_scored_and_ordered_by_all_of_the_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edge walks from some 10 MB on: few wide vectors are built in half a second."""
+    monkeypatch.setattr("training.index_edge.QUANTIZED_FROM", 1_000)
+    vectors = unit_vectors(1_400, 2_048)
+    directory = tmp_path / "index"
+    _build(directory, [movie(row) for row in range(len(vectors))], vectors)
+    segments = [msgspec.json.decode(file.read_bytes()) for file in directory.rglob("segment.json")]
+    kinds = [segment["config"]["vector_data"][""] for segment in segments]
+    assert any(kind["index"]["type"] == "hnsw" and kind["quantization_config"] for kind in kinds)
+    index = EdgeIndex(directory, 2_048)
+    query = vectors[:20].sum(axis=0)
+    exact = vectors @ query
+    found = index.search(query, 64, exclude=range(10))
+    index.close()
+    assert found == [(row, pytest.approx(exact[row], abs=1e-5)) for row, _ in found]
+    assert found == sorted(found, key=lambda hit: -hit[1])
+    nearest = np.argsort(-exact)
+    nearest = nearest[nearest >= 10][:64]
+    assert len(found) == 64
+    assert len({row for row, _ in found} & {*nearest.tolist()}) >= 63
 
 
 def test_a_closed_edge_index_is_unavailable(edge_directory: Path) -> None:
