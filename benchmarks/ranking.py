@@ -29,7 +29,7 @@ from training.tower_inputs import Ints
 CATALOGUES: Final = (10_000, 62_000)  # movies: about MovieLens 10M, and 25M
 DIMENSIONS: Final = 128
 GENRES: Final = 20
-LINKS: Final = 300  # of a movie at most
+LINKS: Final = 150  # of a movie at most
 COMPANY: Final = 20_000  # movies that EASE knows, those with the most ratings (`training.company`)
 NEARBY: Final = 20  # links of a movie for each of its ratings (`training.nearby`)
 UNRATED: Final = 0.05  # of the movies, which are tried; of MovieLens 25M as many

@@ -1,6 +1,6 @@
 """Links between movies in half the room of a sparse matrix of SciPy, and mapped from a file.
 
-At 62,000 movies three matrices of 300 links a movie are 450 MB there, most of what a process that
+At 62,000 movies three matrices of 150 links a movie are 220 MB there, most of what a process that
 serves would have. What a link says is known to a few percent; half precision keeps it to 0.05%.
 """
 

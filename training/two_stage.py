@@ -43,7 +43,9 @@ _RANKED: Final = 0.1
 
 _DIVERSIFIED: Final = 50  # places of a list, which are all that are shown; the rest go by utility
 
-_LINKS: Final = 300  # of a movie at most: what is further down adds next to nothing
+# Of a movie at most: what is further down adds nothing to lists of ten that could be told from
+# chance, and takes as much room and time again (docs/models.md).
+_LINKS: Final = 150
 
 # Candidates by the feature that proposes them; each kind of links proposes so many. Three times as
 # many of the towers' and twice as many of the links' make the same first ten (docs/models.md).
