@@ -7,6 +7,7 @@ In one directory, on the file system of the artifacts. Nobody else writes there.
     examined.json                       how far models were examined
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,9 @@ class Work:
     def intend(self, intent: Intent) -> None:
         """Write down a promotion, and put its model where models are served from."""
         self._write(_INTENT, intent)
-        self._move(intent.decision.challenger, self.directory, self.artifacts)
+        version = intent.decision.challenger
+        os.utime(self.directory / version)  # pruning leaves alone what came lately; exams take long
+        self._move(version, self.directory, self.artifacts)
 
     def undo(self, intent: Intent) -> None:
         """Take the model back."""

@@ -17,6 +17,10 @@ from training.registry import CHAMPION
 # How a directory is called that is being written, or being dropped: `.<version>.partial`.
 UNFINISHED: Final = ".*.partial"
 
+# A model that was put there so lately may be about to be promoted, which nobody is told before. It
+# takes seconds, or minutes where others are at it or an index is uploaded first.
+SETTLING: Final = timedelta(hours=1)
+
 # After which nobody writes to such a directory any more: it takes a minute to write the largest.
 ABANDONED: Final = timedelta(hours=1)
 
@@ -38,8 +42,9 @@ class Pruned(NamedTuple):
 def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -> Pruned:
     """Drop the models that were written longer ago than that, and what is left of half a one.
 
-    What is served stays, and what a rollback can go back to, the champion, and what an experiment
-    names that has not ended; nothing is promoted meanwhile. A run that is cut short leaves nothing
+    What is served stays, and what a rollback can go back to, the champion, what an experiment names
+    that has not ended, and what may be about to be promoted (`SETTLING`); nothing is promoted
+    meanwhile. A run that is cut short leaves nothing
     that looks like a model and is none; the next one goes on.
 
     1. Find what stays. Without knowing all of it, drop nothing.
@@ -58,6 +63,7 @@ def prune(promoter: Promoter, older_than: timedelta, now: float | None = None) -
         Busy: others change what is served.
         Unavailable: broker, Redis, MLflow or the Qdrant server do not answer.
     """
+    older_than = max(older_than, SETTLING)
     with promoter.turn() as turn:
         return _prune(promoter, turn, older_than, time.time() if now is None else now)
 

@@ -115,7 +115,10 @@ def rollback() -> None:
 def prune(
     days: Annotated[
         float | None,
-        typer.Option(min=0, help="Older ones go. [default: FRESHET_MODEL_RETENTION_DAYS]"),
+        typer.Option(
+            min=0,
+            help="Older ones go, none of the last hour. [default: FRESHET_MODEL_RETENTION_DAYS]",
+        ),
     ] = None,
 ) -> None:
     """Drop old models; never what is served, can be gone back to, is tried, or is the champion."""

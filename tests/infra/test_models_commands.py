@@ -1,6 +1,8 @@
 """What operators read: which models there are, what is served, and why something is not done."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,11 @@ def test_from_a_promotion_to_pruning(artifacts: Path) -> None:
 
     assert invoke("models", "prune") == "nothing to drop that is older than 7 days\n"
     (artifacts / ".d.partial").mkdir()
+    assert invoke("models", "prune", "--days", "0").startswith("nothing to drop")
+    hours_ago = time.time() - 2 * 3_600
+    for version in "bc":
+        for path in (artifacts / version, *(artifacts / version).rglob("*")):
+            os.utime(path, (hours_ago, hours_ago))
     assert invoke("models", "prune", "--days", "0").splitlines() == [
         "model c is dropped",
         "model b is dropped",

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -247,6 +248,16 @@ def test_what_is_not_better_is_told_and_recorded_and_dropped(world: World) -> No
     assert world.recorded == ["model-1"]
     assert [path.name for path in world.artifacts.iterdir()] == [CHAMPION]
     assert not left_behind(world)
+
+
+def test_what_is_about_to_be_served_counts_as_new_to_pruning(world: World) -> None:
+    def long_exam(rival: str | None, challenger: str) -> Challenge:
+        os.utime(world.home / "refresh" / challenger, (0, 0))
+        return challenge_of(rival, challenger)
+
+    world.challenge = long_exam
+    of(world).run(Held())
+    assert (world.artifacts / "model-1").stat().st_mtime > 0
 
 
 def test_what_was_asked_is_not_new_any_more(world: World) -> None:

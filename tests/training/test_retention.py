@@ -126,6 +126,13 @@ def test_what_an_experiment_tries_stays(
     assert prune(promoter, WEEK, NOW).versions == dropped
 
 
+def test_what_may_be_about_to_be_promoted_stays(promoter: Promoter) -> None:
+    directory(promoter.artifacts / "trained", days=0.9 / 24)
+    directory(promoter.artifacts / "left", days=1.1 / 24)
+    assert "left" in prune(promoter, timedelta(0), NOW).versions
+    assert versions(promoter.artifacts) == ["trained", "served", "earlier", "champion", "before"]
+
+
 def test_nobody_can_promote_what_is_being_dropped(
     promoter: Promoter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
