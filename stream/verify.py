@@ -77,10 +77,10 @@ async def verify(
     Cold-start vectors are compared where they are of the version of `items`.
 
     Not compared is `keys.changed`, which tells readers what to read again. It is no function of the
-    log: its offsets are where workers cut their batches, and a rebuild begins without it. The script
-    that writes a movie writes it in the same breath (`tests/suites` holds both stores to that), and
-    a reader that somebody's hand misled is right again once it starts, or a rebuild has made all
-    anew.
+    log: its offsets are where workers cut their batches, and a rebuild begins without it. The
+    script that writes a movie writes it in the same breath (`tests/suites` holds both stores to
+    that), and a reader that a hand in Redis misled is right again once it starts, or a rebuild has
+    made all anew.
 
     Raises BrokerUnavailable, ArchiveUnavailable or StoreUnavailable, and EventsMissing or
     DatasetError where the log cannot be read from its beginning.
