@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stream.contracts.errors import ConfigurationError, DatasetError
+from training.bounds import Count, HalfStars, Positive, Weight
 from training.classic_losses import LOSSES, Loss, bpr, combined, mse, predicted_stars
 from training.dataset import LIKED, Ratings
 from training.tower_inputs import USER_FEATURES, Floats, Ints, movie_features
@@ -63,11 +64,11 @@ class ClassicConfig:
     """
 
     loss: Loss = "combined"
-    dimensions: int = 32
-    negatives: int = 4
-    liked_from: int = LIKED
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.3
+    dimensions: Count = 32
+    negatives: Count = 4
+    liked_from: HalfStars = LIKED
+    learning_rate: Positive = 3e-3
+    weight_decay: Weight = 0.3
 
 
 class ClassicTrainer:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from stream.contracts.errors import DatasetError
+from training.bounds import Count, Positive, Seed
 from training.dataset import Ratings
 from training.histories import Histories
 from training.rating_arrays import from_arrays, to_arrays
@@ -54,9 +55,9 @@ class RatingPrediction:
         seed: of the folds.
     """
 
-    factors: int = FACTORS
-    regularization: float = REGULARIZATION
-    seed: int = 0
+    factors: Count = FACTORS
+    regularization: Positive = REGULARIZATION
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         events = Histories.of_users(train, np.unique(train.users)).rated().events

@@ -155,7 +155,7 @@ def settled(model: str, assignments: Sequence[str]) -> dict[str, Value]:
 
     Raises:
         ConfigurationError: there is no such model, the model has no such hyperparameter, or the
-            value is not of its type.
+            value is not of its type or out of range.
     """
     defaults = hyperparameters(create(model))
     values: dict[str, Value] = {}
@@ -166,6 +166,7 @@ def settled(model: str, assignments: Sequence[str]) -> dict[str, Value]:
                 f"{model} has no hyperparameter {name!r}: there are {', '.join(defaults)}"
             )
         values[name] = _value(assignment, text, type(defaults[name]))
+    create(model, **values)  # refuses what is out of range, before there is any work
     return values
 
 

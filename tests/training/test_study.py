@@ -212,6 +212,8 @@ def test_hyperparameters_from_texts() -> None:
         ("ease", "l3=1", "ease has no hyperparameter 'l3': there are l2, liked_from, "),
         ("ease", "l2=much", "l2=much: 'much' is not of type float"),
         ("ease", "liked_from=1.5", "liked_from=1.5: '1.5' is not of type int"),
+        ("towers", "max_epochs=0", "towers max_epochs = 0 is wrong: Expected `int` >= 1"),
+        ("ease", "recency=nan", "ease recency = nan is wrong: Expected `float` > 0.0"),
     ],
 )
 def test_a_hyperparameter_that_cannot_be_set(model: str, assignment: str, message: str) -> None:

@@ -13,6 +13,7 @@ from scipy import sparse
 from stream.contracts.errors import DatasetError
 from training.baselines.evidence import stars
 from training.baselines.least_squares import Penalties, biased
+from training.bounds import Count, Positive, Seed
 from training.dataset import Ratings
 from training.histories import Histories
 from training.recommender import OnProgress
@@ -43,11 +44,11 @@ class BiasedMf:
         seed: of the first factors.
     """
 
-    factors: int = 16
-    regularization: float = 1.5
-    bias_regularization: float = 0.5
-    iterations: int = 12
-    seed: int = 0
+    factors: Count = 16
+    regularization: Positive = 1.5
+    bias_regularization: Positive = 0.5
+    iterations: Count = 12
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         if not len(train):

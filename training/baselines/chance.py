@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.bounds import Seed
 from training.dataset import Ratings
 from training.histories import Histories
 from training.recommender import OnProgress
@@ -19,7 +20,7 @@ class Random:
         seed: another one gives other scores.
     """
 
-    seed: int = 0
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         pass

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from training.bounds import Count, Seed
 from training.classic import ClassicConfig, ClassicTrainer, Tower
 from training.classic_losses import predicted_stars
 from training.dataset import Ratings
@@ -32,9 +33,9 @@ class ClassicTowers(ClassicConfig):
         seed: of everything random; the same seed gives the same model on the same machine.
     """
 
-    max_epochs: int = 40
-    patience: int = 3
-    seed: int = 0
+    max_epochs: Count = 40
+    patience: Count = 3
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         with torch_threads(1):  # the steps are small, and threads would change the sums

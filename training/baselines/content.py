@@ -9,6 +9,7 @@ from scipy import sparse
 from stream.contracts.errors import ConfigurationError
 from training.baselines.evidence import evidence, interactions, reasons, shares
 from training.blocks import blocks
+from training.bounds import Decay, HalfStars, Weight
 from training.dataset import LIKED, Movie, Ratings, Tags
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason
@@ -42,11 +43,11 @@ class Content:
     """
 
     similarity: str = "cosine"
-    year: float = 0.5
-    tags: float = 1.0
-    liked_from: int = LIKED
-    recency: float = field(default=0.9, metadata=WHEN_ASKED)
-    popularity: float = 1e-3
+    year: Weight = 0.5
+    tags: Weight = 1.0
+    liked_from: HalfStars = LIKED
+    recency: Decay = field(default=0.9, metadata=WHEN_ASKED)
+    popularity: Weight = 1e-3
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:

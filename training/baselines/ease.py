@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 
 from training.baselines.evidence import evidence, interactions, reasons, shares
 from training.blocks import blocks
+from training.bounds import Count, Decay, HalfStars, Positive, Weight
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason
@@ -38,11 +39,11 @@ class Ease:
         max_movies: only so many of the most liked ones have weights; the rest score by popularity.
     """
 
-    l2: float = 300.0
-    liked_from: int = LIKED
-    recency: float = field(default=0.9, metadata=WHEN_ASKED)
-    popularity: float = 1e-6
-    max_movies: int = 20_000
+    l2: Positive = 300.0
+    liked_from: HalfStars = LIKED
+    recency: Decay = field(default=0.9, metadata=WHEN_ASKED)
+    popularity: Weight = 1e-6
+    max_movies: Count = 20_000
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         liked = interactions(train, self.liked_from)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from training.baselines.evidence import evidence, interactions, reasons, shares
 from training.baselines.least_squares import outer_sums, solve_each
+from training.bounds import Count, Decay, HalfStars, Positive, Seed, Weight
 from training.dataset import Ratings
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason
@@ -50,14 +51,14 @@ class Ials:
         seed: of the first factors.
     """
 
-    factors: int = 64
-    regularization: float = 30.0
-    confidence: float = 5.0
-    iterations: int = 15
-    liked_from: int = 1
-    recency: float = field(default=1.0, metadata=WHEN_ASKED)
-    popularity: float = 1e-6
-    seed: int = 0
+    factors: Count = 64
+    regularization: Positive = 30.0
+    confidence: Weight = 5.0
+    iterations: Count = 15
+    liked_from: HalfStars = 1
+    recency: Decay = field(default=1.0, metadata=WHEN_ASKED)
+    popularity: Weight = 1e-6
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
@@ -128,13 +129,13 @@ class Bpr:
         seed: of the first factors and of what is drawn.
     """
 
-    factors: int = 64
-    learning_rate: float = 0.03
-    regularization: float = 0.04
-    iterations: int = 200
-    liked_from: int = 1
-    recency: float = field(default=1.0, metadata=WHEN_ASKED)
-    seed: int = 0
+    factors: Count = 64
+    learning_rate: Positive = 0.03
+    regularization: Positive = 0.04
+    iterations: Count = 200
+    liked_from: HalfStars = 1
+    recency: Decay = field(default=1.0, metadata=WHEN_ASKED)
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         from implicit.cpu.bpr import BayesianPersonalizedRanking

@@ -10,6 +10,7 @@ import numpy as np
 from training.baselines.content import Content
 from training.baselines.ease import Ease
 from training.baselines.popularity import DecayedPopularity
+from training.bounds import Count, Decay, HalfStars, Positive, Share
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason, asked_with
@@ -49,11 +50,11 @@ class Hybrid:
         recency: EASE's.
     """
 
-    collaborative: float = field(default=0.6, metadata=WHEN_ASKED)
-    few: int = field(default=3, metadata=WHEN_ASKED)
-    halfway: float = field(default=2.0, metadata=WHEN_ASKED)
-    liked_from: int = LIKED
-    recency: float = field(default=0.9, metadata=WHEN_ASKED)
+    collaborative: Share = field(default=0.6, metadata=WHEN_ASKED)
+    few: Count = field(default=3, metadata=WHEN_ASKED)
+    halfway: Positive = field(default=2.0, metadata=WHEN_ASKED)
+    liked_from: HalfStars = LIKED
+    recency: Decay = field(default=0.9, metadata=WHEN_ASKED)
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         self.rated = np.bincount(train.rows, minlength=len(train.movies)) > 0

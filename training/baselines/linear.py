@@ -23,6 +23,7 @@ from training.baselines.linear_features import (
     time_features,
     users,
 )
+from training.bounds import Positive, Seed, Weight
 from training.dataset import Ratings
 from training.histories import Histories
 from training.recommender import OnProgress, Reason
@@ -54,9 +55,9 @@ class Linear:
         seed: of the folds, and of the examples where there are too many.
     """
 
-    regularization: float = 10.0
-    shrinkage: float = 5.0
-    seed: int = 0
+    regularization: Positive = 10.0
+    shrinkage: Weight = 5.0
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         if not len(train):

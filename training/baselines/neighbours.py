@@ -12,6 +12,7 @@ from scipy import sparse
 
 from training.baselines.evidence import evidence, interactions, reasons, shares, strongest
 from training.blocks import blocks
+from training.bounds import Count, Decay, HalfStars, Weight
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import WHEN_ASKED, OnProgress, Reason
@@ -38,11 +39,11 @@ class ItemKnn:
             enough to order those of which the history says nothing.
     """
 
-    neighbours: int = 200
-    shrinkage: float = 10.0
-    liked_from: int = LIKED
-    recency: float = field(default=0.65, metadata=WHEN_ASKED)
-    popularity: float = 1e-6
+    neighbours: Count = 200
+    shrinkage: Weight = 10.0
+    liked_from: HalfStars = LIKED
+    recency: Decay = field(default=0.65, metadata=WHEN_ASKED)
+    popularity: Weight = 1e-6
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         liked = interactions(train, self.liked_from)
@@ -92,11 +93,11 @@ class UserKnn:
             enough to order those of which the history says nothing.
     """
 
-    neighbours: int = field(default=25, metadata=WHEN_ASKED)
-    shrinkage: float = field(default=10.0, metadata=WHEN_ASKED)
-    liked_from: int = LIKED
-    recency: float = field(default=0.8, metadata=WHEN_ASKED)
-    popularity: float = 1e-6
+    neighbours: Count = field(default=25, metadata=WHEN_ASKED)
+    shrinkage: Weight = field(default=10.0, metadata=WHEN_ASKED)
+    liked_from: HalfStars = LIKED
+    recency: Decay = field(default=0.8, metadata=WHEN_ASKED)
+    popularity: Weight = 1e-6
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
         self.liked = interactions(train, self.liked_from)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.features import DAY, HEAT_HALF_LIFE
+from training.bounds import HalfStars, Positive
 from training.dataset import LIKED, Ratings
 from training.histories import Histories
 from training.recommender import OnProgress, Reason
@@ -32,7 +33,7 @@ class Popularity(_Counted):
             counting the liked ones predicts the next liked movie better than counting all.
     """
 
-    liked_from: int = LIKED
+    liked_from: HalfStars = LIKED
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
         self.counts = np.zeros(len(train.movies), np.float32)
@@ -52,8 +53,8 @@ class RecentPopularity(_Counted):
         liked_from: half stars from which a rating counts.
     """
 
-    days: float = HEAT_HALF_LIFE
-    liked_from: int = LIKED
+    days: Positive = HEAT_HALF_LIFE
+    liked_from: HalfStars = LIKED
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
         self.counts = np.zeros(len(train.movies), np.float32)
@@ -86,8 +87,8 @@ class DecayedPopularity(_Counted):
         liked_from: half stars from which a rating counts.
     """
 
-    half_life: float = HEAT_HALF_LIFE
-    liked_from: int = LIKED
+    half_life: Positive = HEAT_HALF_LIFE
+    liked_from: HalfStars = LIKED
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:  # noqa: ARG002
         self.counts = np.zeros(len(train.movies), np.float32)

@@ -8,6 +8,7 @@ import torch
 from training.baselines.popularity import Popularity
 from training.baselines.sasrec_network import NOTHING, SasRecNetwork
 from training.baselines.sasrec_training import SasRecTrainer
+from training.bounds import Count, Dropout, HalfStars, Positive, Seed
 from training.dataset import Ratings
 from training.epochs import torch_threads
 from training.histories import Histories
@@ -40,17 +41,17 @@ class SasRec:
         seed: of everything random; the same seed gives the same model on the same machine.
     """
 
-    length: int = 50
-    dimensions: int = 64
-    layers: int = 2
-    heads: int = 2
-    dropout: float = 0.3
-    learning_rate: float = 8e-3
-    negatives: int = 256
-    liked_from: int = 1
-    max_epochs: int = 60
-    patience: int = 3
-    seed: int = 0
+    length: Count = 50
+    dimensions: Count = 64
+    layers: Count = 2
+    heads: Count = 2
+    dropout: Dropout = 0.3
+    learning_rate: Positive = 8e-3
+    negatives: Count = 256
+    liked_from: HalfStars = 1
+    max_epochs: Count = 60
+    patience: Count = 3
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         self.fit_epochs(train, lambda _: None, on_progress)

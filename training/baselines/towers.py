@@ -7,6 +7,7 @@ import torch
 
 from training import epochs
 from training.baselines.popularity import Popularity
+from training.bounds import Count, Seed
 from training.config import REST, Config
 from training.dataset import Ratings
 from training.histories import Histories
@@ -35,9 +36,9 @@ class Towers:
     """
 
     config: Config = field(default_factory=Config)
-    max_epochs: int = 12
-    patience: int = 2
-    seed: int = 0
+    max_epochs: Count = 12
+    patience: Count = 2
+    seed: Seed = 0
 
     def fit(self, train: Ratings, on_progress: OnProgress = lambda *_: None) -> None:
         """Learn vectors of the movies, and the user tower that goes with them."""
@@ -93,4 +94,4 @@ class RestTowers(Towers):
     """The same towers, asked while they learn for the rest of a history, whenever that was."""
 
     config: Config = REST
-    max_epochs: int = 24
+    max_epochs: Count = 24

@@ -7,6 +7,7 @@ from math import prod
 from pkgutil import resolve_name
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from stream.contracts.errors import ConfigurationError
 from training.baselines.catalogue import (
@@ -18,6 +19,7 @@ from training.baselines.catalogue import (
     name_of,
 )
 from training.baselines.ease import Ease
+from training.search_space import SPACES, space
 
 MAX_COMBINATIONS = 12  # each is a fit a split
 
@@ -77,3 +79,29 @@ def test_a_model_has_the_defaults_of_its_class(name: str) -> None:
     found = MODELS[name]
     made = hyperparameters(create(name))
     assert made == hyperparameters(resolve_name(found.path)()) | dict(found.settings)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_number_has_bounds(name: str) -> None:
+    """-1 is beyond all of them, and what is wrong is said."""
+    for key, value in hyperparameters(create(name)).items():
+        if type(value) in (int, float):
+            with pytest.raises(ConfigurationError, match=rf"{name} {key} = -1.* is wrong: Exp"):
+                create(name, **{key: type(value)(-1)})
+
+
+@pytest.mark.parametrize("name", ["towers", "towers-rest", "two-stage", "towers-classic", "sasrec"])
+def test_no_training_has_no_epochs(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"max_epochs = 0 is wrong: Expected `int` >= 1"):
+        create(name, max_epochs=0)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_searched_is_allowed(name: str) -> None:
+    for key, values in space(name).items():
+        ends = values.choices if isinstance(values, CategoricalDistribution) else ()
+        if isinstance(values, FloatDistribution | IntDistribution):
+            ends = (values.low, values.high)
+        assert ends
+        for value in ends:
+            create(name, **{key: value})
