@@ -60,20 +60,33 @@ class TowerConfig:
 
 
 class Read:
-    """B histories of L ratings, latest first.
+    """B histories of L ratings, latest first, with what is known of each rating's movie in place.
 
     Attributes:
-        history: i64[B, L] that points to the movies.
+        there: bool[B, L] where there is a rating of a movie that the model knows.
         half_stars: i64[B, L], 0 where there is no rating.
         ages: f32[B, L] days before the latest rating.
-        there: bool[B, L] where there is a rating of a movie that the model knows.
     """
 
-    def __init__(self, history: Tensor, ratings: Tensor, ages: Tensor) -> None:
-        self.history = history
+    def __init__(self, there: Tensor, ratings: Tensor, ages: Tensor) -> None:
+        self.there = there
         self.half_stars = (ratings * 2).long()
         self.ages = ages
-        self.there = history != PADDING
+
+    def of(self, movies: Tensor) -> Tensor:
+        """f32[B, L, k]: what is known of each rating's movie; here just that."""
+        return movies
+
+
+class Pointing(Read):
+    """The same where movies are known once, f32[m, k], and i64[B, L] points to them."""
+
+    def __init__(self, history: Tensor, ratings: Tensor, ages: Tensor) -> None:
+        super().__init__(history != PADDING, ratings, ages)
+        self._history = history
+
+    def of(self, movies: Tensor) -> Tensor:
+        return functional.embedding(self._history, movies)
 
 
 class UserTower(nn.Module, ABC):
@@ -99,7 +112,7 @@ class UserTower(nn.Module, ABC):
             vectors: f32[m, d] that `history` points into.
             history, ratings, ages, features: as in `TowerInputs`.
         """
-        read = Read(history, ratings, ages)
+        read = Pointing(history, ratings, ages)
         return functional.normalize(self.embed(vectors, read, features), dim=-1)
 
     @abstractmethod
@@ -107,7 +120,7 @@ class UserTower(nn.Module, ABC):
         """f32[B, d] of any length.
 
         Args:
-            vectors: f32[m, d] that the history points into.
+            vectors: f32[m, d] that `read` points into, or f32[B, L, d] in place.
             read: the histories.
             features: f32[B, USER_FEATURES].
         """
@@ -136,16 +149,16 @@ class Pooled(UserTower):
         )
 
     def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:
-        steps = torch.arange(read.history.shape[1], device=read.history.device)
-        fading = steps[:, None] * functional.logsigmoid(self.fading)
+        steps = torch.arange(self.length, device=read.ages.device)
+        # All steps, then those there are: a constant where nothing is trained any more.
+        fading = (steps[:, None] * functional.logsigmoid(self.fading))[: read.ages.shape[1]]
         ageing = torch.log1p(read.ages)[:, :, None] * functional.softplus(self.ageing)
         weights = torch.exp(fading - ageing) * read.there[:, :, None]
         weights = weights / (weights.sum(1, keepdim=True) + _NO_WEIGHT)
         weights = weights * functional.embedding(read.half_stars, self.liking)
-        movies = functional.embedding(read.history, vectors)
         # Contiguous, because bmm of a transposed view takes four times as long.
-        summaries = torch.bmm(weights.transpose(1, 2).contiguous(), movies)
-        blended = torch.einsum("bnd,n->bd", summaries, self.blend)
+        summaries = torch.bmm(weights.transpose(1, 2).contiguous(), read.of(vectors))
+        blended = (summaries * self.blend[:, None]).sum(1)
         deep: Tensor = self.deep(torch.cat([summaries.flatten(1), features], dim=1))
         users: Tensor = self.direct(blended) + deep
         return users
@@ -188,8 +201,7 @@ class Sequential(UserTower):
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.dimensions))
 
     def embed(self, vectors: Tensor, read: Read, features: Tensor) -> Tensor:  # noqa: ARG002
-        states = functional.embedding(read.history, self.enter(vectors))
-        states = states * read.there[:, :, None] + self.stars(read.half_stars)
+        states = read.of(self.enter(vectors)) * read.there[:, :, None] + self.stars(read.half_stars)
         latest = states[:, 0]
         latest = latest + self.dropout(self.together(self._attend(self.attended(states), read)))
         users: Tensor = self.leave(latest + self.deep(latest))
@@ -201,7 +213,7 @@ class Sequential(UserTower):
         pairs = self.keys_values(states).unflatten(-1, (2, self.heads, -1))
         keys, values = pairs.permute(2, 0, 3, 1, 4)
         ages = torch.log1p(read.ages)[:, None] * functional.softplus(self.ageing)[:, None]
-        bias = self.places[:, : read.history.shape[1]] - ages
+        bias = self.places[:, : read.ages.shape[1]] - ages
         bias = bias.masked_fill(~read.there[:, None], _NEVER)[:, :, None]
         found = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
         return found.flatten(1) * read.there.any(dim=1, keepdim=True)
