@@ -52,11 +52,11 @@ def _flow(broker: str, users: Ints, movies: Ints, rate: int, since: int, stop: E
             elapsed = time.monotonic() - start
             while published < elapsed * rate:
                 now = since + int(elapsed * 1_000)
-                user = int(chance.choice(users))
+                user = int(users[chance.integers(len(users))])
                 event = RatingEvent(
                     event_id=f"flow-{published}",
                     user_id=user,
-                    movie_id=int(chance.choice(movies)),
+                    movie_id=int(movies[chance.integers(len(movies))]),
                     rating=float(chance.integers(1, 11)) / 2,
                     event_time=now,
                     produced_time=now,
