@@ -2,20 +2,25 @@
 
 `date=YYYY-MM-DD/partition=N/<topic>-<first offset>.parquet`, `topic` being eight hex digits that
 stand for the topic's identity. A file covers a contiguous range of one partition's offsets, [first,
-next) in its metadata, and has a row for each valid rating among them.
+next) in its metadata, and has a row for each valid rating among them. Whose they are is there too:
+rows are in the order of the log, so every row group has low ids and high ones, and PyArrow writes
+no Bloom filters. To erase a person then reads the files that have them, and no others.
 """
 
+import base64
 import hashlib
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -54,6 +59,8 @@ OR_DELETE: Final = (
     "still has them"
 )
 
+_USERS: Final = b"users"  # in a file's metadata
+
 _NAME: Final = re.compile(
     r"date=\d{4}-\d\d-\d\d/partition=\d+/[0-9a-f]{8}-\d{20}\.parquet", re.ASCII
 )
@@ -68,13 +75,19 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file: the offsets [first, next) of a part, and how many rows are of them."""
+    """One file: the offsets [first, next) of a part, and how many rows are of them.
+
+    Attributes:
+        users: whose they are, as the file has it (`_packed`); None where an earlier release wrote
+            it, or nobody has yet.
+    """
 
     part: Part
     date: date
     first: int
     next: int
     rows: int
+    users: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> str:
@@ -114,6 +127,11 @@ class ArchiveFiles:
 
     def count(self, file: ArchiveFile, users: pa.Array) -> int:
         """How many of its rows are of these users."""
+        if file.users is not None:
+            with self._whole(file.path):
+                known = _unpacked(file.users)
+            if not pc.any(pc.is_in(users, known), min_count=0).as_py():
+                return 0
         with self._storage.read(file.path) as source, self._whole(file.path):
             column = pq.read_table(source, columns=["user_id"])["user_id"]
         return int(pc.sum(pc.is_in(column, users), min_count=0).as_py())
@@ -126,6 +144,7 @@ class ArchiveFiles:
             "partition": str(partition),
             "first": str(file.first),
             "next": str(file.next),
+            _USERS: _packed(table["user_id"]),
         }
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
@@ -158,16 +177,18 @@ class ArchiveFiles:
     def _describe(self, path: str) -> ArchiveFile:
         with self._storage.open(path) as source, self._whole(path):
             footer = pq.read_metadata(source)
-            told = {key.decode(): text.decode() for key, text in (footer.metadata or {}).items()}
+            told = dict(footer.metadata or {})
+            users = told.pop(_USERS, None)
             day = date.fromisoformat(path[len("date=") : path.index("/")])
-            part = Part(told["topic_id"], int(told["partition"]))
-            return ArchiveFile(part, day, int(told["first"]), int(told["next"]), footer.num_rows)
+            part = Part(told[b"topic_id"].decode(), int(told[b"partition"]))
+            first, end = int(told[b"first"]), int(told[b"next"])
+            return ArchiveFile(part, day, first, end, footer.num_rows, users)
 
     @contextmanager
     def _whole(self, path: str) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise ArchiveUnavailable(f"{self.where}: reading {path} failed: {error}") from error
             raise DatasetError(
@@ -184,3 +205,18 @@ class ArchiveFiles:
                     f"{'overlap' if one.next > other.first else 'leave a gap'}: put back what was "
                     f"there, {OR_DELETE}"
                 )
+
+
+def _packed(users: pa.ChunkedArray) -> bytes:
+    """Ids without repetition, ascending, each as its distance to the one before.
+
+    They are i64, little-endian, with zlib, in base64 for readers who take metadata for text.
+    """
+    ids = np.sort(users.unique().to_numpy())
+    return base64.b64encode(zlib.compress(np.diff(ids, prepend=0).astype("<i8").tobytes()))
+
+
+def _unpacked(users: bytes) -> pa.Array:
+    """i64[], ascending. Raises ValueError or zlib.error where it is damaged."""
+    packed = zlib.decompress(base64.b64decode(users, validate=True))
+    return pa.array(np.cumsum(np.frombuffer(packed, "<i8")), pa.int64())

@@ -168,6 +168,61 @@ def test_who_is_forgotten_is_in_no_file_any_more(url: str) -> None:
     assert archive.contains(1) == 2 + 2 + 1
 
 
+def test_only_files_that_have_somebody_are_read_for_them(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = opened(url)
+    for first, users in ((0, (5, 2**53 - 1)), (10, (6, 5)), (20, (7, 8))):
+        table = rows([(first + i, users[i % 2]) for i in range(10)])
+        archive.append("topic", 0, first, first + 10, table)
+    read, reading = list[str](), Storage.read
+
+    def noted(storage: Storage, path: str) -> pa.NativeFile:
+        read.append(path)
+        return reading(storage, path)
+
+    for kind in (Storage, LocalStorage):
+        monkeypatch.setattr(kind, "read", noted)
+    archive = opened(url)
+    assert archive.contains(9) == archive.erase("topic", 0, {1, 9}, 30) == 0
+    assert read == []
+    assert archive.contains(5) == 5 + 5
+    assert {int(path[-12:-8]) for path in read} == {0, 10}
+    read.clear()
+    assert archive.erase("topic", 0, {2**53 - 1, 9}, 30) == 5
+    assert {int(path[-12:-8]) for path in read} == {0}
+    assert archive.contains(2**53 - 1) == 0
+
+
+def test_files_of_a_release_that_did_not_say_whose_they_are_are_read(tmp_path: Path) -> None:
+    archive = opened(str(tmp_path))
+    archive.append("topic", 0, 0, 2, rows([(0, 1), (1, 2)]))
+    [path] = (tmp_path / DATA_SET).rglob("*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    told = {key: value for key, value in pq.read_metadata(path).metadata.items() if key != b"users"}
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        writer.write_table(table.cast(SCHEMA))
+        writer.add_key_value_metadata(told)
+    archive = opened(str(tmp_path))
+    assert archive.contains(2) == 1
+    assert archive.erase("topic", 0, {2}, 2) == 1
+    assert content(archive) == [(0, 1)]
+
+
+@pytest.mark.parametrize("users", ["!", "AAAA", "eJw="])
+def test_a_file_whose_list_of_people_is_damaged(tmp_path: Path, users: str) -> None:
+    archive = opened(str(tmp_path))
+    archive.append("topic", 0, 0, 1, rows([(0, 1)]))
+    [path] = (tmp_path / DATA_SET).rglob("*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    told = pq.read_metadata(path).metadata | {b"users": users.encode()}
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        writer.write_table(table.cast(SCHEMA))
+        writer.add_key_value_metadata(told)
+    with pytest.raises(DatasetError, match="is no whole file of the archive"):
+        opened(str(tmp_path)).contains(1)
+
+
 # What is kept.
 
 
