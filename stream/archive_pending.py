@@ -12,7 +12,10 @@ import pyarrow as pa
 from stream.archive_files import SCHEMA
 from stream.contracts.events import RatingEvent, Source
 from stream.decoding import decode
-from stream.log import LogRecord
+from stream.log import Record
+
+# Of what is written at once: they say enough of where it came from.
+MOST_TRACED: Final = 128
 
 _SOURCES: Final = pa.array(get_args(Source), pa.string())
 _SOURCE_INDEX: Final = {source: index for index, source in enumerate(get_args(Source))}
@@ -27,6 +30,7 @@ class Pending:
         rows: how many ratings wait, those of people who are forgotten included.
         since: when the first of it was read, monotonic; infinite where there is nothing.
         forgotten: for each user who wants to be forgotten the offset of their last wish.
+        traced: records that were sent within a trace, at most `MOST_TRACED`.
     """
 
     def __init__(self, begin: int) -> None:
@@ -35,10 +39,11 @@ class Pending:
         self.rows = 0
         self.since = math.inf
         self.forgotten: dict[int, int] = {}
+        self.traced: list[Record] = []
         self._tables: list[pa.Table] = []
 
     def add(
-        self, topic: str, partition: int, partitions: int, records: Sequence[LogRecord]
+        self, topic: str, partition: int, partitions: int, records: Sequence[Record]
     ) -> Counter[str]:
         """Take in records that follow; how many were left out as invalid, by reason."""
         events, letters = decode(topic, partition, partitions, records)
@@ -52,6 +57,8 @@ class Pending:
         if ratings:
             self._tables.append(_table(ratings))
             self.rows += len(ratings)
+        if len(self.traced) < MOST_TRACED:
+            self.traced = [*self.traced, *(it for it in records if it.headers)][:MOST_TRACED]
         self.reach(records[-1].offset + 1)
         return Counter(letter.reason for letter in letters)
 

@@ -12,6 +12,7 @@ from producers import admin
 from stream.archive import NOTHING, Archive
 from stream.archive_pending import Pending
 from stream.archiver_metrics import ArchiverMetrics
+from stream.contracts import tracing
 from stream.contracts.errors import DatasetError, TopicRecreated
 from stream.lease import Lease
 from stream.log import Record
@@ -170,25 +171,32 @@ class Archiving:
         # 1.
         self._make_sure_of_topic()
         for partition in partitions:
-            pending, started, erased = self._pending[partition], time.monotonic(), 0
-            # 2.
-            if pending.forgotten:
-                self._lease.check()
-                erased = self._archive.erase(
-                    self._topic_id, partition, pending.forgotten, pending.begin
-                )
-            # 3.
-            table = pending.table()
-            self._lease.check()
-            self._archive.append(
-                *(self._topic_id, partition, pending.begin, pending.end, table),
-                first=partition not in self._begun,
-            )
-            self._begun.add(partition)
-            self._metrics.lost.inc(self._lost.pop(partition, 0))
+            pending, started = self._pending[partition], time.monotonic()
+            with tracing.batch("archive ratings", pending.traced):
+                rows, erased = self._archive_one(partition, pending)
             self._pending[partition] = Pending(pending.end)
-            self._metrics.written(len(table), erased, time.monotonic() - started)
+            self._metrics.written(rows, erased, time.monotonic() - started)
             self._metrics.at(partition, pending.end)
+
+    def _archive_one(self, partition: int, pending: Pending) -> tuple[int, int]:
+        """How many rows were added, and how many were erased."""
+        erased = 0
+        # 2.
+        if pending.forgotten:
+            self._lease.check()
+            erased = self._archive.erase(
+                self._topic_id, partition, pending.forgotten, pending.begin
+            )
+        # 3.
+        table = pending.table()
+        self._lease.check()
+        self._archive.append(
+            *(self._topic_id, partition, pending.begin, pending.end, table),
+            first=partition not in self._begun,
+        )
+        self._begun.add(partition)
+        self._metrics.lost.inc(self._lost.pop(partition, 0))
+        return len(table), erased
 
     def _make_sure_of_topic(self) -> None:
         if admin.topic_id(self._config, self._topic) != self._topic_id:

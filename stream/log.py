@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from stream.contracts.tracing import Headers
+
 
 class LogRecord(Protocol):
     """One record of a partition. aiokafka's ConsumerRecord is one as it comes."""
@@ -24,12 +26,17 @@ class LogRecord(Protocol):
 
 
 class Record(NamedTuple):
-    """A LogRecord made by hand."""
+    """A LogRecord made by hand.
+
+    Attributes:
+        headers: those that `stream.contracts.tracing` reads, where its reader wants any.
+    """
 
     offset: int
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 class PartitionLog(Protocol):

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producers.connection import Connection
+from stream.contracts import tracing
 from stream.contracts.errors import BrokerUnavailable, DatasetError
 from stream.log import Record
 
@@ -70,7 +71,9 @@ class Tail:
                 continue
             if error is None:
                 _, time = message.timestamp()
-                records[partition].append(Record(offset, time, message.key(), message.value()))
+                records[partition].append(
+                    Record(offset, time, message.key(), message.value(), _headers(message))
+                )
                 self.positions[partition] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF and offset >= self.positions[partition]:
                 self.positions[partition] = offset
@@ -103,3 +106,12 @@ class Tail:
             f"{self._topic}[{partition}] ends before offset {position}, up to which it was read "
             "before: the broker has lost records. Restore them, or make the topic anew"
         )
+
+
+def _headers(message: Message) -> tracing.Headers:
+    """Those of a trace; none where nobody asks for traces."""
+    if not tracing.is_on():
+        return ()
+    # Any: annotated as what may be sent, too, of which a mapping is one.
+    found: Any = message.headers()
+    return [(name, value) for name, value in found or () if value is not None]

@@ -14,13 +14,17 @@ def archive(
     ] = False,
 ) -> None:
     """Write the log of ratings to the archive until stopped; a second one stands by."""
+    from contextlib import ExitStack
+
     from infra.logs import set_up
     from infra.settings import load_settings
     from stream.archiver import run, run_once
 
     settings = load_settings()
     set_up(settings.log_format)
-    if once:
-        run_once(settings)
-    else:
-        run(settings)
+    with ExitStack() as stack:
+        if settings.otel_enabled:
+            from infra.tracing import traced
+
+            stack.enter_context(traced("freshet-archiver"))
+        (run_once if once else run)(settings)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
 import httpx
 import pytest
+from confluent_kafka import Producer
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -19,13 +22,19 @@ from infra.tracing import OpenTelemetry, traced
 from producers.admin import ensure_topics
 from producers.publisher import Message, Publisher
 from stream.agents import Appliers
+from stream.archive import Archive
+from stream.archiver import Archiver
+from stream.archiving import Limits
 from stream.contracts import tracing
+from stream.contracts.events import encode
 from stream.contracts.topics import Topics, partition_of
+from stream.lease import Lease
 from stream.metrics import Metrics
 from stream.redis_store import RedisStore
 from tests.api.conftest import World, empty_world, world
 from tests.fakes import MemoryDeadLetters, MemoryLog
 from tests.producers.kafka import records
+from tests.stream.build import START, rating
 from tests.stream.world import PARTITIONS, processor
 
 __all__ = ["empty_world", "world"]
@@ -129,6 +138,37 @@ async def test_one_trace_from_the_request_to_the_commit(
     said = found["POST /api/v1/ratings"].attributes
     assert said is not None
     assert (said["http.route"], said["http.response.status_code"]) == ("/api/v1/ratings", 202)
+
+
+def test_the_archive_is_part_of_the_trace(
+    config: dict[str, str],
+    topics: Topics,
+    redis_url: str,
+    spans: InMemorySpanExporter,
+    tmp_path: Path,
+) -> None:
+    others = [f"00-{TRACE + n:032x}-b7ad6b7169203331-01" for n in (1, 2)]
+    producer = Producer(config)
+    for user, movie, parent in ((USER, 1, PARENT), (7, 1, others[0]), (7, 2, others[1])):
+        headers = [("traceparent", parent.encode()), ("reason", None)]
+        event = rating(user, movie, 4.0, START)
+        producer.produce(
+            topics.ratings,
+            encode(event),
+            b"%d" % user,
+            partition_of(user, PARTITIONS),
+            timestamp=event.produced_time,
+            headers=headers,
+        )
+    assert producer.flush(10) == 0
+    assert partition_of(7, PARTITIONS) != partition_of(USER, PARTITIONS)
+    lease = partial(Lease, redis_url, "archive")
+    limits = Limits(rows=10**9, seconds=10**9)
+    Archiver(config, topics.ratings, Archive.open(str(tmp_path)), lease, limits).catch_up()
+    one, several = sorted(spans.get_finished_spans(), key=lambda span: len(span.links))
+    assert one.name == several.name == "archive ratings"
+    assert place(one)[:2] == (TRACE, 0xB7AD6B7169203331)
+    assert [link.context.trace_id for link in several.links] == [TRACE + 1, TRACE + 2]
 
 
 async def test_stages_are_within_their_request(world: World, spans: InMemorySpanExporter) -> None:
