@@ -23,7 +23,13 @@ LONGEST_PAUSE: Final = 0.02
 
 
 class LogPosition(NamedTuple):
-    """An event's place in the `ratings` topic; on the wire ``partition:offset``."""
+    """An event's place in the `ratings` topic; on the wire ``partition:offset``.
+
+    It does not say which topic of that name: no acknowledgement does, and to ask the broker would
+    cost each rating a request. Where an operator deletes the topic and creates it anew, positions
+    from before mean nothing, and those of the new topic are told apart from the old one's only once
+    the workers have started again, as they do by themselves (`stream.processor`).
+    """
 
     partition: int
     offset: int
