@@ -102,6 +102,13 @@ class Tally:
         self._reached[topic, partition] = start if topic in progress.read else 0
         return start
 
+    def next_offset(self, topic: str, partition: int) -> int | None:
+        """How far a partition is counted as far as this process knows, None before it does.
+
+        It moves during a call that counts months, so that a watchdog can tell work from a stall.
+        """
+        return self._reached.get((topic, partition))
+
     async def is_behind(self, topic: str, partition: int) -> bool:
         """Whether the store has less of a partition now than this process has seen there.
 

@@ -266,6 +266,25 @@ async def test_months_are_counted_again_as_they_were_lived(
     assert figure(sums, "impressions") == figure(sums, "clicked") == len(MONTHS)
 
 
+async def test_a_long_count_can_be_told_from_a_stall(
+    store: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(store)
+    await fill(world, SHOWN_FOR_MONTHS, SAID_FOR_MONTHS)
+    worker, topic, commit = world.worker(), TOPICS.exposures, store.commit
+    seen = []
+
+    async def noted(*arguments: Any) -> Progress:
+        seen.append(worker.next_offset(topic, PARTITION))
+        return await commit(*arguments)
+
+    monkeypatch.setattr(store, "commit", noted)
+    await worker.process(topic, PARTITION, world.batch(topic, 0, 99))
+    assert seen[0] is None
+    assert len(set(seen)) > 40
+    assert worker.next_offset(topic, PARTITION) == 99
+
+
 async def test_a_topic_that_has_nothing_new_is_asked_about_once_in_half_a_window(
     store: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
