@@ -153,8 +153,9 @@ class EdgeIndex:
     ) -> list[tuple[int, float]]:
         """The nearest of what was built into the index.
 
-        A walk keeps `HNSW_EF` movies in any case, and mostly there are enough among them. If not,
-        one that may go through what is excluded is shorter than one that must not.
+        A walk keeps `HNSW_EF` movies in any case, and mostly there are enough among them; of long
+        lists up to twice as many are asked for at once. If these do not do, a walk that may go
+        through what is excluded is shorter than one that must not.
         """
         at_once = max(HNSW_EF, limit + min(len(without), limit))
         hits, there = self._nearest(vector, at_once, (), without, wanted)
