@@ -19,6 +19,7 @@ from stream.contracts.errors import FreshetError, Unavailable
 # slower for one that cannot run, which would otherwise fill its log and a core.
 FIRST_DELAY: Final = 0.2
 LONGEST_DELAY: Final = 30.0
+_DOUBLINGS: Final = 10  # until the longest delay, and more: thousands are no number of seconds
 STABLE_AFTER: Final = 20.0  # seconds of life after which a death counts as the first one again
 
 WATCH_INTERVAL: Final = 0.05  # seconds between looks at the children, each of which is one waitpid
@@ -204,7 +205,7 @@ class Supervisor:
                     dependent.kill()
 
     def _restart_later(self, child: Child, what: str) -> None:
-        delay = min(FIRST_DELAY * 2**child.deaths, LONGEST_DELAY)
+        delay = min(FIRST_DELAY * 2.0 ** min(child.deaths, _DOUBLINGS), LONGEST_DELAY)
         child.deaths += 1
         child.due = time.monotonic() + delay
         self._say(f"{child.service.name} {what}; restarting it in {delay:g} s, log: {child.log}")

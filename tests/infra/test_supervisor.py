@@ -87,6 +87,16 @@ def test_a_child_that_keeps_dying_is_restarted_more_and_more_slowly(
         eventually(lambda delay=delay: sayings.has("weak died (exit status 3)", delay))  # type: ignore[misc]
 
 
+def test_a_child_that_died_for_days_is_restarted_all_the_same(
+    supervisor: Supervisor, sayings: Sayings
+) -> None:
+    supervisor.start(service("one"), timeout=DEADLINE)
+    child = supervisor.child("one")
+    child.deaths = 5_000
+    child.kill()
+    eventually(lambda: sayings.has("one died (SIGKILL)", "restarting it in 30 s"))
+
+
 def test_a_child_that_ends_before_it_is_ready_stays_down(supervisor: Supervisor) -> None:
     def never() -> None:
         raise Unavailable("not yet")
