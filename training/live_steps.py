@@ -135,8 +135,8 @@ class LiveSteps:
         with closing(self.promoter.qdrant.connect()) as client:
             drop_collection(client, collection_name(version))
 
-    def promote(self, version: str) -> tuple[str, ...]:
-        return self.promoter.promote(version).left
+    def promote(self, version: str, served: ModelEvent | None) -> tuple[str, ...]:
+        return self.promoter.replace(served, version).left
 
     def announce(self, decision: Decision) -> None:
         publish_decision(decision, self.promoter.kafka, self.promoter.topics.refreshes)

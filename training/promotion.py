@@ -128,10 +128,26 @@ class Promoter:
         with self.turn() as turn:
             directory_of(self.artifacts, version)
             self._ensure_topics()
-            served = self.served()
-            before = (served.version, *served.previous) if served else ()
-            others = [it for it in before if it != version][:REMEMBERED]
-            return self._serve(turn, version, others)
+            return self._promote(turn, version, self.served())
+
+    def replace(self, served: ModelEvent | None, version: str) -> Promoted:
+        """`promote`, if `served` is still the last promotion; None: if there was none yet.
+
+        Raises:
+            Busy: it is not: nobody is to have their rollback undone by what was decided before it.
+            FreshetError: as `promote`.
+        """
+        with self.turn() as turn:
+            directory_of(self.artifacts, version)
+            self._ensure_topics()
+            now = self.served()
+            if now != served:
+                raise Busy(
+                    f"{now.version if now else 'nothing'} is served instead of "
+                    f"{served.version if served else 'nothing'} since it was decided to serve "
+                    f"{version}: decide anew"
+                )
+            return self._promote(turn, version, now)
 
     def rollback(self) -> Promoted:
         """Serve what was served before. Again: what was served before that.
@@ -151,6 +167,11 @@ class Promoter:
                 )
             version, *before = served.previous
             return self._serve(turn, version, before)
+
+    def _promote(self, turn: Lease, version: str, served: ModelEvent | None) -> Promoted:
+        before = (served.version, *served.previous) if served else ()
+        others = [it for it in before if it != version][:REMEMBERED]
+        return self._serve(turn, version, others)
 
     def _serve(self, turn: Lease, version: str, before: Sequence[str]) -> Promoted:
         """Have a version served after others.

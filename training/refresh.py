@@ -16,7 +16,7 @@ from typing import Annotated
 
 import msgspec
 
-from stream.contracts.errors import ArchiveUnavailable, ArtifactError, Busy, FreshetError
+from stream.contracts.errors import ArchiveUnavailable, ArtifactError, FreshetError
 from stream.contracts.events import ModelEvent
 from training.artifact import LogPosition, Manifest
 from training.gate import Decision, decide, too_few
@@ -158,8 +158,7 @@ class Refresh:
                 self.work.intend(intent)
                 # 9.
                 lease.check()
-                self._check_unchanged(served)
-                report.remarks += self.steps.promote(outcome.version)
+                report.remarks += self.steps.promote(outcome.version, served)
         # 10.
         with report.timed("conclude"), self.work.told():
             self._conclude(intent)
@@ -170,16 +169,6 @@ class Refresh:
         except FreshetError as error:  # what was decided is done; the next run drops them
             report.remarks.append(f"old models were not dropped: {error}")
         return report
-
-    def _check_unchanged(self, before: ModelEvent | None) -> None:
-        """Nobody is to have their rollback undone by what was measured before it."""
-        served = self.steps.served()
-        if served != before:
-            raise Busy(
-                f"{served.version if served else 'nothing'} is served instead of "
-                f"{before.version if before else 'nothing'} since the refresh began: the next one "
-                "is held against that"
-            )
 
     def _clean_up(self, report: Report) -> None:
         """What a run that was cut short began is finished if it was promoted, else undone."""
@@ -193,7 +182,7 @@ class Refresh:
                 report.remarks.append(f"finished the promotion of {version}, which was cut short")
                 if version == served.version:
                     try:
-                        report.remarks += self.steps.promote(version)
+                        report.remarks += self.steps.promote(version, served)
                     except ArtifactError as error:  # its successor must not wait for it
                         report.remarks.append(f"{error}: not announced again")
                 self._conclude(intent)

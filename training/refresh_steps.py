@@ -75,8 +75,11 @@ class Steps(Protocol):
         """Drop what `build_index` made outside the artifact, if there is anything."""
         ...
 
-    def promote(self, version: str) -> tuple[str, ...]:
-        """Have a model of the artifacts served. Returns what should have followed and did not."""
+    def promote(self, version: str, served: ModelEvent | None) -> tuple[str, ...]:
+        """Have a model of the artifacts served, unless something else is than `served`.
+
+        Returns what should have followed and did not.
+        """
         ...
 
     def announce(self, decision: Decision) -> None:

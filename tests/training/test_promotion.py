@@ -1,7 +1,8 @@
 """One message decides what is served, and what cannot be served changes nothing."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -175,6 +176,32 @@ def test_promotions_and_rollbacks(promoter: Promoter) -> None:
     assert promoter.promote("b").event.previous == ("d",)  # each once
     assert isinstance(promoter.registry, Remembering)
     assert promoter.registry.champions == [*"abcde", *"edcb", *"db"]
+
+
+def test_nobodys_rollback_is_undone_by_what_was_decided_before_it(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even by who waits for their turn meanwhile."""
+    promoter.replace(None, "a")
+    before = promoter.promote("b").event
+    turn = Promoter.turn
+
+    @contextmanager
+    def after_a_rollback(waiting: Promoter) -> Iterator[Lease]:
+        monkeypatch.undo()
+        promoter.rollback()
+        with turn(waiting) as lease:
+            yield lease
+
+    monkeypatch.setattr(Promoter, "turn", after_a_rollback)
+    with pytest.raises(Busy, match="a is served instead of b since it was decided to serve c"):
+        promoter.replace(before, "c")
+    served = promoter.served()
+    assert served is not None
+    assert served.version == "a"
+    with pytest.raises(Busy, match="a is served instead of nothing"):
+        promoter.replace(None, "c")
+    assert promoter.replace(served, "c").event.previous == ("a",)
 
 
 def test_there_is_nothing_to_go_back_to_before_the_first_promotion(promoter: Promoter) -> None:

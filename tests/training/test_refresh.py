@@ -158,8 +158,10 @@ class World:
     def drop_index(self, version: str) -> None:
         self.indexes.discard(version)
 
-    def promote(self, version: str) -> tuple[str, ...]:
+    def promote(self, version: str, served: ModelEvent | None) -> tuple[str, ...]:
         self._fail("promote")
+        if served != (now := self.served()):
+            raise Busy(f"{now and now.version} is served instead of {served and served.version}")
         assert (self.artifacts / version / "manifest.json").exists()
         assert version in self.indexes
         if self.models[-1:] != [version]:
