@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Final, TypeAlias
 
-from stream.contracts.errors import InvalidEvent
+from stream.contracts.errors import InvalidEvent, TopicRecreated
 from stream.contracts.events import ForgetEvent
 from stream.contracts.experiments import (
     ExposureEvent,
@@ -129,7 +129,8 @@ class Tally:
         3. Before each run, count what the other topic had before it.
 
         Where a commit is refused, another writer got ahead: start over from what it stored. Raises
-        StoreUnavailable or BrokerUnavailable with nothing lost or doubled: do it again.
+        StoreUnavailable or BrokerUnavailable with nothing lost or doubled: do it again. Raises
+        TopicRecreated where one of the topics is no more what it was: resume.
         """
         counted = Counted()
         begin = records[0].offset
@@ -185,12 +186,12 @@ class Tally:
     ) -> Progress:
         """Count what a topic had before a time, in ms, unless it is half a window behind at most.
 
-        Raises _Refused. Returns the new progress.
+        Raises _Refused and TopicRecreated. Returns the new progress.
         """
         read, until = self._until.get((topic, partition), (None, 0))
         if until >= time - self._ahead and _is_beyond(progress.read.get(topic), read):
             return progress
-        await self._topic_id(topic)
+        await self._make_sure_of(topic)
         start = await self._start(progress, topic, partition)
         end = await self._logs[topic].end(partition)
         async with aclosing(self._missing(topic, partition, start, end)) as missing:
@@ -208,10 +209,21 @@ class Tally:
             self._topic_ids[topic] = await self._logs[topic].topic_id()
         return self._topic_ids[topic]
 
+    async def _make_sure_of(self, topic: str) -> None:
+        """Raises TopicRecreated where what this process knows of a topic is of one before."""
+        topic_id = await self._logs[topic].topic_id()
+        if self._topic_ids.setdefault(topic, topic_id) != topic_id:
+            raise TopicRecreated(
+                f"topic {topic} was deleted and created again: resume, as a worker that is started "
+                "again does"
+            )
+
     async def _start(self, progress: Progress, topic: str, partition: int) -> int:
         read = progress.read.get(topic)
-        if read is not None and read.topic_id == self._topic_ids[topic]:
-            return read.next_offset
+        if read is not None:
+            if read.topic_id == self._topic_ids[topic]:
+                return read.next_offset
+            await self._make_sure_of(topic)  # one of both is of a topic that is no more
         return await self._logs[topic].begin(partition)
 
     async def _apply(

@@ -10,7 +10,7 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.contracts.errors import StoreUnavailable
+from stream.contracts.errors import StoreUnavailable, TopicRecreated
 from stream.contracts.events import encode
 from stream.contracts.topics import Topics
 from stream.experiments.outcomes import Sums, fold
@@ -310,6 +310,32 @@ async def test_what_a_log_dropped_after_it_was_counted_in_part_is_left_out(store
     world.logs[topic].drop_before(PARTITION, 4)
     counted = await world.worker().process(topic, PARTITION, left)
     assert counted.applied[topic] == len(EXPOSURES) - 4
+
+
+@pytest.mark.parametrize("recreated", TOPICS.shown)
+async def test_who_knows_a_topic_that_is_no_more_counts_nothing(
+    store: Flaky, recreated: str
+) -> None:
+    """Whichever of both it is, and before or after another worker has begun anew."""
+    for others_began in (False, True):
+        world = World(store)
+        worker, topic = world.worker(), TOPICS.exposures
+        for name in TOPICS.shown:
+            await worker.resume(name, PARTITION)
+        later = records([shown("later", at=10 * WINDOW)])
+        world.logs[recreated].recreate("second")
+        world.logs[recreated].append(PARTITION, *records([shown("new"), said("new", 10)][:1]))
+        if others_began:
+            other = world.worker()
+            await other.resume(recreated, PARTITION)
+            batch = world.batch(recreated, 0, 1)
+            await other.process(recreated, PARTITION, batch)
+        elif recreated == topic:
+            continue  # nothing tells what was delivered from what was before
+        before = await world.sums()
+        with pytest.raises(TopicRecreated, match=f"topic {recreated} was deleted"):
+            await worker.process(topic, PARTITION, later)
+        assert await world.sums() == before
 
 
 async def test_invalid_records_are_left_out_and_said(
