@@ -14,6 +14,9 @@ from stream.store import Catalogue
 # Movies written or read by one command: under 1 MB, 2 ms of Redis' time. The Lua stack holds 8,000.
 _CHUNK: Final = 1_000
 
+# What many movies have in common, and share: otherwise they would take twice the memory.
+_SHARED: Final = ("genres", "year", "event_time", "produced_time")
+
 # Member of the sorted set beside the movies, none of which has this id: the version from which on
 # it tells every change.
 _BEGINNING: Final = 0
@@ -98,11 +101,13 @@ class RedisCatalogue(RedisConnection):
 
 
 def _by_id(values: Iterable[Any]) -> dict[int, MovieEvent]:
-    """Movies by id. Those of the same genres share one tuple of them: a third of their memory."""
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    """Movies by id, which share what they have in common."""
+    shared: dict[Any, Any] = {}
     catalogue = {}
     for value in values:
         movie = events.decode_movie(value)
-        force_setattr(movie, "genres", shared.setdefault(movie.genres, movie.genres))
+        for name in _SHARED:
+            own = getattr(movie, name)
+            force_setattr(movie, name, shared.setdefault(own, own))
         catalogue[movie.movie_id] = movie
     return catalogue

@@ -23,6 +23,10 @@ from training.tower_inputs import Floats, Ints
 _ROOM: Final = 1_024  # movies at first; doubled where there are more
 _SUMS: Final = 3  # of `MovieHeats.sums`
 
+# Of a partition's sums: at 62,000 movies and 8 partitions 6 MB less than i64. They are widened
+# where one is beyond it, as the squares are of 43 million people who gave a movie five stars.
+_SHARE: Final = np.uint32
+
 
 @dataclass(frozen=True, slots=True)
 class LiveMovies:
@@ -114,7 +118,7 @@ class LiveHeats:
 
     def movies(self, items: ItemVectors | None) -> LiveMovies:
         """The movies as they are now, those of `items` first."""
-        count = len(self._slots)
+        count = len(self._known)
         ids, heats, sums = self._ids[:count], self._heats[:, :count], self._sums[:, :count]
         if items is not None:
             rows = items.rows(ids).astype(np.int64)
@@ -130,11 +134,13 @@ class LiveHeats:
 
     def _start(self, partitions: int) -> None:
         self._positions: list[Position | None] = [None] * partitions
-        self._slots: dict[int, int] = {}  # of each movie that anybody ever rated
+        # Movies that anybody ever rated, in order, and the slot of each; 17 times less than a dict.
+        self._known = np.zeros(0, np.uint32)
+        self._slots = np.zeros(0, np.int32)
         self._ids = np.zeros(_ROOM, np.uint32)
         self._parts = np.full((partitions, len(HEATS), _ROOM), -np.inf)
         self._heats: Heats = np.full((len(HEATS), _ROOM), -np.inf)
-        self._shares = np.zeros((partitions, _SUMS, _ROOM), np.int64)
+        self._shares = np.zeros((partitions, _SUMS, _ROOM), _SHARE)
         self._sums = np.zeros((_SUMS, _ROOM), np.int64)
         self._stale = np.zeros(_ROOM, np.bool_)
 
@@ -144,13 +150,27 @@ class LiveHeats:
         self._parts[partition], self._shares[partition] = -np.inf, 0
 
     def _take(self, partition: int, read: MovieHeats) -> None:
-        slots = [self._slots.setdefault(id_, len(self._slots)) for id_ in read.movies.tolist()]
-        while len(self._slots) > len(self._ids):
-            self._grow()
-        self._ids[slots] = read.movies
+        slots = self._slots_of(read.movies)
+        if read.sums.max(initial=0) > np.iinfo(self._shares.dtype).max:
+            self._shares = self._shares.astype(np.int64)
         self._parts[partition][:, slots] = read.heats.T
         self._shares[partition][:, slots] = read.sums
         self._stale[slots] = True
+
+    def _slots_of(self, movies: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+        """i32[m]: where each is kept; those that were not known get the next slots."""
+        at = np.searchsorted(self._known, movies)
+        new = np.unique(movies[np.searchsorted(self._known, movies, "right") == at])
+        if len(new):
+            slots = np.arange(len(self._known), len(self._known) + len(new), dtype=np.int32)
+            before = np.searchsorted(self._known, new)
+            self._slots = np.insert(self._slots, before, slots)
+            self._known = np.insert(self._known, before, new)
+            while len(self._known) > len(self._ids):
+                self._grow()
+            self._ids[slots] = new
+            at = np.searchsorted(self._known, movies)
+        return self._slots[at]
 
     def _grow(self) -> None:
         self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)])

@@ -50,16 +50,16 @@ async def everything(redis: Redis) -> dict[bytes, bytes | None]:
     return {key: await redis.dump(key) async for key in redis.scan_iter()}
 
 
-async def test_movies_of_the_same_genres_share_them(store: RedisStore) -> None:
+async def test_movies_share_what_they_have_in_common(store: RedisStore) -> None:
     crime, same, other = (
         MovieEvent(
             event_id=f"{movie_id}",
             movie_id=movie_id,
             title="Title",
             genres=genres,
-            year=None,
+            year=1994,
             event_time=EARLIEST_EVENT_TIME,
-            produced_time=EARLIEST_EVENT_TIME,
+            produced_time=EARLIEST_EVENT_TIME + 1,
             source="api",
         )
         for movie_id, genres in enumerate((("Crime", "War"), ("Crime", "War"), ("War",)), 1)
@@ -68,7 +68,9 @@ async def test_movies_of_the_same_genres_share_them(store: RedisStore) -> None:
     changed = await store.catalogue(0)
     assert changed is not None
     assert changed[1] == {1: crime, 2: same, 3: other}
-    assert changed[1][1].genres is changed[1][2].genres
+    one, two, _ = changed[1].values()
+    for name in ("genres", "year", "event_time", "produced_time"):
+        assert getattr(one, name) is getattr(two, name)
 
 
 @pytest.mark.parametrize("key", [keys.users, keys.movies, keys.changed])

@@ -68,6 +68,7 @@ async def stored(store: MemoryStore) -> dict[int, MovieState]:
 
 async def holds(heats: LiveHeats, store: MemoryStore) -> bool:
     live = heats.movies(None)
+    assert len(np.unique(live.ids)) == len(live.ids)
     found = dict(
         zip(live.ids[live.rated].tolist(), heats._heats.T[np.flatnonzero(live.rated)], strict=True)
     )
@@ -159,6 +160,23 @@ async def test_a_generation_that_is_dropped_while_it_is_read_is_read_again(
     assert await holds(heats, store)
 
 
+async def test_a_sum_beyond_32_bits_is_held_as_it_is(store: CountingStore) -> None:
+    """Fifty million people who gave it five stars, in one partition."""
+    heats, people = LiveHeats(), 50_000_000
+    await rate(store, 0, 1, 2)
+    await rate(store, 1, 2)
+    await heats.refresh(store, PARTITIONS)
+    loved = MovieState(
+        heats=(1.0,) * len(HEATS), count=people, total=10 * people, squares=100 * people
+    )
+    before = await store.position(1)
+    assert before is not None
+    after = Position(before.generation, "topic", before.next_offset + 1)
+    assert await store.commit(1, before, after, Batch({}, {7: loved})) == after
+    await heats.refresh(store, PARTITIONS)
+    assert await holds(heats, store)
+
+
 async def test_another_number_of_partitions_starts_over(store: CountingStore) -> None:
     heats = LiveHeats()
     await rate(store, 0, 1)
@@ -166,6 +184,29 @@ async def test_another_number_of_partitions_starts_over(store: CountingStore) ->
     await heats.refresh(store, 1)
     await heats.refresh(store, PARTITIONS)
     assert await holds(heats, store)
+
+
+async def test_movies_read_twice_and_between_those_known_keep_their_places(
+    store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan of a store may give a movie twice, and gives them in no order."""
+    heats, read = LiveHeats(), CountingStore.heats
+
+    async def shuffled(
+        self: CountingStore, partition: int, generation: int, since: int | None = None
+    ) -> AsyncIterator[MovieHeats]:
+        chunks = [chunk async for chunk in read(self, partition, generation, since)]
+        movies = np.concatenate([chunk.movies for chunk in chunks])
+        values = np.concatenate([chunk.heats for chunk in chunks])
+        sums = np.concatenate([chunk.sums for chunk in chunks], axis=1)
+        at = np.random.default_rng(5).permutation(2 * len(movies)) // 2
+        yield MovieHeats(movies[at], values[at], sums[:, at])
+
+    monkeypatch.setattr(CountingStore, "heats", shuffled)
+    for movies in ([500, 3, 90], range(1, 2_000, 7), range(5_000, 1, -11)):
+        await rate(store, 1, *movies)
+        await heats.refresh(store, PARTITIONS)
+        assert await holds(heats, store)
 
 
 async def test_the_models_movies_come_first(store: CountingStore) -> None:
