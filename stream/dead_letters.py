@@ -164,6 +164,7 @@ def _read(config: Mapping[str, str], topic: str, timeout: float) -> Iterator[Mes
             group_id="freshet-dead-letters",  # required, and never joined
             enable_auto_commit=False,
             enable_partition_eof=True,
+            auto_offset_reset="earliest",  # where an operator had the first ones deleted
             fetch_wait_max_ms=FETCH_WAIT,
         )
     )

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from infra.cli import app
@@ -168,3 +170,18 @@ class TestCommands:
         assert isinstance(CliRunner().invoke(app, ["dlq", "requeue"]).exception, ConfigurationError)
         unknown = CliRunner().invoke(app, ["dlq", "requeue", "--origin", "ratings/0/1"])
         assert "ratings/0/1" in str(unknown.exception)
+
+
+@pytest.mark.apache
+async def test_what_is_buried_after_the_first_were_deleted(
+    apache_broker: str, topics: Topics
+) -> None:
+    config = {"bootstrap.servers": apache_broker}
+    ensure_topics(config, topics, PARTITIONS, 1)
+    await bury(config, topics, [letter(topics, 1), letter(topics, 2)])
+    deleted = TopicPartition(topics.dead_letters, 0, 2)
+    admin = AdminClient({**config})
+    admin.delete_records([deleted])[deleted].result(10)
+    assert read_dead_letters(config, topics.dead_letters) == []
+    await bury(config, topics, [letter(topics, 3)])
+    assert [it.offset for it in read_dead_letters(config, topics.dead_letters)] == [3]
