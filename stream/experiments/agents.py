@@ -1,7 +1,8 @@
 """The worker's part in experiments: definitions to the store, and what came of them to its sums."""
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -16,6 +17,7 @@ from stream.contracts.experiments import decode_experiment
 from stream.contracts.topics import Topics
 from stream.experiments.store import RedisExperiments
 from stream.experiments.tally import Tally
+from stream.log import LogRecord
 from stream.metrics import Metrics
 from stream.retrying import retrying
 
@@ -62,12 +64,20 @@ class ExperimentAgents:
         await self._store.put(valid)
 
     async def outcomes(self, topic: str, batches: Batches) -> None:
-        for partition, records in batches.items():
-            counted = await self._tally.process(topic, partition, records)
-            for name, count in counted.applied.items():
-                self._counted.labels(name).inc(count)
-            for why, count in counted.invalid.items():
-                self._invalid.labels(*why).inc(count)
+        """Partitions of one fetch side by side: while the store answers one, another is folded."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for partition, records in batches.items():
+                    group.create_task(self._count(topic, partition, records))
+        except ExceptionGroup as failed:  # the first one is why the others were given up
+            raise failed.exceptions[0] from None
+
+    async def _count(self, topic: str, partition: int, records: Sequence[LogRecord]) -> None:
+        counted = await self._tally.process(topic, partition, records)
+        for name, count in counted.applied.items():
+            self._counted.labels(name).inc(count)
+        for why, count in counted.invalid.items():
+            self._invalid.labels(*why).inc(count)
 
     def next_offset(self, tp: TP) -> int | None:
         """See `Tally.next_offset`; None of definitions, which are stored at once."""
