@@ -132,5 +132,8 @@ def _drop_collections(promoter: Promoter, versions: list[str]) -> None:
 
 def _older(directory: Path, than: float) -> bool:
     """Whether nothing was added to it, or to a directory in it, since then (s)."""
-    inside = (path for path in directory.rglob("*") if path.is_dir())
-    return all(path.stat().st_mtime < than for path in (directory, *inside))
+    try:
+        inside = [path for path in directory.rglob("*") if path.is_dir()]
+        return all(path.stat().st_mtime < than for path in (directory, *inside))
+    except FileNotFoundError:  # a training has just made a model of it, say
+        return False

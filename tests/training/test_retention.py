@@ -172,6 +172,24 @@ def test_what_is_still_being_written_stays(promoter: Promoter) -> None:
     assert (promoter.artifacts / ".busy.partial").is_dir()
 
 
+def test_what_becomes_a_model_while_it_is_looked_at_stays(
+    promoter: Promoter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished, finished = promoter.artifacts / ".new.partial", promoter.artifacts / "new"
+    directory(unfinished, days=8)
+    look = Path.rglob
+
+    def finished_meanwhile(path: Path, pattern: str) -> list[Path]:
+        found = list(look(path, pattern))
+        if path == unfinished:
+            unfinished.rename(finished)
+        return found
+
+    monkeypatch.setattr(Path, "rglob", finished_meanwhile)
+    assert prune(promoter, WEEK, NOW).unfinished == ()
+    assert (finished / "index" / "points").is_file()
+
+
 class Killed(Exception):  # noqa: N818 - it is no error
     pass
 
