@@ -192,6 +192,9 @@ def test_only_files_that_have_somebody_are_read_for_them(
     assert archive.erase("topic", 0, {2**53 - 1, 9}, 30) == 5
     assert {int(path[-12:-8]) for path in read} == {0}
     assert archive.contains(2**53 - 1) == 0
+    assert archive.contains(0) == 0
+    archive.append("topic", 0, 30, 31, rows([(30, 0)]))
+    assert archive.contains(0) == 1
 
 
 def test_files_of_a_release_that_did_not_say_whose_they_are_are_read(tmp_path: Path) -> None:
