@@ -9,9 +9,12 @@ install: $(INSTALLED)
 
 # The lock is complete, so pip resolves nothing. That is also what lets recbole in, which only
 # carries the MovieLens 100K files and whose own requirements nothing here needs.
+# pip would compile the 20,000 modules on one core. A few are of a later Python: those are left.
 $(INSTALLED): requirements.lock pyproject.toml training/kernels.pyx
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+		-r requirements.lock
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
