@@ -41,9 +41,9 @@ class NameIndex:
         ids: i64[n] of the movies, in order.
         years: i64[n], 0 where one is not known.
         rows: i64[k], whose each name is.
+        names: themselves, those of a movie in a row.
         bare: the names without their articles.
         lengths: i64[k] letters of these.
-        of_title: the names of each title.
     """
 
     def __init__(
@@ -58,18 +58,27 @@ class NameIndex:
         movies = [catalogue[movie_id] for movie_id in sorted(catalogue)]
         self.ids: Ints = np.array([movie.movie_id for movie in movies], np.int64)
         self.years: Ints = np.array([movie.year or 0 for movie in movies], np.int64)
-        self.of_title: dict[str, tuple[str, ...]] = {
-            movie.title: known.get(movie.title) or names(movie.title) for movie in movies
-        }
-        each = [self.of_title[movie.title] for movie in movies]
-        self.rows: Ints = np.repeat(np.arange(len(each)), [len(some) for some in each])
-        all_names = [name for some in each for name in some]
-        self.bare = [without_article(name) for name in all_names]
+        self.names: list[str] = []
+        counts = []
+        for movie in movies:  # one by one: 62,000 tuples of names are 5 MB
+            of_movie = known.get(movie.title) or names(movie.title)
+            self.names += of_movie
+            counts.append(len(of_movie))
+        self.rows: Ints = np.repeat(np.arange(len(movies)), np.array(counts, np.int64))
+        self.bare = [without_article(name) for name in self.names]
         self.lengths: Ints = np.array([len(name) for name in self.bare], np.int64)
-        self._forms, self._of_form = _in_order([*all_names, *self.bare])
-        self._of_form %= max(len(all_names), 1)
-        self._words, self._by_word = _by_word(all_names)
-        self._trigrams, self._by_trigram = _by_trigram(all_names)
+        self._forms, self._of_form = _in_order([*self.names, *self.bare])
+        self._of_form %= max(len(self.names), 1)
+        self._words, self._by_word = _by_word(self.names)
+        self._trigrams, self._by_trigram = _by_trigram(self.names)
+
+    def of_title(self) -> dict[str, tuple[str, ...]]:
+        """The names of each title; made anew each time."""
+        ends = np.searchsorted(self.rows, np.arange(len(self.ids) + 1)).tolist()
+        return {
+            self.catalogue[movie_id].title: tuple(self.names[first:end])
+            for movie_id, first, end in zip(self.ids.tolist(), ends[:-1], ends[1:], strict=True)
+        }
 
     def as_typed(self, words: str) -> Ints:
         """i64[n]: the place in `MATCHES` of the best way in which a name of each movie matches."""
@@ -94,7 +103,7 @@ class NameIndex:
     def in_common(self, codes: Ints) -> Ints:
         """i64[k]: how many of these trigrams each name has."""
         at = np.searchsorted(self._trigrams, codes)
-        there = self._trigrams[np.minimum(at, len(self._trigrams) - 1)] == codes
+        there = np.searchsorted(self._trigrams, codes, "right") > at
         shared = [self._by_trigram.of(i, i + 1) for i in at[there].tolist()]
         found = np.concatenate([np.zeros(0, np.int32), *shared])
         return np.bincount(found, minlength=len(self.rows))

@@ -158,7 +158,7 @@ def _parts(catalogue: Mapping[int, MovieEvent], known: TitleIndex | None) -> tup
     large = known._parts[0]
     changed = changed_movies(large.catalogue, catalogue)
     if len(changed) > min(LATELY, len(large.ids)) or not large.catalogue.keys() <= catalogue.keys():
-        return (NameIndex(catalogue, large.of_title),)
+        return (NameIndex(catalogue, large.of_title()),)
     if not changed:
         return (large,)
     return large, NameIndex({movie.movie_id: movie for movie in changed}, {})

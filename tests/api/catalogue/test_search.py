@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
 from api.catalogue import search
 from api.catalogue.names import NameIndex
 from api.catalogue.search import TitleIndex
+from api.catalogue.titles import names
 from api.serving.live import LiveMovies
 from stream.contracts.events import MovieEvent
 from tests.api.conftest import catalogue_movie
@@ -154,6 +155,7 @@ Changes = st.dictionaries(
 
 
 @settings(max_examples=60, deadline=None)
+@example(looks=[{1: "?!"}], limit=20)  # all that came lately has no name
 @given(st.lists(Changes, min_size=1, max_size=3), st.integers(1, 20))
 def test_what_came_lately_is_found_as_in_one_whole_index(
     looks: list[dict[int, str]], limit: int
@@ -166,6 +168,15 @@ def test_what_came_lately_is_found_as_in_one_whole_index(
     whole = TitleIndex(movies)
     for query in ("star", "s", "godfater", "the godfather", "king kong 1933", "starwars 1977"):
         assert index.find(query, limit, LIVE) == whole.find(query, limit, LIVE)
+
+
+def test_names_are_known_by_title_for_the_next_index() -> None:
+    movies = {id_: catalogue_movie(id_, title) for id_, title in enumerate((*KNOWN, "?!", "Alien"))}
+    index = NameIndex(movies, {})
+    of_title = index.of_title()
+    assert of_title == {movie.title: names(movie.title) for movie in movies.values()}
+    assert len(of_title["Seven (a.k.a. Se7en) (1995)"]) == 2
+    assert NameIndex(movies, of_title).names == index.names
 
 
 def test_many_that_came_lately_are_put_into_the_large_index(
