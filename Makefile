@@ -21,8 +21,10 @@ $(INSTALLED): requirements.lock pyproject.toml training/kernels.pyx
 demo: $(INSTALLED)
 	$(BIN)/freshet demo
 
+# The tests' processes and the servers that they start keep all cores busy. Threads beside them only
+# wait for one another: with two each, the test of the demo takes 64 s of CPU instead of 39.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
