@@ -32,11 +32,13 @@ def serve() -> None:
     from api.deps import connect
     from api.main import create_app
     from api.observe import NameRequest
+    from api.serving.memory import one_heap
     from infra.connections import PatientConfig, PatientServer, connection_limit
     from infra.logs import set_up
     from infra.settings import load_settings
     from stream.collector import tune_collector
 
+    one_heap()
     settings = load_settings()
     set_up(settings.log_format, NameRequest())
     if settings.api_keys_needed:
