@@ -28,7 +28,9 @@ class RedisConnection:
         # Any: redis-py's annotations leave open if answers are bytes or str, for both are possible.
         self._redis: Any = Redis.from_url(
             url,
-            socket_timeout=timeout,
+            # `_bounded` ends what takes too long. With a time of its own redis-py makes a task of
+            # every command that it sends.
+            socket_timeout=None,
             socket_connect_timeout=timeout,
             retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), RETRIES),
         )

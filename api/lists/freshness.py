@@ -100,16 +100,17 @@ def freshness_of(
         last: the user's last event, None without one.
         included: see `Freshness`.
     """
-    freshness = Freshness(
-        position=str(LogPosition(partition, next_offset - 1)) if next_offset > 0 else None,
+    position = str(LogPosition(partition, next_offset - 1)) if next_offset > 0 else None
+    if last is None:
+        return Freshness(position=position, included=included)
+    return Freshness(
+        position=position,
         included=included,
+        last_event_position=str(LogPosition(partition, last.offset)),
+        last_event_time=last.event_time,
+        last_produced_time=last.produced_time,
+        age_ms=max(int(time.time() * 1000) - last.produced_time, 0),
     )
-    if last is not None:
-        freshness.last_event_position = str(LogPosition(partition, last.offset))
-        freshness.last_event_time = last.event_time
-        freshness.last_produced_time = last.produced_time
-        freshness.age_ms = max(int(time.time() * 1000) - last.produced_time, 0)
-    return freshness
 
 
 async def view_user(

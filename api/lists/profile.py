@@ -6,10 +6,9 @@ where n is the number of ratings, g that of different genres among the movies, a
 standard deviation of the stars: someone who likes everything tells little.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import sqrt
 from typing import Final
-
-import numpy as np
 
 from api.schemas.profiles import Advice, AdviceKind, Profile, Stage
 from api.serving.watcher import Serving
@@ -31,45 +30,55 @@ STAGES: Final[Sequence[tuple[int, Stage, str]]] = (
     (0, "new", "This is what others rate: rate something to get your own list"),
 )
 
+_SCALE: Final = range(1, 11)  # half stars that a rating may have
+
 NAMED: Final = 3  # genres that an advice names
 
 
 def strength_of(movie_ids: Sequence[int], stars: Sequence[float], serving: Serving) -> float:
     """0 to 1: how much these ratings are to go on."""
-    return _strength(movie_ids, stars, serving)[0]
+    return _strength(movie_ids, bytes(round(2 * one) for one in stars), serving)[0]
 
 
 def profile_of(state: UserState, serving: Serving) -> Profile:
     """Of the person with this state."""
     count = len(state)
     stage, message = next((name, told) for least, name, told in STAGES if count >= least)
-    strength, advice = _strength(state.movie_ids().tolist(), state.ratings().tolist(), serving)
+    strength, advice = _strength(state.movie_ids().tolist(), state.half_stars, serving)
     return Profile(stage=stage, message=message, ratings=count, strength=strength, advice=advice)
 
 
 def _strength(
-    movie_ids: Sequence[int], stars: Sequence[float], serving: Serving
+    movie_ids: Sequence[int], half_stars: bytes, serving: Serving
 ) -> tuple[float, list[Advice]]:
-    count = len(stars)
+    count = len(half_stars)
     genres = _genres(movie_ids, serving)
-    spread = float(np.std(stars)) if count else 0.0
     missing: dict[AdviceKind, float] = {
         "ratings": _RATINGS * max(1 - count / FULL_RATINGS, 0.0),
         "genres": _GENRES * max(1 - len(genres) / FULL_GENRES, 0.0),
-        "spread": _SPREAD * max(1 - spread / FULL_SPREAD, 0.0),
+        "spread": _SPREAD * max(1 - _spread(half_stars) / FULL_SPREAD, 0.0),
     }
-    messages: dict[AdviceKind, str] = {
-        "ratings": f"Rate {FULL_RATINGS - count} more",
-        "genres": _other_genres(genres, serving),
-        "spread": "Use more of the scale: what you did not like tells as much",
+    messages: dict[AdviceKind, Callable[[], str]] = {
+        "ratings": lambda: f"Rate {FULL_RATINGS - count} more",
+        "genres": lambda: _other_genres(genres, serving),
+        "spread": lambda: "Use more of the scale: what you did not like tells as much",
     }
     advice = [
-        Advice(kind=kind, message=messages[kind], gain=round(gain, 3))
+        Advice(kind=kind, message=messages[kind](), gain=round(gain, 3))
         for kind, gain in missing.items()
         if gain > 0
     ]
     strength = 1 - sum(missing.values())
     return round(strength, 3), sorted(advice, key=lambda one: -one.gain)
+
+
+def _spread(half_stars: bytes) -> float:
+    """The population standard deviation in stars: NumPy takes four times as long for so few."""
+    count = len(half_stars)
+    of_each = [(value, half_stars.count(value)) for value in _SCALE]
+    total = sum(value * times for value, times in of_each)
+    squares = sum(value * value * times for value, times in of_each)
+    return sqrt(count * squares - total * total) / count / 2 if count else 0.0
 
 
 def _genres(movie_ids: Sequence[int], serving: Serving) -> set[str]:

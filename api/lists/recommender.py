@@ -104,7 +104,8 @@ class Recommender:
         # From here on this one only, with what serves it.
         moved = self._watcher.current is not current
         trial = self._trial(user_id, asked) if moved else before
-        asked = replace(asked, wanted=trial.wanted)
+        if trial.wanted is not asked.wanted:
+            asked = replace(asked, wanted=trial.wanted)
         case = Case(user_id, asked, question, cursor, view, trial.serving, deadline)
         # 2., 3.
         teams: list[int] = []
