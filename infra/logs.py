@@ -1,7 +1,8 @@
 """What a process that runs until it is stopped logs, for people or for machines."""
 
+import json
 import logging
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.msgspec import MsgspecFormatter
@@ -9,6 +10,16 @@ from pythonjsonlogger.msgspec import MsgspecFormatter
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 _LEFT_OUT: Final = ("color_message",)  # what uvicorn adds for terminals
+
+
+class _Lines(MsgspecFormatter):
+    """Escapes lone surrogates, which are no UTF-8: a line with one was dropped."""
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        try:
+            return super().jsonify_log_record(log_data)
+        except UnicodeEncodeError:
+            return json.dumps(log_data, default=self.json_default)
 
 
 def set_up(form: Literal["text", "json"], *filters: logging.Filter) -> None:
@@ -22,7 +33,7 @@ def set_up(form: Literal["text", "json"], *filters: logging.Filter) -> None:
     handler.setFormatter(
         logging.Formatter(_TEXT)
         if form == "text"
-        else MsgspecFormatter(
+        else _Lines(
             ["levelname", "name", "message"],
             rename_fields={"levelname": "level", "name": "logger"},
             timestamp="time",

@@ -10,13 +10,14 @@ def page(
     user: int = 1,
     position: int = 0,
     version: str | None = "v1",
+    strategy: str = "two_tower",
 ) -> ExposureEvent:
     return ExposureEvent(
         event_id="e",
         impression_id=impression,
         user_id=user,
         model_version=version,
-        strategy="personal",
+        strategy=strategy,
         movies=movies,
         position=position,
         event_time=time,

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream.contracts.experiments import ExposureEvent
+from stream.contracts.experiments import GIFT, GROUP, ExposureEvent
 from training import compare
 from training.compare import Interval
 from training.dataset import LIKED
@@ -177,5 +177,6 @@ def _pages(shown: Sequence[ExposureEvent]) -> pl.DataFrame:
     rows = [
         (it.user_id, it.impression_id, it.model_version, it.event_time, it.position, it.movies)
         for it in shown
+        if it.strategy not in (GROUP, GIFT)  # which are not about what this person likes alone
     ]
     return pl.DataFrame(rows, _PAGES, orient="row").sort("time", maintain_order=True)

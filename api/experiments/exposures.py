@@ -1,15 +1,14 @@
 """Says in the log which list was shown to whom. No answer waits for it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from api import metrics
-from api.experiments.trial import Trial
-from api.schemas.recommendations import Recommendations
 from producers.publisher import Message
 from stream.contracts.events import encode, new_event_id
-from stream.contracts.experiments import ExposureEvent
+from stream.contracts.experiments import Assigned, ExposureEvent
 
 
 class Channel(Protocol):
@@ -20,6 +19,20 @@ class Channel(Protocol):
     def close(self) -> None: ...
 
 
+class _Movie(Protocol):
+    movie_id: int
+
+
+class Answer(Protocol):
+    """A list, as far as it is told of."""
+
+    impression_id: str
+    model_version: str | None
+
+    @property
+    def items(self) -> Sequence[_Movie]: ...
+
+
 class Exposures:
     def __init__(self, channel: Channel | None, topic: str) -> None:
         """`channel`: where they go; None says nothing of anybody."""
@@ -27,13 +40,21 @@ class Exposures:
         self._topic = topic
 
     def shown(
-        self, answer: Recommendations, trial: Trial, teams: Sequence[int], position: int
+        self,
+        user_id: int,
+        answer: Answer,
+        strategy: str,
+        experiments: Mapping[str, Assigned] = MappingProxyType({}),
+        teams: Sequence[int] = (),
+        position: int = 0,
     ) -> None:
         """This answer is given.
 
         Args:
+            user_id: whom to; of several each is told of.
             answer: with its impression id.
-            trial: that it was made by.
+            strategy: how it was made.
+            experiments: the person's, that had a say in it.
             teams: of each movie, where it is interleaved.
             position: of its first movie in the list, from 0.
         """
@@ -43,17 +64,17 @@ class Exposures:
         event = ExposureEvent(
             event_id=new_event_id(),
             impression_id=answer.impression_id,
-            user_id=answer.user_id,
-            experiments=trial.assigned,
+            user_id=user_id,
+            experiments=dict(experiments),
             model_version=answer.model_version,
-            strategy=answer.strategy,
+            strategy=strategy,
             movies=tuple([movie.movie_id for movie in answer.items]),
             teams=tuple(teams),  # type: ignore[arg-type]
             position=position,
             event_time=now,
             produced_time=now,
         )
-        self._channel.offer(Message(self._topic, b"%d" % answer.user_id, encode(event)))
+        self._channel.offer(Message(self._topic, b"%d" % user_id, encode(event)))
         metrics.EXPOSURES.inc()
 
     def close(self) -> None:

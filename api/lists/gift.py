@@ -15,6 +15,7 @@ from api.lists.scoring import Opinions
 from api.schemas.several import GiftMovie, GiftQuery, GiftRecommendations
 from api.serving.watcher import Serving
 from api.stages import stage
+from stream.contracts.events import new_event_id
 from stream.store import StateStore
 from training.tower_inputs import Floats, Ints
 
@@ -63,6 +64,7 @@ async def for_somebody(
     else:
         items = _items(serving, found, giver, receiver, query.limit)
     return GiftRecommendations(
+        impression_id=new_event_id(),
         giver=giver.person(),
         receiver=receiver.person(),
         unknown=[one.user_id for one in people if not one.known],

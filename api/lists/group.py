@@ -28,6 +28,7 @@ from api.schemas.several import (
 )
 from api.serving.watcher import Serving
 from api.stages import stage
+from stream.contracts.events import new_event_id
 from stream.store import StateStore
 from training.tower_inputs import Floats, Ints
 
@@ -67,6 +68,7 @@ async def for_group(
     else:
         items = _items(serving, found, known, asked)
     return GroupRecommendations(
+        impression_id=new_event_id(),
         strategy=asked.strategy,
         members=[one.person() for one in people],
         unknown=[one.user_id for one in people if not one.known],

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 from typing import Final
@@ -118,10 +119,13 @@ class Recommender:
         else:
             found = await self._list(case, replace(asked.wanted, limit=DEPTH))
             page = await second_page(self._store, case, cursor, found)
+        reasons = await _reasons(case, page)
         _measure(case, page)
         # 4.
-        answer = _answer(case, page, trial)
-        self._exposures.shown(answer, trial, teams, _position(case))
+        answer = _answer(case, page, trial, reasons)
+        self._exposures.shown(
+            user_id, answer, answer.strategy, trial.assigned, teams, _position(case)
+        )
         return answer
 
     async def close(self) -> None:
@@ -210,9 +214,10 @@ def _position(case: Case) -> int:
     return before + cursor.offset
 
 
-def _answer(case: Case, page: Page, trial: Trial) -> Recommendations:
+def _answer(
+    case: Case, page: Page, trial: Trial, reasons: Mapping[int, Explanation]
+) -> Recommendations:
     found, view = page.found, case.known
-    reasons = _reasons(case, page)
     return Recommendations(
         user_id=case.user_id,
         impression_id=new_event_id(),
@@ -242,7 +247,7 @@ def _answer(case: Case, page: Page, trial: Trial) -> Recommendations:
     )
 
 
-def _reasons(case: Case, page: Page) -> dict[int, Explanation]:
+async def _reasons(case: Case, page: Page) -> dict[int, Explanation]:
     """Why each movie is listed, by id; nothing where the model that ranked them has gone."""
     view, model = case.known, case.serving.model
     ranked_by = model.event.version if model else None
@@ -254,7 +259,8 @@ def _reasons(case: Case, page: Page) -> dict[int, Explanation]:
     listed = [(movie.movie_id, source) for movie, _, source in page.found.candidates]
     try:
         with stage("explain"):
-            told = explanations(case.serving, view.record.state, listed)
+            # A hundred ratings are left out one by one, in which others are to be answered.
+            told = await asyncio.to_thread(explanations, case.serving, view.record.state, listed)
     except Exception as error:  # noqa: BLE001 - whatever it is, the list is there
         if model is not None:
             model.note_failure("explanation_unavailable", error)

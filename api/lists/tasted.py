@@ -15,6 +15,7 @@ from api.schemas.taste import Ignored, TasteMovie, TasteProfile, TasteRecommenda
 from api.serving.models import ServedModel
 from api.serving.watcher import TRENDING, Serving
 from api.stages import stage
+from stream.contracts.events import new_event_id
 from training.movie_table import Mask, MovieTable
 from training.repertoire import Repertoire
 
@@ -48,6 +49,7 @@ async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendat
             for row, score, added in zip(*(of.tolist() for of in found), strict=True)
         ]
     return TasteRecommendations(
+        impression_id=new_event_id(),
         strategy="two_tower" if found is not None and (liked or disliked) else "trending",
         degraded=["model_unavailable"] if found is None else [],
         model_version=model.event.version if model else None,

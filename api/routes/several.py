@@ -19,6 +19,7 @@ from api.schemas.several import (
     GroupRequest,
 )
 from api.schemas.taste import TasteProfile, TasteRecommendations
+from stream.contracts.experiments import GIFT, GROUP
 
 router = APIRouter(prefix=f"{API}/recommendations", tags=["recommendations"])
 
@@ -44,6 +45,8 @@ async def taste_profile(services: Deps, body: Annotated[TasteProfile, Body()]) -
 async def group(services: Deps, body: Annotated[GroupRequest, Body()]) -> Response:
     """Movies for two to ten people who watch together, none of which any of them has rated."""
     found = await for_group(services.store, services.watcher.current, body)
+    for user_id in body.user_ids:
+        services.exposures.shown(user_id, found, GROUP)
     return Response(json_bytes(found), media_type="application/json")
 
 
@@ -59,6 +62,7 @@ async def gift(
 ) -> Response:
     """Movies to give to somebody: what they would like and have not seen, but for the obvious."""
     found = await for_somebody(services.store, services.watcher.current, user_id, query)
+    services.exposures.shown(user_id, found, GIFT)
     return Response(json_bytes(found), media_type="application/json")
 
 

@@ -25,6 +25,8 @@ WHOLE: Final = BeforeValidator(_whole)  # of integers in bodies, after their con
 
 UserId = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 MovieId = Annotated[int, Field(ge=1, le=MAX_MOVIE_ID), WHOLE]
+ImpressionId = Annotated[str, Field(description="of this very answer: name it in `POST /feedback`")]
+IMPRESSION_EXAMPLE: Final = "5d0c6a1b7c0f4b6f8f2f4f6c1a1e9b7d"
 Genres = Annotated[list[str], Field(description="as the catalogue names them")]
 
 

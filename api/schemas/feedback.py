@@ -6,7 +6,14 @@ from typing import Annotated, Final, Self, TypeAlias
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import MovieId, UserId, answer_config, one_or_batch, request_config
+from api.schemas.common import (
+    IMPRESSION_EXAMPLE,
+    MovieId,
+    UserId,
+    answer_config,
+    one_or_batch,
+    request_config,
+)
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
 from stream.contracts.experiments import FeedbackKind
 
@@ -14,7 +21,7 @@ MAX_BATCH: Final = 1_000  # pieces a request: about 150 KB of JSON
 
 _CLICK: JsonDict = {
     "user_id": 42,
-    "impression_id": "5d0c6a1b7c0f4b6f8f2f4f6c1a1e9b7d",
+    "impression_id": IMPRESSION_EXAMPLE,
     "movie_id": 858,
     "kind": "click",
 }

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import Genres, answer_config
+from api.schemas.common import IMPRESSION_EXAMPLE, Genres, ImpressionId, answer_config
 from api.schemas.explanations import EXPLANATION_EXAMPLE, Explanation
 from api.schemas.freshness import FRESHNESS_EXAMPLE, Freshness
 from api.schemas.profiles import PROFILE_EXAMPLE, Profile
@@ -43,7 +43,7 @@ _ITEM: JsonDict = {
 }
 RECOMMENDATIONS_EXAMPLE: JsonDict = {
     "user_id": 42,
-    "impression_id": "5d0c6a1b7c0f4b6f8f2f4f6c1a1e9b7d",
+    "impression_id": IMPRESSION_EXAMPLE,
     "experiments": {"more-diverse": "treatment"},
     "strategy": "two_tower",
     "degraded": [],
@@ -90,9 +90,7 @@ class Recommendations(BaseModel):
     model_config = answer_config(RECOMMENDATIONS_EXAMPLE)
 
     user_id: int
-    impression_id: Annotated[
-        str, Field(description="of this very answer: name it in `POST /feedback`")
-    ]
+    impression_id: ImpressionId
     experiments: Annotated[
         dict[str, str], Field(description="the variant that the person has of each experiment")
     ] = {}

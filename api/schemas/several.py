@@ -5,7 +5,15 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.config import JsonDict
 
-from api.schemas.common import WHOLE, Genres, UserId, answer_config, request_config
+from api.schemas.common import (
+    IMPRESSION_EXAMPLE,
+    WHOLE,
+    Genres,
+    ImpressionId,
+    UserId,
+    answer_config,
+    request_config,
+)
 from api.schemas.filters import FILTERS_EXAMPLE, BodyFilters, MovieFilters
 from api.schemas.freshness import FRESHNESS_EXAMPLE, Freshness
 
@@ -54,6 +62,7 @@ class _Movie(BaseModel):
 class _Answer(BaseModel):
     """`degraded` says what was missing for a better answer."""
 
+    impression_id: ImpressionId
     degraded: list[SeveralDegraded]
     model_version: str | None
     empty_because: Annotated[str | None, Field(description="why there are no `items`")] = None
@@ -128,6 +137,7 @@ class GroupRecommendations(_Answer):
     model_config = answer_config(
         {
             "strategy": "average",
+            "impression_id": IMPRESSION_EXAMPLE,
             "members": [_MEMBER],
             "unknown": [44],
             "degraded": [],
@@ -178,6 +188,7 @@ class GiftRecommendations(_Answer):
 
     model_config = answer_config(
         {
+            "impression_id": IMPRESSION_EXAMPLE,
             "giver": _MEMBER,
             "receiver": {**_MEMBER, "user_id": 43},
             "unknown": [],

@@ -5,7 +5,15 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import WHOLE, Genres, MovieId, answer_config, request_config
+from api.schemas.common import (
+    IMPRESSION_EXAMPLE,
+    WHOLE,
+    Genres,
+    ImpressionId,
+    MovieId,
+    answer_config,
+    request_config,
+)
 from api.schemas.filters import FILTERS_EXAMPLE, BodyFilters, Diversity, Genre, Year
 
 MAX_WEIGHTS: Final = 50  # of each kind
@@ -132,11 +140,13 @@ class TasteRecommendations(BaseModel):
 
     `two_tower` says that liked or disliked movies were gone by, `trending` that there were none
     that the model learnt, and movies that newcomers rate were weighted. Without a model it is the
-    hottest movies that are, and `degraded` has `model_unavailable`.
+    hottest movies that are, and `degraded` has `model_unavailable`. Nobody is known to have been
+    shown it, so that of its impression nothing is counted.
     """
 
     model_config = answer_config(
         {
+            "impression_id": IMPRESSION_EXAMPLE,
             "strategy": "two_tower",
             "degraded": [],
             "model_version": "20260715-101500-3f2a",
@@ -145,6 +155,7 @@ class TasteRecommendations(BaseModel):
         }
     )
 
+    impression_id: ImpressionId
     strategy: TasteStrategy
     degraded: list[Literal["model_unavailable"]]
     model_version: str | None

@@ -107,6 +107,11 @@ class Assigned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counted: bool = True
 
 
+# Strategies of lists that are made for several people, or for another one than who is shown them.
+GROUP: Final = "group"
+GIFT: Final = "gift"
+
+
 class ExposureEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="exposure"):
     """A list was shown to a person. Topic `exposures`, key = the user id in decimal ASCII.
 

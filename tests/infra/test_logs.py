@@ -50,6 +50,14 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: why" in second["exc_info"]
 
 
+def test_json_has_what_is_no_utf_8(capsys: pytest.CaptureFixture[str]) -> None:
+    with fresh():
+        set_up("json")
+        logging.getLogger("freshet.x").info("a %s", "\ud800", extra={"title": "b \udfff"})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["message"], line["title"]) == ("a \ud800", "b \udfff")
+
+
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     with fresh():
         set_up("text")

@@ -83,6 +83,13 @@ def test_pages_are_one_list() -> None:
         assert of[1, "b"][0] is False
 
 
+@pytest.mark.parametrize("strategy", ["group", "gift"])
+def test_lists_for_others_are_left_out(strategy: str) -> None:
+    """The rating is of the list that was their own, although another one came later."""
+    pages = [page(0, (1, 2), "a"), page(1, (2, 1), "b", strategy=strategy)]
+    assert found(pages, [(1, 2, 5.0, 2)]) == {(1, "a"): (True, 2)}
+
+
 def plain(
     pages: list[ExposureEvent], rated: list[Rated], window: int
 ) -> dict[tuple[int, str], tuple[bool, float]]:

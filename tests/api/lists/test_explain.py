@@ -1,5 +1,6 @@
 """What moved a movie up: by really leaving it out, and told in words that name it."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from scipy import sparse
 from api.lists.explain import LATEST, MEANINGS, evidence, strongest
 from api.lists.explained import explanations
 from api.lists.scoring import features_of
+from api.schemas.explanations import Explanation
 from api.serving.live import LiveHeats, LiveMovies
 from api.serving.watcher import Serving
 from stream.features import UserState
@@ -160,6 +162,21 @@ class TestWords:
 
 
 class TestAnswers:
+    async def test_others_are_answered_meanwhile(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        where = []
+
+        def told(*args: object) -> list[Explanation]:
+            where.append(threading.get_ident())
+            return explanations(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("api.lists.recommender.explanations", told)
+        await world.rate(42, 10, 200)
+        await world.get(42, limit=3, explain=True)
+        [thread] = where
+        assert thread != threading.get_ident()
+
     async def test_reasons_come_where_they_are_asked_for(self, world: World) -> None:
         await world.rate(42, 10, 200)
         plain = await world.get(42, limit=3)

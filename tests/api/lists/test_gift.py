@@ -58,6 +58,15 @@ class TestOverHttp:
         assert scores[0] == 1
         assert scores == sorted(scores, reverse=True)
 
+    async def test_it_is_shown_to_the_giver(self, world: World) -> None:
+        await world.rate(2, 101, 100)
+        found = await ask(world, 1, **{"for": 2, "limit": 5})
+        [event] = world.log.exposures
+        assert (event.user_id, event.strategy) == (1, "gift")
+        assert event.impression_id == found["impression_id"]
+        assert list(event.movies) == ids(found)
+        assert event.model_version == "v1"
+
     async def test_the_giver_colours_it(self, world: World) -> None:
         await world.rate(3, 100)
         await world.rate(1, 10)

@@ -85,6 +85,13 @@ class TestOverHttp:
         own = [one["score"] for one in first["members"]]
         assert first["score"] == pytest.approx(np.mean(own), abs=1e-5)
 
+    async def test_it_is_shown_to_everyone(self, world: World) -> None:
+        found = await ask(world, 2, 1, limit=5)
+        shown = world.log.exposures
+        assert [(event.user_id, event.strategy) for event in shown] == [(2, "group"), (1, "group")]
+        assert {event.impression_id for event in shown} == {found["impression_id"]}
+        assert [list(event.movies) for event in shown] == [ids(found)] * 2
+
     async def test_most_pleasure_delights_somebody(self, world: World) -> None:
         await world.rate(1, 50)
         await world.rate(2, 350)
