@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from api.lists.wanted import DEPTH, Wanted
-from api.schemas.common import MAX_LIMIT
 from api.schemas.recommendations import Source
 from api.serving.live import LiveMovies
 from training import kernels
@@ -77,9 +76,9 @@ def rank(
 
     1. The index, links and heats propose movies, and some are tried.
     2. Their utilities are sums of features, in log-odds.
-    3. They are put in order, diversified for as many places as an answer may have. All that is
-       left and the rest of the nearest follow by utility. So a list has the same movies first
-       however long it is.
+    3. They are put in order, diversified. Behind as many places as the index has proposed movies,
+       all that is left and the rest of the nearest follow by utility. So a list has the same
+       movies first however long it is.
     4. Some places are given to what is tried.
 
     Args:
@@ -110,9 +109,9 @@ def rank(
     bonuses[np.searchsorted(rows, tried)] = bonus
     worth = _novel(live, rows, found, wanted.novelty)
     # 3.
-    places = min(wanted.limit, MAX_LIMIT)
-    [order] = diversify(worth[None], rows[None], movies.likeness, places, ranking.trade_off)
-    if wanted.limit > len(order):
+    first = min(wanted.limit, ranking.proposed.get(TOWERS, 0))
+    [order] = diversify(worth[None], rows[None], movies.likeness, first, ranking.trade_off)
+    if wanted.limit > first:
         rest = beyond[source[beyond] == 0]
         source[rest] = 1
         rows, found = np.append(rows, rest), np.append(found, said(rest))

@@ -102,7 +102,7 @@ class World:
         found = ranking.utilities(features)
         scores = np.where(left_out[rows], -np.inf, found[0][rows])
         order, _ = ranking.order(scores, rows, self.repertoire.likeness, limit, bonus)
-        return [int(rows[0, at]) for at in order[0] if at != NOWHERE], found[0]
+        return [int(rows[0, at]) for at in order[0, :NEAREST] if at != NOWHERE], found[0]
 
 
 @given(seed=st.integers(0, 10_000), limit=st.integers(1, 40), filtered=st.booleans())
