@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from api import metrics
 from api.lists.explain import LATEST, MEANINGS, evidence, strongest
 from api.lists.explained import explanations
 from api.lists.scoring import features_of
@@ -201,8 +202,11 @@ class TestAnswers:
         model = world.watcher.current.model
         assert model is not None
         monkeypatch.setattr(model.artifact, "user_vectors", _fail)
+        counted = metrics.DEGRADED.labels("explanation_unavailable")._value
+        before = counted.get()
         body = await world.get(42, limit=3, explain=True, use_cache=False)
         assert "explanation_unavailable" in body["degraded"]
+        assert counted.get() == before + 1
         assert len(body["items"]) == 3
 
 
