@@ -41,6 +41,7 @@ P99_BAR: Final = 2.0  # times that of the quiet
 SWITCH_BAR: Final = 2.0  # s
 MEMORY_BAR: Final = 2.0  # times that of one model
 LOOK: Final = 0.02  # s between two looks at the memory
+_OWN: Final = ("freshness", "impression_id", "next_cursor")  # of each answer alone
 SETTLE: Final = 3.0  # s after which a process that has nothing to do has let go of what it needed
 
 # A version's answer to each user, as it came: without what tells the time.
@@ -208,8 +209,8 @@ def _path(user: int) -> str:
 
 
 def _essence(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """All of an answer but what is of this one alone: its id, and how old the state is."""
-    return {name: of for name, of in body.items() if name not in ("freshness", "impression_id")}
+    """All of an answer but what is of this one alone: its id, its cursor, how old the state is."""
+    return {name: of for name, of in body.items() if name not in _OWN}
 
 
 @asynccontextmanager

@@ -96,15 +96,15 @@ def draw_curves(results: Sequence[Result], metrics: Sequence[str], path: Path) -
     """A panel for each metric: what it is at each k at which lists were cut.
 
     Args:
-        results: of one offline evaluation.
+        results: of one offline evaluation, best first: a model is drawn alike in every panel.
         metrics: their names without k.
         path: to write to.
     """
-    ks = sorted(results[0].question.settings["ks"])
+    ks, styled = sorted(results[0].question.settings["ks"]), list(_styled(results))
     with drawn(path, (7.2, 3.4)) as figure:
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
-            for result, style in _styled(results, f"{metric}@{ks[-1]}"):
+            for result, style in styled:
                 axes.plot(ks, [result.figures[f"{metric}@{k}"] for k in ks], **style)
             axes.set_xscale("log")
             axes.set_xticks(ks, [str(k) for k in ks])
@@ -183,10 +183,9 @@ def draw_trade_offs(results: Mapping[str, Result], chosen: float, path: Path) ->
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
-def _styled(results: Sequence[Result], name: str) -> Iterator[tuple[Result, dict[str, Any]]]:
-    """Each result and how its line is drawn: the best ones in colour and in the legend."""
-    order = sorted(results, key=lambda result: -result.figures[name])
-    for place, result in enumerate(order):
+def _styled(results: Sequence[Result]) -> Iterator[tuple[Result, dict[str, Any]]]:
+    """Each result and how its line is drawn: the first ones in colour and in the legend."""
+    for place, result in enumerate(results):
         if place < _LABELLED:
             style = {"color": COLOURS[place], "marker": "o", "markersize": 3.5, "zorder": 3}
             yield result, {**style, "label": result.question.model}
