@@ -14,6 +14,10 @@ app = typer.Typer()
 # waits ten for an event to be applied.
 GRACE = 15
 
+# s for which a connection may be idle, by default 5. Many clients keep theirs as long, so that now
+# and then one was closed just as its next request came.
+KEEP_ALIVE = 9
+
 # s for which a thread may hold the GIL while another one wants it, by default 0.005. A request asks
 # for it a dozen times; while a model is loaded beside it, each time would take that long.
 SWITCH_INTERVAL = 0.0005
@@ -55,6 +59,7 @@ def serve() -> None:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
         limit=connection_limit(),
     )
     with ExitStack() as stack:
