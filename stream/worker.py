@@ -35,6 +35,7 @@ from stream.processor import Processor
 from stream.redis_store import RedisStore
 from stream.resume import Resume
 from stream.retrying import retrying
+from stream.tasks import end
 from stream.transport import BatchConsumer
 from stream.views import Views
 from stream.watchdog import PATIENCE, Mark, Watchdog
@@ -169,8 +170,7 @@ class Worker:
         """Finish the batches under way, commit, leave the group."""
         await self._app.stop()
         for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            await end(task)
         await asyncio.to_thread(self._publisher.close)
         await self._store.close()
         await self._outcomes.close()

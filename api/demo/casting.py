@@ -12,6 +12,7 @@ from api.serving.watcher import Serving, ServingWatcher
 from stream.contracts.keys import Position
 from stream.features import UserState
 from stream.store import StateStore
+from stream.tasks import end
 from training.artifact import Manifest
 from training.movie_table import MovieTable
 
@@ -77,8 +78,7 @@ class Casting:
     async def close(self) -> None:
         """Stop looking."""
         if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+            await end(self._looking)
 
     def _look(self) -> asyncio.Task[Cast]:
         if self._looking is None or self._looking.done():

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 from api.guard.keys import ApiKey, KeyStore, parse
 from stream.contracts.errors import StoreUnavailable
+from stream.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,7 @@ class KeyRing:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         await self._store.close()
 
     async def _watch(self) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -25,6 +24,7 @@ from stream.contracts.errors import StoreUnavailable
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.experiments.assignment import Plan
 from stream.store import StateStore
+from stream.tasks import end
 from training.index import IndexedMovie
 from training.repertoire import Repertoire
 
@@ -121,9 +121,7 @@ class ServingWatcher:
     async def stop(self) -> None:
         """Stop watching and close the models once they are idle."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         self.current = replace(self.current, model=None, repertoire=None, beside=None)
         await self._models.close()
 
