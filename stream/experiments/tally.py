@@ -176,20 +176,27 @@ class Tally:
         for run in _runs(records, self._ahead):
             # 3.
             progress = await self._let_follow(
-                progress, self._others[topic], partition, run[0].timestamp, counted
+                progress, self._others[topic], partition, run, counted
             )
             progress = await self._apply(progress, topic, partition, run, counted)
         return progress
 
     async def _let_follow(
-        self, progress: Progress, topic: str, partition: int, time: int, counted: Counted
+        self,
+        progress: Progress,
+        topic: str,
+        partition: int,
+        run: Sequence[LogRecord],
+        counted: Counted,
     ) -> Progress:
-        """Count what a topic had before a time, in ms, unless it is half a window behind at most.
+        """Count what a topic had before a run of the other, if it is too far behind its end.
 
         Raises _Refused and TopicRecreated. Returns the new progress.
         """
+        time = run[0].timestamp
         read, until = self._until.get((topic, partition), (None, 0))
-        if until >= time - self._ahead and _is_beyond(progress.read.get(topic), read):
+        near = until >= run[-1].timestamp - self._ahead
+        if near and _is_beyond(progress.read.get(topic), read):
             return progress
         await self._make_sure_of(topic)
         start = await self._start(progress, topic, partition)

@@ -9,6 +9,7 @@ import pytest
 import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from stream.contracts.errors import StoreUnavailable, TopicRecreated
 from stream.contracts.events import encode
@@ -264,6 +265,21 @@ async def test_months_are_counted_again_as_they_were_lived(
     assert applied == dict.fromkeys(TOPICS.shown, len(MONTHS))
     sums = await world.sums()
     assert figure(sums, "impressions") == figure(sums, "clicked") == len(MONTHS)
+
+
+async def test_feedback_that_came_late_is_counted_again_too(store: Flaky) -> None:
+    """As long as no topic is more than half a window ahead, it may be half a window late."""
+    world, times = World(store), range(0, 8 * WINDOW, 70)
+    late = [
+        structs.replace(said(str(at), 10, at=at + WINDOW - 1), produced_time=START + at + 1_498)
+        for at in times
+    ]
+    await fill(world, [shown(str(at), at=at) for at in times], late)
+    worker = world.worker()
+    for topic in TOPICS.shown:
+        for begin in range(0, len(times), 7):
+            await worker.process(topic, PARTITION, world.batch(topic, begin, begin + 7))
+    assert figure(await world.sums(), "clicked") == len(times)
 
 
 async def test_a_long_count_can_be_told_from_a_stall(
