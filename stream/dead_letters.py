@@ -2,7 +2,8 @@
 
 A dead letter is the original value, byte for byte; its headers say what else the original was and
 what is wrong with it. Its key is its origin, so that one buried twice counts once. That one was
-sent back is noted under the same key in the same topic: the log alone knows.
+sent back is noted under the same key in the same topic: the log alone knows. The original's time is
+part of the origin, for a topic that was deleted and created again has the same places once more.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ class Buried:
     """A dead letter as the topic holds it.
 
     Attributes:
+        origin: what tells it from another; an earlier release put no time into it.
         topic, partition, offset: where the original is.
         timestamp: its time in ms.
         key, value: its bytes.
@@ -44,6 +46,7 @@ class Buried:
         sent_back: whether it was sent back.
     """
 
+    origin: str
     topic: str
     partition: int
     offset: int
@@ -53,15 +56,6 @@ class Buried:
     reason: str
     detail: str
     sent_back: bool
-
-    @property
-    def origin(self) -> str:
-        return origin(self.topic, self.partition, self.offset)
-
-
-def origin(topic: str, partition: int, offset: int) -> str:
-    """What tells one dead letter from another."""
-    return f"{topic}/{partition}/{offset}"
 
 
 class KafkaDeadLetters:
@@ -132,13 +126,14 @@ def _encode(topic: str, letter: DeadLetter) -> Outgoing:
     packed = [(name, text.encode()) for name, text in headers.items()]
     if record.key is not None:
         packed.append(("key", record.key))
-    key = origin(letter.topic, letter.partition, record.offset)
-    return Outgoing(topic, key.encode(), record.value, packed)
+    origin = f"{letter.topic}/{letter.partition}/{record.offset}@{record.timestamp}"
+    return Outgoing(topic, origin.encode(), record.value, packed)
 
 
 def _decode(message: Message, sent_back: bool) -> Buried:
     headers = _headers(message)
     return Buried(
+        origin=(message.key() or b"").decode(),
         topic=headers["topic"].decode(),
         partition=int(headers["partition"]),
         offset=int(headers["offset"]),

@@ -81,6 +81,6 @@ class DeadLetters(Protocol):
         """Returns once the broker has acknowledged them all; raises BrokerUnavailable otherwise.
 
         A batch that is processed again buries its letters again; readers tell them apart by
-        origin (topic, partition, offset).
+        origin (topic, partition, offset, time).
         """
         ...

@@ -44,7 +44,7 @@ def list_letters(
 
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from infra.settings import load_settings
     from stream.contracts.topics import Topics
@@ -57,7 +57,8 @@ def list_letters(
         for letter in read_dead_letters(settings.librdkafka(), topic)
         if reason in (None, letter.reason)
     ]
-    table = Table("origin", "time (UTC)", "reason", "detail", "value", "sent back")
+    origin = Column("origin", no_wrap=True)  # `requeue` takes it as it is here
+    table = Table(origin, "time (UTC)", "reason", "detail", "value", "sent back")
     for letter in letters[-limit:]:
         time = datetime.fromtimestamp(letter.timestamp / 1000, UTC)
         value = (letter.value or b"").decode(errors="backslashreplace")

@@ -7,9 +7,9 @@ import msgspec
 
 from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, MAX_EVENT_BYTES, encode
 from stream.contracts.topics import partition_of
-from stream.dead_letters import Buried, origin, read_dead_letters
+from stream.dead_letters import Buried, read_dead_letters
 from tests.planted_model import CATALOGUE
-from tests.system import PARTITIONS, Outgoing, Place, System, eventually, rating
+from tests.system import PARTITIONS, Outgoing, System, eventually, rating
 
 PARTITION = 1
 
@@ -78,7 +78,7 @@ def test_poison_does_not_stop_a_partition(system: System) -> None:
 
     listed = system.freshet("dlq", "list", "--limit", "1000").splitlines()
     for poison, place in zip(planted, places, strict=True):
-        shown = f" {origin(system.topics.ratings, *place)} "
+        shown = f" {buried[place].origin} "
         (line,) = (line for line in listed if shown in line)
         assert poison.reason in line
 
@@ -91,10 +91,14 @@ def test_what_is_sent_back_is_judged_again(system: System) -> None:
         Outgoing(b"%d" % stranger, encode(rating(stranger, CATALOGUE[0].movie_id)), PARTITION),
         Outgoing(b"%d" % user, b"{", PARTITION),
     )
-    places = {misrouted, hopeless}
-    eventually(lambda: places <= {(it.partition, it.offset) for it in letters(system)})
+    theirs = eventually(
+        lambda: [
+            it for it in letters(system) if (it.partition, it.offset) in {misrouted, hopeless}
+        ],
+        lambda it: len(it) == 2,
+    )
 
-    system.freshet("dlq", "requeue", *origins(system, places))
+    system.freshet("dlq", "requeue", *(f"--origin={it.origin}" for it in theirs))
 
     # Its key takes the misrouted one home; the hopeless one is buried once more.
     system.assert_applied({stranger: 1})
@@ -103,7 +107,3 @@ def test_what_is_sent_back_is_judged_again(system: System) -> None:
         lambda: [it for it in letters(system) if it.key == b"%d" % user], lambda it: len(it) > 1
     )
     assert [(it.value, it.sent_back) for it in same] == [(b"{", True), (b"{", False)]
-
-
-def origins(system: System, places: set[Place]) -> list[str]:
-    return [f"--origin={origin(system.topics.ratings, *place)}" for place in places]

@@ -262,13 +262,14 @@ async def test_dead_letters_are_found(
     forgotten: World, key: bytes | None, value: bytes | None, theirs: bool
 ) -> None:
     raw = Record(9, START, key, value)
+    at = (TOPIC, 1, raw.offset, raw.timestamp)
     forgotten.letters.append(
-        Buried(TOPIC, 1, raw.offset, raw.timestamp, key, value, "empty", "nothing", False)
+        Buried("ratings/1/9@1", *at, key, value, "empty", "nothing", sent_back=False)
     )
     left = await forgotten.left()
     assert left.keys() == ({"dead letters"} if theirs else set())
     if theirs:
-        assert left["dead letters"].startswith("1 letter, the last of them ratings/1/9")
+        assert left["dead letters"].startswith("1 letter, the last of them ratings/1/9@1")
 
 
 async def test_the_log_may_have_dropped_its_records(forgotten: World) -> None:

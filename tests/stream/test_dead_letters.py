@@ -21,6 +21,7 @@ from stream.log_reader import KafkaLog
 
 PARTITIONS = 4
 USER = 7
+TIME = 123_456  # ms
 
 # A mebibyte less the room that Kafka's own limit needs for the rest of the record.
 LARGEST = (1 << 20) - 1000
@@ -39,8 +40,9 @@ def letter(
     value: bytes | None = b"{",
     key: bytes | None = b"%d" % USER,
     reason: str = "malformed_json",
+    time: int = TIME,
 ) -> DeadLetter:
-    return DeadLetter(topics.ratings, 1, Record(offset, 123_456, key, value), reason, "said “so”")
+    return DeadLetter(topics.ratings, 1, Record(offset, time, key, value), reason, "said “so”")
 
 
 async def bury(config: dict[str, str], topics: Topics, letters: Iterable[DeadLetter]) -> None:
@@ -80,10 +82,11 @@ async def test_what_is_buried_is_read_as_it_was(
     await bury(config, topics, [letter(topics, 5, value, key)])
     assert read_dead_letters(config, topics.dead_letters) == [
         Buried(
+            origin=f"{topics.ratings}/1/5@123456",
             topic=topics.ratings,
             partition=1,
             offset=5,
-            timestamp=123_456,
+            timestamp=TIME,
             key=key,
             value=value,
             reason="malformed_json",
@@ -97,7 +100,37 @@ async def test_one_buried_twice_is_one(config: dict[str, str], topics: Topics) -
     await bury(config, topics, [letter(topics, 5), letter(topics, 6)])
     await bury(config, topics, [letter(topics, 5), letter(topics, 9)])
     origins = [found.origin for found in read_dead_letters(config, topics.dead_letters)]
-    assert origins == [f"{topics.ratings}/1/{offset}" for offset in (5, 6, 9)]
+    assert origins == [f"{topics.ratings}/1/{offset}@{TIME}" for offset in (5, 6, 9)]
+
+
+async def test_a_topic_made_anew_has_letters_of_its_own(
+    config: dict[str, str], topics: Topics
+) -> None:
+    def found() -> list[tuple[bytes | None, bool]]:
+        return [(it.value, it.sent_back) for it in read_dead_letters(config, topics.dead_letters)]
+
+    await bury(config, topics, [letter(topics, 5, b"old")])
+    await send_back(config, topics.dead_letters, read_dead_letters(config, topics.dead_letters))
+    await bury(config, topics, [letter(topics, 5, b"new", time=TIME + 1)])
+    assert found() == [(b"old", True), (b"new", False)]
+
+
+async def test_letters_of_an_earlier_release_have_no_time_in_their_origin(
+    config: dict[str, str], topics: Topics
+) -> None:
+    told = {"reason": "empty", "detail": "", "topic": topics.ratings, "timestamp": f"{TIME}"}
+    publisher = Publisher(config)
+    for offset in (5, 6):
+        headers = [*told.items(), ("partition", "1"), ("offset", str(offset))]
+        packed = [(name, text.encode()) for name, text in headers]
+        key = f"{topics.ratings}/1/{offset}".encode()
+        await publisher.send([Message(topics.dead_letters, key, b"", packed)])
+    await publisher.send([Message(topics.dead_letters, key, None, [("sent-back", b"")])])
+    await asyncio.to_thread(publisher.close)
+    found = read_dead_letters(config, topics.dead_letters)
+    assert [it.sent_back for it in found] == [False, True]
+    await send_back(config, topics.dead_letters, found[:1])
+    assert all(it.sent_back for it in read_dead_letters(config, topics.dead_letters))
 
 
 async def test_what_others_put_into_the_topic_is_passed_over(
@@ -141,8 +174,8 @@ class TestCommands:
         letters.append(letter(topics, 3, reason="misrouted"))
         asyncio.run(bury(config, topics, letters))
         shown = CliRunner().invoke(app, ["dlq", "list", "--limit", "2"]).output
-        assert f"{topics.ratings}/1/3" in shown
-        assert f"{topics.ratings}/1/1" not in shown
+        assert f"{topics.ratings}/1/3@{TIME} " in shown
+        assert f"{topics.ratings}/1/1@" not in shown
         assert "(500 bytes)" in shown
         assert "[red][red]" in shown
         assert "4 in all, 3 malformed_json, 1 misrouted" in shown
@@ -158,7 +191,7 @@ class TestCommands:
             return CliRunner().invoke(app, ["dlq", "requeue", *options]).output
 
         assert "sent back 1; 0 " in requeue("--reason", "misrouted")
-        assert "sent back 1; 0 " in requeue("--origin", f"{topics.ratings}/1/2")
+        assert "sent back 1; 0 " in requeue("--origin", f"{topics.ratings}/1/2@{TIME}")
         assert "sent back 2; 2 " in requeue("--all")
         assert "sent back 0; 4 " in requeue("--all")
         found = asyncio.run(read_back(config, topics))

@@ -21,7 +21,9 @@ T = 1_700_000_000_000  # ms
 def letter(user: int, timestamp: int, offset: int = 5) -> Buried:
     """Misrouted, so that sent back it would be valid."""
     value, key = encode(rating(user, 7, 4.0)), b"%d" % user
-    return Buried(TOPIC, HOME + 1, offset, timestamp, key, value, "misrouted", "", sent_back=False)
+    origin = f"{TOPIC}/{HOME + 1}/{offset}@{timestamp}"
+    place = (TOPIC, HOME + 1, offset)
+    return Buried(origin, *place, timestamp, key, value, "misrouted", "", sent_back=False)
 
 
 def log_of(user: int, begin: int = 0) -> MemoryLog:
