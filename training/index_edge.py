@@ -21,6 +21,8 @@ from qdrant_edge import (
     CountRequest,
     Distance,
     EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeOptimizersConfig,
     EdgeShard,
     EdgeVectorParams,
     FieldCondition,
@@ -43,7 +45,9 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
+from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError, IndexUnavailable
+from stream.contracts.events import MAX_MOVIE_ID
 from training.index import (
     EXACT_FROM,
     HNSW_EF,
@@ -56,10 +60,11 @@ from training.index import (
     check_dimension,
     check_points,
     conditions,
-    split_exclusions,
 )
 from training.index_later import LaterMovies
 from training.movie_filter import ALL_MOVIES, MovieFilter
+from training.movie_table import MovieTable
+from training.proposals import highest_first
 
 # Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
 UPSERT_POINTS: Final = 2_000
@@ -68,14 +73,23 @@ UPSERT_POINTS: Final = 2_000
 # empty one that Edge keeps for what is added takes a third more.
 _THREADS: Final = 1
 
+# KB of vectors from which a segment is made one that is mapped into memory: any. Edge keeps smaller
+# ones, by default up to 20 MB, as they grow: to open such an index of 9,700 movies takes twice as
+# long, and twice the memory.
+_OPTIMISED_FROM: Final = 1
+
 # Movies from which a walk compares vectors by a byte a number: two thirds of the time. Smaller
 # indexes are not walked. A byte spans the middle of the numbers, all but one in a thousand.
 QUANTIZED_FROM: Final = 20_000
 _QUANTILE: Final = 0.999
 
-# What a walk found is put in order by all of the vectors. Edge does not unless it is told to: then
-# scores are off by up to 0.02, and of the 64 best of them 2 to 15 % are others.
-_RESCORED: Final = QuantizationSearchParams(rescore=True)
+# What a walk found is put in order by all of the vectors, or else of the 64 best 2 to 15 % would be
+# others. By the model's own, which are in memory: Edge would have its copy there too, 31 MB.
+_UNSCORED: Final = QuantizationSearchParams(rescore=False)
+
+# KB of vectors from which they are packed, as few as Edge can be told. Unpacked files have room for
+# more: of 9,742 movies they take 57 MB in memory in place of 25, and a third more time.
+_PACKED_FROM: Final = 1
 
 # Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
 # instead of 150 to 300, in which nothing else of the process would run. Integers are only asked for
@@ -90,13 +104,19 @@ _SCHEMAS: Final[dict[str, FloatIndexParams | IntegerIndexParams | KeywordIndexPa
 class EdgeIndex:
     """A `MovieIndex` over a private copy of a directory that `build_edge_index` wrote.
 
-    Movies that come later are in this process alone: every process puts the same there.
+    Edge finds movies, and the model's vectors say how near they are. Movies that come later are in
+    this process alone: every process puts the same there.
     """
 
     in_process = True
 
-    def __init__(self, directory: Path, dimension: int) -> None:
+    def __init__(self, directory: Path, items: ItemVectors, table: MovieTable) -> None:
         """Copy the index and open the copy.
+
+        Args:
+            directory: of the index.
+            items: the vectors that it was built of.
+            table: the movies, row by row.
 
         Raises:
             IndexUnavailable: there is no index in `directory`, or it cannot be read.
@@ -104,8 +124,10 @@ class EdgeIndex:
         """
         if not directory.is_dir():
             raise IndexUnavailable(f"no index in {directory}: train and promote a model again")
-        self._dimension = dimension
-        self._later = LaterMovies(np.zeros((0, dimension), np.float32))
+        self._items = items
+        self._table = table
+        self._dimension = items.vectors.shape[1]
+        self._later = LaterMovies(np.zeros((0, self._dimension), np.float32))
         # The open files outlive their directory until the index is closed. So nothing is left
         # behind, not even by a process that is killed. They are held open here too: else Edge's
         # closing would delete them, and it holds the GIL as long as the disk takes for that.
@@ -159,37 +181,59 @@ class EdgeIndex:
         through what is excluded is shorter than one that must not.
         """
         at_once = max(HNSW_EF, limit + min(len(without), limit))
-        hits, there = self._nearest(vector, at_once, (), without, wanted)
+        hits, there = self._walk(vector, at_once, without, wanted)
         if len(hits) < limit and there == at_once:
-            exact = len(without) > EXACT_FROM
-            filtered, dropped = split_exclusions(without) if exact else ((), without)
-            more = limit + len(dropped)
-            hits, _ = self._nearest(vector, more, filtered, dropped, wanted, exact=exact)
+            if len(without) > EXACT_FROM:
+                return self._exact(vector, limit, without, wanted)
+            hits, _ = self._walk(vector, limit + len(without), without, wanted)
         return hits[:limit]
 
-    def _nearest(
+    def _walk(
         self,
         vector: npt.NDArray[np.float32],
         count: int,
-        filtered: Collection[int],
-        dropped: Collection[int],
+        without: Collection[int],
         wanted: MovieFilter,
-        *,
-        exact: bool = False,
     ) -> tuple[list[tuple[int, float]], int]:
-        """Of `count` movies those that are not dropped, and how many there were."""
+        """Of `count` movies those that are not excluded, and how many there were."""
         request = QueryRequest(
             limit=count,
             query=Query.Nearest(vector.tolist()),
-            filter=_filter(wanted, filtered),
-            params=SearchParams(  # Edge keeps `count` at least
-                hnsw_ef=HNSW_EF, exact=exact, quantization=_RESCORED
-            ),
+            filter=_filter(wanted),
+            params=SearchParams(hnsw_ef=HNSW_EF, quantization=_UNSCORED),  # it keeps `count` at least
         )
         with _edge_errors("the search failed"):
             found = self._shard.query(request)
-        hits = [(movie, one.score) for one in found if (movie := int(one.id)) not in dropped]
-        return hits, len(found)
+        ids = [movie for one in found if (movie := int(one.id)) not in without]
+        rows = self._items.rows(np.array(ids, np.uint32))
+        if rows.min(initial=0) < 0:
+            raise IndexUnavailable("the index has movies that its model has not: build it again")
+        return self._ranked(rows, self._items.vectors.take(rows, axis=0) @ vector), len(found)
+
+    def _exact(
+        self,
+        vector: npt.NDArray[np.float32],
+        limit: int,
+        without: Collection[int],
+        wanted: MovieFilter,
+    ) -> list[tuple[int, float]]:
+        """The nearest of all that there are."""
+        scores = self._items.vectors @ vector
+        if wanted != ALL_MOVIES:
+            scores[~self._table.matching(wanted)] = -np.inf
+        ids = [movie_id for movie_id in without if 0 < movie_id <= MAX_MOVIE_ID]
+        rows = self._items.rows(np.array(ids, np.uint32))
+        scores[rows[rows >= 0]] = -np.inf
+        best = highest_first(scores, limit)
+        best = best[scores[best] > -np.inf]
+        return self._ranked(best, scores[best])
+
+    def _ranked(
+        self, rows: npt.NDArray[np.intp], scores: npt.NDArray[np.float32]
+    ) -> list[tuple[int, float]]:
+        order = np.argsort(-scores, kind="stable")
+        ids = self._items.movie_ids[rows[order]]
+        return [*zip(ids.tolist(), scores[order].tolist(), strict=True)]
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
         later = self._later.movies
@@ -252,8 +296,12 @@ def _build(
         shard = EdgeShard.create(
             str(directory),
             EdgeConfig(
-                vectors=EdgeVectorParams(size=vectors.shape[1], distance=Distance.Dot),
+                vectors=EdgeVectorParams(
+                    size=vectors.shape[1], distance=Distance.Dot, memory=Memory.Cold
+                ),
+                optimizers=EdgeOptimizersConfig(indexing_threshold=_PACKED_FROM),
                 max_search_threads=_THREADS,
+                optimizers=EdgeOptimizersConfig(indexing_threshold=_OPTIMISED_FROM),
                 quantization_config=quantization if len(movies) >= QUANTIZED_FROM else None,
                 wal_enabled=False,  # built in one go: the flush below is the one commit
             ),
@@ -272,8 +320,8 @@ def _build(
         shard.close()
 
 
-def _filter(wanted: MovieFilter, without: Collection[int]) -> Filter | None:
-    must, must_not = conditions(wanted, without)
+def _filter(wanted: MovieFilter) -> Filter | None:
+    must, must_not = conditions(wanted, ())
     if not must and not must_not:
         return None
     return Filter(must=[*map(_condition, must)], must_not=[*map(_condition, must_not)])
