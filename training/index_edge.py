@@ -22,7 +22,6 @@ from qdrant_edge import (
     Distance,
     EdgeConfig,
     EdgeOptimizersConfig,
-    EdgeOptimizersConfig,
     EdgeShard,
     EdgeVectorParams,
     FieldCondition,
@@ -301,7 +300,6 @@ def _build(
                 ),
                 optimizers=EdgeOptimizersConfig(indexing_threshold=_PACKED_FROM),
                 max_search_threads=_THREADS,
-                optimizers=EdgeOptimizersConfig(indexing_threshold=_OPTIMISED_FROM),
                 quantization_config=quantization if len(movies) >= QUANTIZED_FROM else None,
                 wal_enabled=False,  # built in one go: the flush below is the one commit
             ),
