@@ -98,9 +98,9 @@ async def serving(app: App = echo, limit: int = 100, drain: float = 0.0) -> Asyn
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEADER_TIMEOUT", 0.05)
-    monkeypatch.setattr(connections, "BODY_TIMEOUT", 0.05)
-    monkeypatch.setattr(connections, "ANSWER_TIMEOUT", 0.05)
+    """Not so much that a test which is kept waiting for a core is let go itself."""
+    for name in ("HEADER_TIMEOUT", "BODY_TIMEOUT", "ANSWER_TIMEOUT"):
+        monkeypatch.setattr(connections, name, 0.2)
 
 
 class TestOverdue:

@@ -70,7 +70,7 @@ def test_a_killed_child_is_restarted(supervisor: Supervisor, sayings: Sayings) -
 def test_a_child_that_keeps_dying_is_restarted_more_and_more_slowly(
     supervisor: Supervisor, sayings: Sayings, tmp_path: Path
 ) -> None:
-    up = tmp_path / "up"
+    up, seen = tmp_path / "up", tmp_path / "seen"
 
     def ready() -> None:
         if not up.exists():
@@ -79,10 +79,12 @@ def test_a_child_that_keeps_dying_is_restarted_more_and_more_slowly(
     code = f"""
         import pathlib, sys, time
         pathlib.Path({str(up)!r}).touch()
-        time.sleep(0.3)
+        while not pathlib.Path({str(seen)!r}).exists():
+            time.sleep(0.01)
         sys.exit(3)
     """
     supervisor.start(service("weak", code, ready=ready), timeout=DEADLINE)
+    seen.touch()
     for delay in ("0.2 s", "0.4 s", "0.8 s"):
         eventually(lambda delay=delay: sayings.has("weak died (exit status 3)", delay))  # type: ignore[misc]
 

@@ -146,7 +146,7 @@ async def test_a_broker_that_forgot_us_takes_messages_again(
 ) -> None:
     supervisor, config = mortal
     ensure_topics(config, topics, PARTITIONS, 1)
-    publisher = Publisher(config, timeout=2)
+    publisher = Publisher(config, timeout=5)
     try:
         await publisher.send(messages(topics, 1, 2, 3))
         supervisor.child("broker").kill()
@@ -220,7 +220,7 @@ def test_bulk_gives_up_on_a_broker_that_lost_its_log(
 ) -> None:
     supervisor, config = mortal
     ensure_topics(config, topics, 1, 1)
-    publisher = BulkPublisher(config, patience=2)
+    publisher = BulkPublisher(config, patience=5)
     publisher.publish(topics.ratings, b"1", b"0")
     publisher.flush()
     supervisor.child("broker").kill()

@@ -84,7 +84,7 @@ class World:
         assert producer.flush(10) == 0
 
     def archiver(self, limits: Limits = NEVER) -> Archiver:
-        lease = partial(Lease, self.redis_url, "archive", 1.0)
+        lease = partial(Lease, self.redis_url, "archive")
         return Archiver(self.config, self.topic, self.archive, lease, limits)
 
     @property
@@ -287,6 +287,7 @@ def test_a_process_that_is_killed_again_and_again(world: World) -> None:
         process.start()
         before = world.archive.span(world.topic_id, 0).end
         while world.archive.span(world.topic_id, 0).end < before + 100:
+            assert process.is_alive()
             movies = range(produced + 1, produced + 11)
             world.produce(*(rating(A, movie, 4.0) for movie in movies))
             produced += 10

@@ -42,7 +42,7 @@ class TestKafkaLog(PartitionLogSuite):
     @pytest.fixture
     def log(self, config: dict[str, str], topics: Topics) -> KafkaLog:
         ensure_topics(config, topics, partitions=2, replication=1)
-        return KafkaLog(config, topics.ratings, timeout=2.0)
+        return KafkaLog(config, topics.ratings, timeout=5.0)
 
     @pytest.fixture
     def append(self, config: dict[str, str], topics: Topics) -> Append:
