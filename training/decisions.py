@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
+from producers.admin import topic_id
 from producers.publisher import BulkPublisher
-from stream.contracts.errors import InvalidEvent
+from stream.contracts.errors import InvalidEvent, NoTopic
 from stream.contracts.events import RefreshEvent, decode_refresh, encode
 from stream.log_reader import KafkaLog
 from training.gate import Decision
@@ -53,7 +54,7 @@ def publish_decision(decision: Decision, kafka: Mapping[str, str], topic: str) -
 
 
 def decision_about(version: str, kafka: Mapping[str, str], topic: str) -> RefreshEvent | None:
-    """The last decision about a model; None where nobody decided.
+    """The last decision about a model; None where nobody decided, and none could be told yet.
 
     Args:
         version: of the model, the challenger then.
@@ -61,8 +62,12 @@ def decision_about(version: str, kafka: Mapping[str, str], topic: str) -> Refres
         topic: `Topics.refreshes`.
 
     Raises:
-        BrokerUnavailable: no answer in time, or there is no such topic.
+        BrokerUnavailable: no answer in time.
     """
+    try:
+        topic_id(kafka, topic)
+    except NoTopic:  # as in a cluster older than it until a worker starts
+        return None
     return asyncio.run(_last(KafkaLog(kafka, topic), version))
 
 

@@ -12,7 +12,13 @@ from stream.contracts.errors import BrokerUnavailable, Unavailable
 from stream.contracts.events import RefreshEvent
 from stream.contracts.topics import Topics
 from tests.producers.kafka import records
-from training.decisions import DECISION, OUTCOME, log_decision, publish_decision
+from training.decisions import (
+    DECISION,
+    OUTCOME,
+    decision_about,
+    log_decision,
+    publish_decision,
+)
 from training.gate import Decision
 from training.registry import MODEL
 
@@ -42,6 +48,19 @@ def test_a_decision_is_an_event(broker: str, topics: Topics) -> None:
         ("v1", False),
     ]
     assert (events[1].reasons, events[1].figures) == (DECIDED.reasons, DECIDED.figures)
+
+
+def test_the_last_decision_about_a_model_is_found(broker: str, topics: Topics) -> None:
+    kafka = {"bootstrap.servers": broker}
+    assert decision_about("v2", kafka, topics.refreshes) is None  # there is no topic yet
+    ensure_topics(kafka, topics, 1, 1)
+    assert decision_about("v2", kafka, topics.refreshes) is None
+    for promoted, version in ((False, "v2"), (True, "v2"), (False, "v3")):
+        decided = replace(DECIDED, challenger=version, promoted=promoted)
+        publish_decision(decided, kafka, topics.refreshes)
+    found = decision_about("v2", kafka, topics.refreshes)
+    assert found is not None
+    assert (found.challenger, found.promoted) == ("v2", True)
 
 
 def test_a_decision_that_the_broker_does_not_get(monkeypatch: pytest.MonkeyPatch) -> None:
