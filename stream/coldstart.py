@@ -67,8 +67,9 @@ class ItemVectors:
         # The row of each id up to the largest, and -1 for what is beyond: read in a tenth of the
         # time that a search takes.
         self._table: npt.NDArray[np.intp] | None = None
-        if self._sorted[-1] < TABLE_IDS:
-            self._table = np.full(int(self._sorted[-1]) + 2, -1, np.intp)
+        highest = int(movie_ids.max(initial=0))
+        if highest < TABLE_IDS:
+            self._table = np.full(highest + 2, -1, np.intp)
             self._table[movie_ids] = np.arange(len(movie_ids))
 
     @classmethod

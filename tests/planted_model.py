@@ -21,7 +21,7 @@ from tests.planted_ratings import planted_predictor
 from training.artifact import CATALOGUE as CATALOGUE_FILE
 from training.artifact import INDEX, ITEM_TOWER, LAYOUT, USER_TOWER, Manifest, sha256
 from training.index import IndexedMovie
-from training.index_edge import build_edge_index
+from training.index_edge_build import build_edge_index
 from training.movie_table import MovieTable
 from training.ranking import TOWERS, Links, Ranking
 from training.ranking_files import write_ranking

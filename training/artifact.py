@@ -138,6 +138,7 @@ class Artifact:
         self.items = items
         self.ranking = ranking
         self.predictor = predictor
+        self._movies: MovieTable | None = None
         self._user_tower = _session(directory / USER_TOWER)
         self._item_tower = _session(directory / ITEM_TOWER)
 
@@ -166,8 +167,10 @@ class Artifact:
         return self.directory / INDEX
 
     def movies(self) -> MovieTable:
-        """The movies of `items`, row by row, read anew. Raises ArtifactError."""
-        return MovieTable.read(self.directory / CATALOGUE, self.items.movie_ids)
+        """The movies of `items`, row by row, read when first asked for. Raises ArtifactError."""
+        if self._movies is None:
+            self._movies = MovieTable.read(self.directory / CATALOGUE, self.items.movie_ids)
+        return self._movies
 
     def user_vectors(self, states: Sequence[UserState]) -> Floats:
         """f32[len(states), d], L2-normalised: what each user would choose next."""

@@ -32,7 +32,7 @@ from training.dataset import Ratings
 from training.durable import sync
 from training.flat import flat
 from training.index import IndexedMovie
-from training.index_edge import build_edge_index
+from training.index_edge_build import build_edge_index
 from training.movie_table import MovieTable
 from training.ranking import Ranking
 from training.ranking_files import write_ranking

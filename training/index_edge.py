@@ -1,16 +1,14 @@
 """The movie index in this process: Qdrant Edge, a directory per model version.
 
-Edge holds the GIL in every call, and optimising 60,000 vectors takes it 8 seconds: building happens
-in another process. It wants one opener per directory: whoever opens an index gets a private copy.
+Edge holds the GIL in every call. It wants one opener per directory: whoever opens an index gets a
+private copy. `training.index_edge_build` makes what is copied.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,29 +17,17 @@ import numpy as np
 import numpy.typing as npt
 from qdrant_edge import (
     CountRequest,
-    Distance,
-    EdgeConfig,
-    EdgeOptimizersConfig,
     EdgeShard,
-    EdgeVectorParams,
     FieldCondition,
     Filter,
-    FloatIndexParams,
     HasIdCondition,
-    IntegerIndexParams,
-    KeywordIndexParams,
     MatchAny,
-    Memory,
-    Point,
     QuantizationSearchParams,
     Query,
     QueryRequest,
     RangeFloat,
-    ScalarQuantizationConfig,
-    ScalarType,
     ScrollRequest,
     SearchParams,
-    UpdateOperation,
 )
 
 from stream.coldstart import ItemVectors
@@ -51,7 +37,6 @@ from training.aside import aside
 from training.index import (
     EXACT_FROM,
     HNSW_EF,
-    PAYLOAD_INDEXES,
     AnyOf,
     Between,
     Condition,
@@ -61,44 +46,15 @@ from training.index import (
     check_points,
     conditions,
 )
+from training.index_edge_build import edge_errors
 from training.index_later import LaterMovies
 from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.movie_table import MovieTable
 from training.proposals import highest_first
 
-# Points per upsert: large enough that the call does not matter, small enough to keep memory flat.
-UPSERT_POINTS: Final = 2_000
-
-# Threads that search an index. There is one segment with movies: to look at the same time into the
-# empty one that Edge keeps for what is added takes a third more.
-_THREADS: Final = 1
-
-# KB of vectors from which a segment is made one that is mapped into memory: any. Edge keeps smaller
-# ones, by default up to 20 MB, as they grow: to open such an index of 9,700 movies takes twice as
-# long, and twice the memory.
-_OPTIMISED_FROM: Final = 1
-
-# Movies from which a walk compares vectors by a byte a number: two thirds of the time. Smaller
-# indexes are not walked. A byte spans the middle of the numbers, all but one in a thousand.
-QUANTIZED_FROM: Final = 20_000
-_QUANTILE: Final = 0.999
-
 # What a walk found is put in order by all of the vectors, or else of the 64 best 2 to 15 % would be
 # others. By the model's own, which are in memory: Edge would have its copy there too, 31 MB.
 _UNSCORED: Final = QuantizationSearchParams(rescore=False)
-
-# KB of vectors from which they are packed, as few as Edge can be told. Unpacked files have room for
-# more: of 9,742 movies they take 57 MB in memory in place of 25, and a third more time.
-_PACKED_FROM: Final = 1
-
-# Payload indexes stay on disk, mapped into memory: an index of 62,000 movies then opens in 20 ms
-# instead of 150 to 300, in which nothing else of the process would run. Integers are only asked for
-# by range: what finds a single one would be 3 MB a field, of an empty segment too.
-_SCHEMAS: Final[dict[str, FloatIndexParams | IntegerIndexParams | KeywordIndexParams]] = {
-    "float": FloatIndexParams(memory=Memory.Cold),
-    "integer": IntegerIndexParams(lookup=False, range=True, memory=Memory.Cold),
-    "keyword": KeywordIndexParams(memory=Memory.Cold),
-}
 
 
 class EdgeIndex:
@@ -133,7 +89,7 @@ class EdgeIndex:
         # closing would delete them, and it holds the GIL as long as the disk takes for that.
         with (
             tempfile.TemporaryDirectory(prefix="freshet-index-") as copy,
-            _edge_errors(f"cannot open the index in {directory}"),
+            edge_errors(f"cannot open the index in {directory}"),
         ):
             aside(shutil.copytree, directory, copy, dirs_exist_ok=True)
             self._shard = EdgeShard.load(copy)
@@ -200,9 +156,11 @@ class EdgeIndex:
             limit=count,
             query=Query.Nearest(vector.tolist()),
             filter=_filter(wanted),
-            params=SearchParams(hnsw_ef=HNSW_EF, quantization=_UNSCORED),  # it keeps `count` at least
+            params=SearchParams(
+                hnsw_ef=HNSW_EF, quantization=_UNSCORED
+            ),  # it keeps `count` at least
         )
-        with _edge_errors("the search failed"):
+        with edge_errors("the search failed"):
             found = self._shard.query(request)
         ids = [movie for one in found if (movie := int(one.id)) not in without]
         rows = self._items.rows(np.array(ids, np.uint32))
@@ -237,7 +195,7 @@ class EdgeIndex:
 
     def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
         later = self._later.movies
-        with _edge_errors("reading movies failed"):
+        with edge_errors("reading movies failed"):
             records = self._shard.retrieve(
                 [id_ for id_ in movie_ids if id_ not in later], True, False
             )
@@ -246,13 +204,13 @@ class EdgeIndex:
 
     def count(self) -> int:
         later = self._later
-        with _edge_errors("counting movies failed"):
+        with edge_errors("counting movies failed"):
             built = self._shard.count(CountRequest(exact=True))
         return built + len(later.movies) - len(later.replaced)
 
     def upsert(self, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]) -> None:
         check_points([movie.movie_id for movie in movies], vectors, self._dimension)
-        with _edge_errors("looking for movies failed"):
+        with edge_errors("looking for movies failed"):
             built = self._shard.retrieve([movie.movie_id for movie in movies], False, False)
         self._later = self._later.with_these(movies, vectors, [int(one.id) for one in built])
 
@@ -271,61 +229,6 @@ class EdgeIndex:
             os.close(self._files.pop())
 
 
-def build_edge_index(
-    directory: Path, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]
-) -> None:
-    """Build and optimise an index in a process of its own; returns when it is whole on disk.
-
-    The process is spawned, so the calling program's main module must be importable.
-
-    Args:
-        directory: is created; must be missing or empty.
-        movies: n distinct movies.
-        vectors: f32[n, d], row i that of movies[i].
-
-    Raises:
-        ArtifactError: the directory is in use, or movies and vectors do not match.
-        IndexUnavailable: Edge failed to build.
-    """
-    check_points([movie.movie_id for movie in movies], vectors)
-    if directory.exists() and any(directory.iterdir()):
-        raise ArtifactError(f"{directory} already has files: build into an empty directory")
-    directory.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(_build, directory, list(movies), vectors).result()
-
-
-def _build(
-    directory: Path, movies: Sequence[IndexedMovie], vectors: npt.NDArray[np.float32]
-) -> None:
-    quantization = ScalarQuantizationConfig(ScalarType.Int8, _QUANTILE, memory=Memory.Pinned)
-    with _edge_errors(f"building the index in {directory} failed"):
-        shard = EdgeShard.create(
-            str(directory),
-            EdgeConfig(
-                vectors=EdgeVectorParams(
-                    size=vectors.shape[1], distance=Distance.Dot, memory=Memory.Cold
-                ),
-                optimizers=EdgeOptimizersConfig(indexing_threshold=_PACKED_FROM),
-                max_search_threads=_THREADS,
-                quantization_config=quantization if len(movies) >= QUANTIZED_FROM else None,
-                wal_enabled=False,  # built in one go: the flush below is the one commit
-            ),
-        )
-        for name, kind in PAYLOAD_INDEXES.items():
-            shard.update(UpdateOperation.create_field_index(name, _SCHEMAS[kind]))
-        for start in range(0, len(movies), UPSERT_POINTS):
-            chunk = slice(start, start + UPSERT_POINTS)
-            points = [
-                Point(movie.movie_id, row.tolist(), msgspec.to_builtins(movie))
-                for movie, row in zip(movies[chunk], vectors[chunk], strict=True)
-            ]
-            shard.update(UpdateOperation.upsert_points(points))
-        shard.optimize()
-        shard.flush()
-        shard.close()
-
-
 def _filter(wanted: MovieFilter) -> Filter | None:
     must, must_not = conditions(wanted, ())
     if not must and not must_not:
@@ -341,14 +244,3 @@ def _condition(condition: Condition) -> FieldCondition | HasIdCondition:
             return FieldCondition(field, range=RangeFloat(gte=low, lte=high))
         case HasId(movie_ids):
             return HasIdCondition(set(movie_ids))
-
-
-@contextmanager
-def _edge_errors(what: str) -> Iterator[None]:
-    """Edge raises bare `Exception`: name what failed, and make it ours."""
-    try:
-        yield
-    except (ArtifactError, IndexUnavailable):
-        raise
-    except Exception as error:
-        raise IndexUnavailable(f"{what}: {error}") from error

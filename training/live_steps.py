@@ -149,7 +149,8 @@ class LiveSteps:
     def _index(self, model: Artifact) -> Iterator[MovieIndex]:
         """The one that will be served; on a server it is built first."""
         if self.promoter.qdrant is None:
-            with closing(EdgeIndex(model.index_directory, model.manifest.dimensions)) as edge:
+            index = EdgeIndex(model.index_directory, model.items, model.movies())
+            with closing(index) as edge:
                 yield edge
             return
         from training.index_server import ServerIndex

@@ -65,14 +65,13 @@ def load_model(
 def _open_index(
     event: ModelEvent, artifact: Artifact, qdrant_url: str | None, qdrant_api_key: str | None
 ) -> MovieIndex:
-    dimension = artifact.items.vectors.shape[1]
     if qdrant_url is None:
-        return EdgeIndex(artifact.index_directory, dimension)
+        return EdgeIndex(artifact.index_directory, artifact.items, artifact.movies())
     # Importing the client takes a second, and only those with a server need it.
     from training.index_server import ServerIndex, connect
 
     client = connect(qdrant_url, qdrant_api_key, QDRANT_TIMEOUT)
-    return ServerIndex(client, event.collection, dimension)
+    return ServerIndex(client, event.collection, artifact.items.vectors.shape[1])
 
 
 def _someone(artifact: Artifact) -> UserState:

@@ -75,7 +75,7 @@ def test_the_stream_reads_its_item_vectors(artifact: Artifact) -> None:
 def test_the_index_finds_what_the_user_tower_asks_for(artifact: Artifact) -> None:
     """Someone who likes three movies of the first club is recommended the first club."""
     state = folded([rating(1, movie, 4.5) for movie in (1, 2, 3)]).users[1]
-    index = EdgeIndex(artifact.index_directory, artifact.manifest.dimensions)
+    index = EdgeIndex(artifact.index_directory, artifact.items, artifact.movies())
     try:
         assert index.count() == 73
         found = index.search(artifact.user_vectors([state])[0], 9, exclude=[1, 2, 3])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
+from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from tests.api.doubles import MemoryIndex
 from tests.suites.movie_index import (
@@ -26,10 +27,18 @@ from tests.suites.movie_index import (
     unit_vectors,
 )
 from training.index import ALIAS, IndexedMovie, MovieIndex, collection_name
-from training.index_edge import EdgeIndex, _build, build_edge_index
+from training.index_edge import EdgeIndex
+from training.index_edge_build import _build, build_edge_index
 from training.index_server import ServerIndex, build_server_index, connect, switch_alias
+from training.movie_table import MovieTable
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+
+
+def opened(directory: Path, movies: Sequence[IndexedMovie], vectors: Vectors) -> EdgeIndex:
+    """The index in a directory, as that of these movies."""
+    table = MovieTable.of(movies)
+    return EdgeIndex(directory, ItemVectors("v1", table.movie_ids, vectors), table)
 
 
 class TestMemory(MovieIndexSuite):
@@ -45,16 +54,16 @@ class TestEdge(MovieIndexSuite):
     @pytest.fixture(scope="class")
     @classmethod
     def build(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-        opened: list[MovieIndex] = []
+        built: list[MovieIndex] = []
 
         def build(movies: Sequence[IndexedMovie], vectors: Vectors) -> MovieIndex:
             directory = tmp_path_factory.mktemp("edge") / "index"
             build_edge_index(directory, movies, vectors)
-            opened.append(EdgeIndex(directory, DIMENSION))
-            return opened[-1]
+            built.append(opened(directory, movies, vectors))
+            return built[-1]
 
         yield build
-        for index in opened:
+        for index in built:
             index.close()
 
 
@@ -176,10 +185,13 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
         ServerIndex(client, "movies-x", DIMENSION)
 
 
+TWO = (movie(1), movie(2))
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("built") / "index"
-    build_edge_index(directory, [movie(1), movie(2)], unit_vectors(2))
+    build_edge_index(directory, TWO, unit_vectors(2))
     return directory
 
 
@@ -201,6 +213,18 @@ def open_files(directory: Path) -> list[str]:
     return [name for name in found if name.startswith(str(directory))]
 
 
+def resident(name: str) -> int:
+    """Bytes of memory of this process in which deleted files are whose paths end so."""
+    found, here = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        key, *values = line.split()
+        if not key.endswith(":"):
+            here = line.endswith(f"{name} (deleted)")
+        elif here and key == "Rss:":
+            found += int(values[0]) * 1024
+    return found
+
+
 def test_edge_readers_have_a_copy_each_that_leaves_nothing_behind(
     edge_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +232,7 @@ def test_edge_readers_have_a_copy_each_that_leaves_nothing_behind(
     copies.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(copies))
     before = snapshot(edge_directory)
-    first, second = EdgeIndex(edge_directory, DIMENSION), EdgeIndex(edge_directory, DIMENSION)
+    first, second = (opened(edge_directory, TWO, unit_vectors(2)) for _ in range(2))
     assert snapshot(edge_directory) == before
     shutil.rmtree(edge_directory)
     assert list(copies.iterdir()) == []  # a process that is killed now leaves nothing behind
@@ -246,13 +270,20 @@ def test_edge_without_a_whole_directory_is_unavailable(
     monkeypatch.setattr("tempfile.tempdir", str(copies))
     harm(edge_directory)
     with pytest.raises(IndexUnavailable, match="index in"):
-        EdgeIndex(edge_directory, DIMENSION)
+        opened(edge_directory, TWO, unit_vectors(2))
     assert list(copies.iterdir()) == []
 
 
 def test_edge_refuses_an_index_of_another_dimension(edge_directory: Path) -> None:
     with pytest.raises(ArtifactError, match="dimension 99"):
-        EdgeIndex(edge_directory, 99)
+        opened(edge_directory, TWO, unit_vectors(2, 99))
+
+
+def test_edge_with_movies_that_its_model_has_not_is_unavailable(edge_directory: Path) -> None:
+    index = opened(edge_directory, [movie(1), movie(3)], unit_vectors(2))
+    with pytest.raises(IndexUnavailable, match="its model has not"):
+        index.search(unit_vectors(2)[1], 2)
+    index.close()
 
 
 def test_edge_builds_into_an_empty_directory_only(edge_directory: Path) -> None:
@@ -264,17 +295,20 @@ def test_what_was_walked_by_bytes_is_scored_and_ordered_by_all_of_the_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Edge walks from some 10 MB on: few wide vectors are built in half a second."""
-    monkeypatch.setattr("training.index_edge.QUANTIZED_FROM", 1_000)
+    monkeypatch.setattr("training.index_edge_build.QUANTIZED_FROM", 1_000)
     vectors = unit_vectors(1_400, 2_048)
     directory = tmp_path / "index"
-    _build(directory, [movie(row) for row in range(len(vectors))], vectors)
+    movies = [movie(row) for row in range(len(vectors))]
+    _build(directory, movies, vectors)
     segments = [msgspec.json.decode(file.read_bytes()) for file in directory.rglob("segment.json")]
     kinds = [segment["config"]["vector_data"][""] for segment in segments]
     assert any(kind["index"]["type"] == "hnsw" and kind["quantization_config"] for kind in kinds)
-    index = EdgeIndex(directory, 2_048)
+    index = opened(directory, movies, vectors)
     query = vectors[:20].sum(axis=0)
     exact = vectors @ query
     found = index.search(query, 64, exclude=range(10))
+    assert len(index.search(query, 64, exclude=range(10, 1_000))) == 64
+    assert resident("/matrix.dat") < 1 << 20  # what Edge has of 11 MB of vectors, in bytes
     index.close()
     assert found == [(row, pytest.approx(exact[row], abs=1e-5)) for row, _ in found]
     assert found == sorted(found, key=lambda hit: -hit[1])
@@ -285,7 +319,7 @@ def test_what_was_walked_by_bytes_is_scored_and_ordered_by_all_of_the_vectors(
 
 
 def test_a_closed_edge_index_is_unavailable(edge_directory: Path) -> None:
-    index = EdgeIndex(edge_directory, DIMENSION)
+    index = opened(edge_directory, TWO, unit_vectors(2))
     index.close()
     with pytest.raises(IndexUnavailable):
         index.count()

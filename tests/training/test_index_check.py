@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from stream.contracts.errors import ArtifactError
-from tests.planted_model import CATALOGUE, DIMENSIONS, GENRES, MOVIES, Trait
+from tests.planted_model import CATALOGUE, GENRES, MOVIES, Trait
 from tests.training.build import ratings
 from training.artifact import Artifact
 from training.dataset import Ratings
@@ -82,7 +82,7 @@ def exact(artifact: Artifact) -> Exact:
 
 
 def test_the_index_of_an_artifact_is_its_own(artifact: Artifact) -> None:
-    index = EdgeIndex(artifact.index_directory, DIMENSIONS)
+    index = EdgeIndex(artifact.index_directory, artifact.items, artifact.movies())
     assert check_index(index, artifact, LOG) == IndexCheck(MOVIES, 1.0, 1.0)
     index.close()
 
