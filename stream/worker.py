@@ -244,7 +244,7 @@ class Worker:
             )
 
     def _applied(self, tp: TP) -> int | None:
-        """How far a partition is applied, within a long batch too, where that is known."""
+        """What moves with what is applied, within a long batch too, where that is known."""
         if tp.topic == self._topics.ratings:
             return self._processor.next_offset(tp.partition)
-        return self._experiments.next_offset(tp)
+        return self._experiments.mark(tp)

@@ -79,9 +79,9 @@ class ExperimentAgents:
         for why, count in counted.invalid.items():
             self._invalid.labels(*why).inc(count)
 
-    def next_offset(self, tp: TP) -> int | None:
-        """See `Tally.next_offset`; None of definitions, which are stored at once."""
-        return self._tally.next_offset(tp.topic, tp.partition)
+    def mark(self, tp: TP) -> int | None:
+        """See `Tally.mark`; None of definitions, which are stored at once."""
+        return self._tally.mark(tp.topic, tp.partition)
 
     async def start_offset(self, tp: TP) -> int | None:
         """The offset at which to begin; None: where the group left off.

@@ -64,6 +64,15 @@ class Progress:
     def after(self, topic: str, read: Read) -> "Progress":
         return Progress({**self.read, topic: read})
 
+    def reaches(self, topic: str, read: Read | None) -> bool:
+        """Whether a topic was read at least that far."""
+        if read is None:
+            return True
+        now = self.read.get(topic)
+        if now is None or now.topic_id != read.topic_id:
+            return False
+        return now.next_offset >= read.next_offset
+
 
 class OutcomeStore(Protocol):
     """Everything raises StoreUnavailable where the store does not answer in time."""

@@ -85,6 +85,8 @@ class Tally:
         self._topic_ids: dict[str, str] = {}
         self._left: dict[int, Progress] = {}  # in the store, by the last commit of this process
         self._reached: dict[tuple[str, int], int] = {}  # where each partition was last known to be
+        self._commits: Counter[int] = Counter()  # of each partition
+        self._under_way: set[tuple[str, int]] = set()  # calls
         # How far a partition was read when all that it had before a time, in ms, was counted.
         self._until: dict[tuple[str, int], tuple[Read | None, int]] = {}
         # Both topics of a partition would else read the same on behalf of each other.
@@ -102,12 +104,13 @@ class Tally:
         self._reached[topic, partition] = start if topic in progress.read else 0
         return start
 
-    def next_offset(self, topic: str, partition: int) -> int | None:
-        """How far a partition is counted as far as this process knows, None before it does.
+    def mark(self, topic: str, partition: int) -> int | None:
+        """What changes with every commit while a call is under way, None while none is.
 
-        It moves during a call that counts months, so that a watchdog can tell work from a stall.
+        Also while it reads the other topic, or waits for a call that does: that may take as long as
+        half a window of either has records, and a watchdog has to tell it from a stall.
         """
-        return self._reached.get((topic, partition))
+        return self._commits[partition] if (topic, partition) in self._under_way else None
 
     async def is_behind(self, topic: str, partition: int) -> bool:
         """Whether the store has less of a partition now than this process has seen there.
@@ -132,27 +135,34 @@ class Tally:
         StoreUnavailable or BrokerUnavailable with nothing lost or doubled: do it again. Raises
         TopicRecreated where one of the topics is no more what it was: resume.
         """
+        self._under_way.add((topic, partition))
+        try:
+            async with self._turns[partition]:
+                return await self._process(topic, partition, records)
+        finally:
+            self._under_way.discard((topic, partition))
+
+    async def _process(self, topic: str, partition: int, records: Sequence[LogRecord]) -> Counted:
         counted = Counted()
         begin = records[0].offset
-        async with self._turns[partition]:
-            while True:
-                # 1.
-                progress = self._left.pop(partition, None)
-                at = Read(await self._topic_id(topic), begin)
-                if progress is None or progress.read.get(topic) != at:
-                    progress, _ = await self._store.load(partition, ())
-                start = await self._start(progress, topic, partition)
-                fresh = [record for record in records if record.offset >= start]
-                try:
-                    # 2.
-                    async with aclosing(self._missing(topic, partition, start, begin)) as missing:
-                        async for chunk in missing:
-                            progress = await self._go_on(progress, topic, partition, chunk, counted)
-                    await self._go_on(progress, topic, partition, fresh, counted)
-                except _Refused:
-                    continue
-                counted.duplicates = len(records) - len(fresh)
-                return counted
+        while True:
+            # 1.
+            progress = self._left.pop(partition, None)
+            at = Read(await self._topic_id(topic), begin)
+            if progress is None or progress.read.get(topic) != at:
+                progress, _ = await self._store.load(partition, ())
+            start = await self._start(progress, topic, partition)
+            fresh = [record for record in records if record.offset >= start]
+            try:
+                # 2.
+                async with aclosing(self._missing(topic, partition, start, begin)) as missing:
+                    async for chunk in missing:
+                        progress = await self._go_on(progress, topic, partition, chunk, counted)
+                await self._go_on(progress, topic, partition, fresh, counted)
+            except _Refused:
+                continue
+            counted.duplicates = len(records) - len(fresh)
+            return counted
 
     async def _missing(
         self, topic: str, partition: int, start: int, end: int
@@ -196,7 +206,7 @@ class Tally:
         time = run[0].timestamp
         read, until = self._until.get((topic, partition), (None, 0))
         near = until >= run[-1].timestamp - self._ahead
-        if near and _is_beyond(progress.read.get(topic), read):
+        if near and progress.reaches(topic, read):
             return progress
         await self._make_sure_of(topic)
         start = await self._start(progress, topic, partition)
@@ -253,6 +263,7 @@ class Tally:
         new = expected.after(topic, Read(self._topic_ids[topic], records[-1].offset + 1))
         if await self._store.commit(partition, expected, new, people, sums) != new:
             raise _Refused
+        self._commits[partition] += 1
         self._left[partition] = new
         self._reached[topic, partition] = records[-1].offset + 1
         self._until[topic, partition] = new.read[topic], records[-1].timestamp
@@ -285,14 +296,3 @@ def _runs(records: Sequence[LogRecord], span: int) -> Iterator[Sequence[LogRecor
             begin = at
     if begin < len(records):
         yield records[begin:]
-
-
-def _is_beyond(read: Read | None, other: Read | None) -> bool:
-    """Whether a topic was read at least as far as then."""
-    if other is None:
-        return True
-    return (
-        read is not None
-        and read.topic_id == other.topic_id
-        and read.next_offset >= other.next_offset
-    )

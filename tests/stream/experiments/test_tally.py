@@ -285,20 +285,31 @@ async def test_feedback_that_came_late_is_counted_again_too(store: Flaky) -> Non
 async def test_a_long_count_can_be_told_from_a_stall(
     store: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One call waits for months of the other topic, and one of that topic waits for it."""
     world = World(store)
-    await fill(world, SHOWN_FOR_MONTHS, SAID_FOR_MONTHS)
-    worker, topic, commit = world.worker(), TOPICS.exposures, store.commit
-    seen = []
+    await fill(world, SHOWN_FOR_MONTHS, SAID_FOR_MONTHS[-1:])
+    world.logs[TOPICS.exposures].chunk = 10
+    worker, commit = world.worker(), store.commit
+    marks: dict[str, set[int | None]] = {topic: set() for topic in TOPICS.shown}
+
+    def mark() -> None:
+        for topic, seen in marks.items():
+            seen.add(worker.mark(topic, PARTITION))
 
     async def noted(*arguments: Any) -> Progress:
-        seen.append(worker.next_offset(topic, PARTITION))
+        mark()
         return await commit(*arguments)
 
     monkeypatch.setattr(store, "commit", noted)
-    await worker.process(topic, PARTITION, world.batch(topic, 0, 99))
-    assert seen[0] is None
-    assert len(set(seen)) > 40
-    assert worker.next_offset(topic, PARTITION) == 99
+    await asyncio.gather(
+        *(
+            worker.process(topic, PARTITION, world.batch(topic, 0, 1))
+            for topic in (TOPICS.feedback, TOPICS.exposures)
+        )
+    )
+    assert min(len(seen) for seen in marks.values()) > len(MONTHS) // 10
+    mark()
+    assert all(None in seen for seen in marks.values())
 
 
 async def test_a_topic_that_has_nothing_new_is_asked_about_once_in_half_a_window(
