@@ -1,17 +1,19 @@
 """Five promotions and a rollback under a steady load: nothing fails, nothing mixes two versions."""
 
 import asyncio
+import json
 import re
 import tempfile
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import httpx
 import numpy as np
 
+from benchmarks.load import Answered, Request, load
 from benchmarks.population import (
     START_TIMEOUT,
     fill,
@@ -35,6 +37,7 @@ RATE: Final = 200  # requests a second
 WARM_SECONDS: Final = 3
 QUIET_SECONDS: Final = 40
 PAUSE: Final = 8.0  # s between two promotions, which takes all of a switch in
+LEAD: Final = 2.0  # s for the client to begin, before the first promotion
 LIMIT: Final = 10
 ORDER: Final = "BCABC"  # the promotions after A. Each is of what no process has at hand
 P99_BAR: Final = 2.0  # times that of the quiet
@@ -46,14 +49,6 @@ SETTLE: Final = 3.0  # s after which a process that has nothing to do has let go
 
 # A version's answer to each user, as it came: without what tells the time.
 Answers: TypeAlias = Mapping[int, Any]
-
-
-class Asked(NamedTuple):
-    """A request and what came of it; `wrong` says what is, '' where nothing."""
-
-    milliseconds: float
-    version: str
-    wrong: str
 
 
 class Memory(NamedTuple):
@@ -70,8 +65,8 @@ class Memory(NamedTuple):
 
 
 class Measured(NamedTuple):
-    quiet: list[Asked]
-    switching: list[Asked]
+    quiet: list[Answered]
+    switching: list[Answered]
     seconds: list[float]
     rollback: float
     memory: Memory
@@ -140,14 +135,15 @@ async def _measure(
     await _promote(redis, models["A"], "first")
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         await _serving(client, models["A"])
-        await _load(client, right, WARM_SECONDS)
-        quiet = await _load(client, right, QUIET_SECONDS)
+        await _load(url, right, WARM_SECONDS)
+        quiet = await _load(url, right, QUIET_SECONDS)
         one = _resident(api)
         seconds: list[float] = []
         most = one
         done = asyncio.Event()
 
         async def switch() -> None:
+            await asyncio.sleep(LEAD)
             before = models["A"]
             for number, name in enumerate(ORDER):
                 previous, before = before, models[name]
@@ -168,40 +164,22 @@ async def _measure(
                 await asyncio.sleep(LOOK)
 
         switching, *_ = await asyncio.gather(
-            _load(client, right, int(PAUSE * (len(ORDER) + 1))), switch(), watch_memory()
+            _load(url, right, PAUSE * (len(ORDER) + 1)), switch(), watch_memory()
         )
     *promotions, rollback = seconds
     return Measured(quiet, switching, promotions, rollback, Memory(without, one, most))
 
 
-async def _load(
-    client: httpx.AsyncClient, right: Mapping[str, Answers], seconds: int
-) -> list[Asked]:
-    """Requests at their times, whether or not earlier ones are answered yet."""
-    chance = np.random.default_rng(2)
-    begin = time.perf_counter()
-    asked = []
-    for number in range(RATE * seconds):
-        await asyncio.sleep(begin + number / RATE - time.perf_counter())
-        user = int(chance.integers(1, DATA.users + 1))
-        asked.append(asyncio.create_task(_ask(client, user, right)))
-    return await asyncio.gather(*asked)
+async def _load(url: str, right: Mapping[str, Answers], seconds: float) -> list[Answered]:
+    requests = [Request(_path(user)) for user in range(1, DATA.users + 1)]
+    return await asyncio.to_thread(load, url, requests, RATE, seconds, partial(_mixed, right))
 
 
-async def _ask(client: httpx.AsyncClient, user: int, right: Mapping[str, Answers]) -> Asked:
-    begin = time.perf_counter()
-    try:
-        answer = await client.get(_path(user))
-    except httpx.HTTPError as error:
-        return Asked((time.perf_counter() - begin) * 1e3, "", f"failed: {error!r}")
-    took = (time.perf_counter() - begin) * 1e3
-    if not answer.is_success:
-        return Asked(took, "", f"failed: {answer.status_code} {answer.text[:200]}")
-    body = answer.json()
-    version = body["model_version"]
-    if _essence(body) != right[version][user]:
-        return Asked(took, version, f"mixed: {answer.text[:500]}")
-    return Asked(took, version, "")
+def _mixed(right: Mapping[str, Answers], answer: bytes) -> str:
+    """What is wrong with an answer that is not its own version's."""
+    body = json.loads(answer)
+    own = right[body["model_version"]][body["user_id"]]
+    return "" if _essence(body) == own else answer.decode()[:500]
 
 
 def _path(user: int) -> str:
@@ -258,10 +236,10 @@ def _report(measured: Measured) -> Report:
     )
     quiet, switching = measured.quiet, measured.switching
     every = [*quiet, *switching]
-    wrong = [asked.wrong for asked in every if asked.wrong]
-    for line in wrong[:5]:
-        print(line)
-    failed = sum(line.startswith("failed") for line in wrong)
+    wrong = [answered for answered in every if answered.wrong]
+    for answered in wrong[:5]:
+        print(answered)
+    failed = sum(answered.status != 200 for answered in wrong)
     report.at_most(f"failed requests of {len(every):,}", failed, "", 0)
     report.at_most("answers that are not their version's own", len(wrong) - failed, "", 0)
     for name, some in (("quiet", quiet), ("with the promotions", switching)):
@@ -276,16 +254,16 @@ def _report(measured: Measured) -> Report:
     report.context("memory of one model", (memory.one - memory.without) / 2**20, "MiB")
     report.at_most("most memory while models are switched", memory.models, "models", MEMORY_BAR)
     report.notes.append(
-        f"Requests come at fixed times whether or not earlier ones are answered, by {DATA.users} "
-        f"people of {DATA.movies:,} movies; a promotion every {PAUSE:g} s, of three versions in "
-        "turn, so that each is loaded; the rollback is to the one before. Every answer is compared "
-        "with that of a process that never had another model. A switch is from noticing the "
-        "promotion to serving it. The client, on the same machine, takes as much of it as the API."
+        f"Requests come as a Poisson process whether or not earlier ones are answered, by "
+        f"{DATA.users} people of {DATA.movies:,} movies; a promotion every {PAUSE:g} s, of three "
+        "versions in turn, so that each is loaded; the rollback is to the one before. Every answer "
+        "is compared with that of a process that never had another model. A switch is from "
+        "noticing the promotion to serving it. The client is another process of the same machine."
     )
     return report
 
 
-def _percentile(asked: Sequence[Asked], percent: float) -> float:
+def _percentile(asked: Sequence[Answered], percent: float) -> float:
     return float(np.percentile([it.milliseconds for it in asked], percent))
 
 
