@@ -3,15 +3,21 @@
 The restart gives its partitions to a process that works, and loses nothing.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from faust.types import TP
 
+from stream.transport import Progress
+
 # Seconds that a partition with something to do may make no progress. Longer than agents try again
 # when a service is away, for they say better what is wrong.
 PATIENCE: Final = 60.0
+
+# Seconds after which what was fetched at once keeps the others waiting. Mostly it takes a fraction
+# of one; what fills a long gap in the state takes minutes.
+LONG: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,38 @@ class Mark:
 
     behind: bool
     at: Hashable
+
+
+class Fetches:
+    """Tells who waits from who stands still: nothing is fetched before all that was is finished."""
+
+    def __init__(self) -> None:
+        self._fetched: dict[TP, int] = {}  # what is under way, by where it ends
+        self._since = 0.0
+
+    def marks(
+        self, progress: Mapping[TP, Progress], applied: Callable[[TP], Hashable], now: float
+    ) -> dict[TP, Mark]:
+        """A partition that waits for a long fetch of others has nothing to do itself, and those of
+        the fetch get on with any of them.
+
+        Args:
+            progress: of the partitions assigned now.
+            applied: what moves while a batch of a partition is applied.
+            now: seconds on a monotonic clock.
+        """
+        under_way = {tp: it.fetched for tp, it in progress.items() if it.unfinished}
+        if not under_way.items() <= self._fetched.items():
+            self._fetched, self._since = under_way, now
+        long = bool(under_way) and now - self._since > LONG
+        moving = tuple(applied(tp) for tp in sorted(under_way))
+        return {
+            tp: Mark(
+                behind=it.unfinished > 0 or (it.end > it.fetched and not long),
+                at=(it.fetched, it.unfinished, moving if it.unfinished else None),
+            )
+            for tp, it in progress.items()
+        }
 
 
 class Watchdog:

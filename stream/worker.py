@@ -38,7 +38,7 @@ from stream.retrying import retrying
 from stream.tasks import end
 from stream.transport import BatchConsumer
 from stream.views import Views
-from stream.watchdog import PATIENCE, Mark, Watchdog
+from stream.watchdog import PATIENCE, Fetches, Mark, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Worker:
             settings.experiment_window_seconds * 1_000,
         )
         self._experiments = ExperimentAgents(topics, self._outcomes, tally, metrics)
-        self._watchdog = Watchdog()
+        self._watchdog, self._fetches = Watchdog(), Fetches()
         self._app = create_app(config, topics, self._start_offset)
         add_agents(self._app, topics, Appliers(topics, self._processor, store, metrics))
         self._experiments.add_to(self._app)
@@ -230,13 +230,7 @@ class Worker:
             self.metrics.lag(
                 {tp: max(it.end - it.fetched, 0) + it.unfinished for tp, it in progress.items()}
             )
-            marks = {
-                tp: Mark(
-                    behind=it.end > it.fetched or it.unfinished > 0,
-                    at=(it.fetched, it.unfinished, self._applied(tp)),
-                )
-                for tp, it in progress.items()
-            }
+            marks = self._fetches.marks(progress, self._applied, time.monotonic())
         if stalled := self._watchdog.stalled(marks, time.monotonic()):
             raise Stalled(
                 f"no progress for {PATIENCE:g} s although there is something to do: "

@@ -1,10 +1,13 @@
 """A partition stands still when it is behind and has been at one place for longer than patience."""
 
+from collections.abc import Mapping
+
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.watchdog import Mark, Watchdog
+from stream.transport import Progress
+from stream.watchdog import LONG, PATIENCE, Fetches, Mark, Watchdog
 
 HERE, THERE = TP("ratings", 0), TP("ratings", 1)
 
@@ -51,3 +54,47 @@ def test_agrees_with_a_look_at_the_whole_history(steps: list[tuple[bool, int, in
             same = when
         expected = [HERE] if behind and now - same > patience else []
         assert watchdog.stalled({HERE: Mark(behind, at)}, now) == expected
+
+
+class Looks:
+    """At partitions, a second after one another."""
+
+    def __init__(self) -> None:
+        self.fetches, self.watchdog, self.now = Fetches(), Watchdog(), 0
+
+    def stalled(
+        self, seconds: float, progress: Mapping[TP, Progress], applied: Mapping[TP, int]
+    ) -> set[TP]:
+        """Who was found to stand still meanwhile; what is applied goes on by so much a second."""
+        found: set[TP] = set()
+        for _ in range(int(seconds) + 1):
+            self.now += 1
+            marks = self.fetches.marks(
+                progress, lambda tp: applied.get(tp, 0) * self.now, float(self.now)
+            )
+            found |= {*self.watchdog.stalled(marks, self.now)}
+        return found
+
+
+LATER = Progress(fetched=10, end=12, unfinished=0)
+BUSY = Progress(fetched=10, end=10, unfinished=5)
+
+
+def test_who_waits_for_a_long_fetch_of_others_does_not_stand_still() -> None:
+    looks = Looks()
+    assert looks.stalled(3 * PATIENCE, {HERE: BUSY, THERE: LATER}, {HERE: 1}) == set()
+    assert looks.stalled(PATIENCE + 1, {HERE: BUSY, THERE: LATER}, {}) == {HERE}
+
+
+def test_what_was_fetched_together_is_finished_together() -> None:
+    looks, together = Looks(), {HERE: BUSY, THERE: BUSY}
+    assert looks.stalled(3 * PATIENCE, together, {HERE: 1}) == set()
+    assert looks.stalled(PATIENCE + 1, together, {}) == {HERE, THERE}
+
+
+def test_one_that_is_never_fetched_from_while_others_are_is_named() -> None:
+    looks, found = Looks(), set[TP]()
+    for fetch in range(int(PATIENCE / LONG) + 2):
+        busy = Progress(fetched=fetch, end=fetch, unfinished=5)
+        found |= looks.stalled(LONG - 1, {HERE: busy, THERE: LATER}, {HERE: 1})
+    assert found == {THERE}
