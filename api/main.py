@@ -1,14 +1,15 @@
 """The application: routes, one error model, and a life from connecting to closing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.params import Depends
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import Lifespan
+from starlette.types import ASGIApp, Lifespan
 
 from api import document, errors
 from api.deps import API, Services
@@ -75,15 +76,17 @@ def create_app(services: Services, cors_origins: Sequence[str] = ()) -> FastAPI:
     app.add_middleware(LimitBody, limit=MAX_BODY)
     if guard.keys is not None or guard.limits is not None:
         app.add_middleware(GuardRequests, guard=guard, path=API)
+    readable: Callable[[ASGIApp], ASGIApp] | None = None
     if cors_origins:
-        app.add_middleware(
+        readable = partial(
             CORSMiddleware,
             allow_origins=cors_origins,
             allow_methods=_CORS_METHODS,
             allow_headers=_CORS_HEADERS,
             expose_headers=_CORS_EXPOSED,
         )
-    app.add_middleware(ObserveRequests)
+        app.add_middleware(readable)
+    app.add_middleware(ObserveRequests, readable=readable)
     return app
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -51,10 +52,15 @@ class ObserveRequests:
     """ASGI middleware: names, times, counts and logs requests, by route rather than by path.
 
     Whatever goes wrong within becomes a `Problem` here. HEAD is answered as GET is, without a body.
+
+    Args:
+        app: what is observed.
+        readable: makes an answer one that pages of other origins can read, if any may ask.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, readable: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
         self._app = app
+        self._readable = readable
         # Looking a series up by its labels costs more than counting does.
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -91,7 +97,10 @@ class ObserveRequests:
                 log.exception("%s %s failed", method, _route(scope))
                 if status:  # too late for another answer: the server ends the connection
                     raise
-                await errors.unexpected(error).response()(scope, receive, send_with_headers)
+                answer: ASGIApp = errors.unexpected(error).response()
+                if self._readable is not None:  # what would have made it so was left by the error
+                    answer = self._readable(answer)
+                await answer(scope, receive, send_with_headers)
             finally:
                 metrics.IN_FLIGHT.dec()
                 took = time.perf_counter() - began

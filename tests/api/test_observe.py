@@ -144,3 +144,23 @@ class TestOrigins:
             answer = await client.get(PATH, headers={"Origin": "https://any.example"})
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "RateLimit" in answer.headers["Access-Control-Expose-Headers"]
+
+    async def test_what_went_wrong_may_be_read_too(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*args: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(Recommender, "recommend", broken)
+        app = create_app(world.services, ["https://shop.example"])
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            answers = {
+                origin: await client.get(PATH, headers={"Origin": origin})
+                for origin in ("https://shop.example", "https://evil.example")
+            }
+        allowed = [it.headers.get("Access-Control-Allow-Origin") for it in answers.values()]
+        assert allowed == ["https://shop.example", None]
+        for answer in answers.values():
+            assert answer.status_code == 500
+            assert len(answer.headers.get_list("X-Request-ID")) == 1
