@@ -4,7 +4,7 @@ from collections import Counter
 
 from producers.admin import topic_id
 from stream.archive import Archive
-from tests.system import PARTITIONS, System
+from tests.system import PARTITIONS, System, eventually
 from tests.traffic import Load
 
 
@@ -16,7 +16,8 @@ def test_a_killed_archiver_loses_and_doubles_nothing(system: System) -> None:
         load.wait_for_more(50)
     system.stack.wait_ready("archiver")
     system.assert_applied(load.produced)
-    assert archived(system, users) == load.produced
+    # It may have been back before the last of them came, which then wait to be written.
+    assert eventually(lambda: archived(system, users), load.produced.__eq__)
 
 
 def archived(system: System, users: list[int]) -> Counter[int]:
