@@ -41,21 +41,26 @@ def trending(serving: Serving, window: Window, wanted: MovieFilter, limit: int) 
 def _hottest(
     serving: Serving, share: Floats, wanted: MovieFilter, limit: int
 ) -> Iterator[tuple[int, Movie]]:
-    """The wanted movies and their rows in `serving.live`, the hottest first: `limit` at least."""
+    """The wanted movies and their rows in `serving.live`, the hottest first: `limit` at least.
+
+    Of those that the model has not taken in only the catalogue knows, and nobody has counted what
+    the training data has of them.
+    """
     ids, movies = serving.live.ids, serving.repertoire
     rows: Ints = np.flatnonzero(serving.live.rated)
-    if movies is not None:
-        rows = rows[rows < len(movies.table)]
-        matching = movies.matching(wanted)
-        if matching is not None:
-            rows = rows[matching[rows]]
-        if len(rows) > limit:
-            least = np.partition(share[rows], -limit)[-limit]
-            rows = rows[share[rows] >= least]
+    count = 0 if movies is None else len(movies.table)
+    rows, others = rows[rows < count], rows[rows >= count]
+    matching = None if movies is None else movies.matching(wanted)
+    if matching is not None:
+        rows = rows[matching[rows]]
+    least = np.partition(share[rows], -limit)[-limit] if len(rows) > limit else 0
+    rows = np.concatenate([rows, others])
+    rows = rows[share[rows] >= least]
     for row in rows[np.lexsort((ids[rows], -share[rows]))].tolist():
-        movie = serving.movie(int(ids[row])) or (movies.table[row] if movies else None)
-        # Without a model nobody has counted what the training data has of each.
-        if movie is not None and (movies is not None or wanted.wants(unrated(movie))):
+        movie = serving.movie(int(ids[row]))
+        if movie is None and movies is not None and row < count:
+            movie = movies.table[row]
+        if movie is not None and (row < count or wanted.wants(unrated(movie))):
             yield row, movie
 
 

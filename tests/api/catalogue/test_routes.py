@@ -215,6 +215,24 @@ class TestTrending:
         found = await ask(empty_world, "/trending", genres_any=GENRES[4], limit=2)
         assert ids(found) == [4, 13]
 
+    async def test_what_only_the_catalogue_knows(self, world: World) -> None:
+        """The index does not take the movie in, so that the model lacks it."""
+        world.index.failing = True
+        later = catalogue_movie(MOVIES + 5)
+        await world.store.put_movies([later])
+        await world.watcher.refresh()
+        for user in (42, 43, 44):
+            await world.rate(user, later.movie_id)
+        await rated(world, 3, *range(20, 40))
+        found = await ask(world, "/trending", limit=2)
+        assert (ids(found), found["items"][0]["ratings"]) == ([later.movie_id, 3], 3)
+        assert (await ask(world, f"/movies/{later.movie_id}"))["model"] is None
+        genre = later.genres[0]
+        assert ids(await ask(world, "/trending", genres_any=genre, limit=1)) == [later.movie_id]
+        without = await ask(world, "/trending", genres_none=genre, limit=1)
+        assert ids(without) == [3]
+        assert ids(await ask(world, "/trending", min_ratings=1, limit=1)) == [3]
+
     async def test_another_window(self, world: World) -> None:
         problem = await ask(world, "/trending", status=422, window="decade")
         assert "'month' or 'year'" in problem["detail"]
