@@ -1,5 +1,6 @@
 """Opens what a promotion names, and tries it, so that requests meet it warm."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,10 @@ QDRANT_TIMEOUT: Final = 1
 
 # ONNX Runtime allocates in the first calls, and links are read from disk.
 _WARM_UP_QUERIES: Final = 5
+
+# s between two of them. The first take some 10 ms, in which requests get half of the interpreter:
+# those that waited are answered before the next.
+_PAUSE: Final = 0.01
 
 
 def model_loader(qdrant_url: str | None, qdrant_api_key: str | None) -> Callable[..., ServedModel]:
@@ -56,6 +61,7 @@ def load_model(
             standing = standing_of([state], artifact.items.rows)
             person = Person(standing, vector, near[near >= 0], "two_tower")
             rank(artifact.ranking, model.repertoire, live, person, Wanted(10))
+            time.sleep(_PAUSE)
         return model
     except BaseException:
         index.close()
