@@ -5,7 +5,7 @@ OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and so on.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
@@ -117,11 +117,11 @@ def _context(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     return _PROPAGATOR.extract(carrier, Context())
 
 
-def _origins(records: Iterable[Sequence[tuple[str, bytes]]]) -> Iterator[SpanContext]:
+def _origins(records: Iterable[Headers]) -> Iterator[SpanContext]:
     """What the records were sent within, of those that somebody wants to see."""
     for headers in records:
         if headers:
-            context = _context((name.encode(), value) for name, value in headers)
+            context = _context((name.encode(), it) for name, it in headers if it is not None)
             found = trace.get_current_span(context).get_span_context()
             if found.is_valid and found.trace_flags.sampled:
                 yield found

@@ -114,4 +114,4 @@ def _headers(message: Message) -> tracing.Headers:
         return ()
     # Any: annotated as what may be sent, too, of which a mapping is one.
     found: Any = message.headers()
-    return [(name, value) for name, value in found or () if value is not None]
+    return found or ()

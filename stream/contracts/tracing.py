@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-Headers: TypeAlias = Sequence[tuple[str, bytes]]  # of a record
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]  # of a record
 
 Kind: TypeAlias = Literal["internal", "client", "producer"]
 

@@ -1,6 +1,6 @@
 """One trace from a request over the log to the commit; nothing at all without being asked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -51,7 +51,7 @@ class Consumed(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: tracing.Headers = ()
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def consumed(config: dict[str, str], topic: str) -> list[Consumed]:
     return [
         Consumed(
             *(it.offset() or 0, it.timestamp()[1], it.key(), it.value()),
-            headers=[(name, value) for name, value in it.headers() or () if value is not None],
+            headers=it.headers() or (),
         )
         for it in records(config, topic, PARTITIONS)[partition_of(USER, PARTITIONS)]
     ]
@@ -150,7 +150,7 @@ def test_the_archive_is_part_of_the_trace(
     others = [f"00-{TRACE + n:032x}-b7ad6b7169203331-01" for n in (1, 2)]
     producer = Producer(config)
     for user, movie, parent in ((USER, 1, PARENT), (7, 1, others[0]), (7, 2, others[1])):
-        headers = [("traceparent", parent.encode()), ("reason", None)]
+        headers = [("traceparent", parent.encode()), ("tracestate", None)]
         event = rating(user, movie, 4.0, START)
         producer.produce(
             topics.ratings,
@@ -196,6 +196,15 @@ def test_a_batch_of_several_traces_is_linked_to_them(spans: InMemorySpanExporter
     (span,) = spans.get_finished_spans()
     assert span.parent is None
     assert [link.context.trace_id for link in span.links] == [TRACE + 1, TRACE + 2]
+
+
+def test_headers_may_have_no_value(spans: InMemorySpanExporter) -> None:
+    """Whoever may write to the topic must not end whoever reads it."""
+    headers = [("traceparent", None), ("tracestate", None), ("reason", None)]
+    with tracing.batch("process ratings", [Consumed(0, 0, b"", b"", headers), *traced_in(PARENT)]):
+        pass
+    (span,) = spans.get_finished_spans()
+    assert place(span)[0] == TRACE
 
 
 @pytest.mark.parametrize("parent", [None, "nonsense", f"00-{TRACE:032x}-b7ad6b7169203331-00"])
