@@ -24,8 +24,8 @@ from scipy.sparse.linalg import eigsh, svds
 from training.baselines.ease import inverted, item_weights
 from training.dataset import Ratings
 from training.histories import Histories
-from training.ranking import among, strongest_links
 from training.recommender import OnProgress
+from training.strongest import among, strongest_links
 from training.tower_inputs import Floats, Ints
 
 # What is added to the diagonal, in ratings. 50 and 75 are within 1% of each other on MovieLens 100K

@@ -41,12 +41,17 @@ def products(vectors: Floats, rows: Rows, vector: Floats, found: Floats) -> None
 def diversify(
     relevance: Floats, rows: Rows, vectors: Floats, trade_off: float, closest: Floats, chosen: Rows
 ) -> None: ...
+def add_up_vectors(
+    indptr: npt.NDArray[np.int32],
+    indices: npt.NDArray[np.int32],
+    weights: Floats,
+    vectors: Floats,
+    sums: Floats,
+) -> None: ...
 def add_up_outer(
     indptr: npt.NDArray[np.int32],
     indices: npt.NDArray[np.int32],
     weights: Floats,
     vectors: Floats,
-    near: Floats,
-    weighted: Floats,
     sums: Floats,
 ) -> None: ...

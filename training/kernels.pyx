@@ -8,7 +8,6 @@ cimport cython
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
-from scipy.linalg.cython_blas cimport sgemm
 
 ctypedef fused Column:
     uint16_t
@@ -316,13 +315,38 @@ def diversify(
                             closest[at] = alike
 
 
+def add_up_vectors(
+    const Place[::1] indptr,
+    const Place[::1] indices,
+    const float[::1] weights,
+    const float[:, ::1] vectors,
+    float[:, ::1] sums,
+):
+    """Add up the weighted vectors of the columns for each row of a matrix.
+
+    Args:
+        indptr, indices, weights: of a sparse matrix, n rows and m columns.
+        vectors: f32[m, d] of the columns.
+        sums: f32[n, d] the matrix @ vectors, in place.
+    """
+    cdef Py_ssize_t row, at, one, entries = indices.shape[0], width = vectors.shape[1]
+    cdef const float *vector
+    cdef float weight
+    with nogil:
+        for row in range(sums.shape[0]):
+            for at in range(indptr[row], indptr[row + 1]):
+                if at + _ENTRIES < entries:
+                    _fetch(&vectors[indices[at + _ENTRIES], 0], width * sizeof(float))
+                weight, vector = weights[at], &vectors[indices[at], 0]
+                for one in range(width):
+                    sums[row, one] += weight * vector[one]
+
+
 def add_up_outer(
     const Place[::1] indptr,
     const Place[::1] indices,
     const float[::1] weights,
     const float[:, ::1] vectors,
-    float[:, ::1] near,
-    float[:, ::1] weighted,
     float[:, :, ::1] sums,
 ):
     """Add up the weighted outer products of vectors with themselves for each row of a matrix.
@@ -330,26 +354,22 @@ def add_up_outer(
     Args:
         indptr, indices, weights: of a sparse matrix, n rows and m columns.
         vectors: f32[m, d] of the columns.
-        near, weighted: f32[l, d], room for the longest row, of one at least.
         sums: f32[n, d, d], in place.
     """
-    cdef Py_ssize_t row, at, place, column, entries = indices.shape[0]
-    cdef int width = <int>vectors.shape[1], length
-    cdef float one = 1, none = 0, weight
+    cdef Py_ssize_t row, at, one, other, entries = indices.shape[0], width = vectors.shape[1]
     cdef const float *vector
+    cdef float *total
+    cdef float weighted
     with nogil:
         for row in range(sums.shape[0]):
-            length = <int>(indptr[row + 1] - indptr[row])
-            for place in range(length):
-                at = indptr[row] + place
+            for at in range(indptr[row], indptr[row + 1]):
                 if at + _ENTRIES < entries:
                     _fetch(&vectors[indices[at + _ENTRIES], 0], width * sizeof(float))
-                weight, vector = weights[at], &vectors[indices[at], 0]
-                for column in range(width):
-                    near[place, column] = vector[column]
-                    weighted[place, column] = weight * vector[column]
-            sgemm(
-                b"N", b"T", &width, &width, &length,
-                &one, &near[0, 0], &width, &weighted[0, 0], &width,
-                &none, &sums[row, 0, 0], &width,
-            )
+                vector = &vectors[indices[at], 0]
+                for one in range(width):
+                    weighted, total = weights[at] * vector[one], &sums[row, one, 0]
+                    for other in range(one + 1):
+                        total[other] += weighted * vector[other]
+            for one in range(width):
+                for other in range(one):
+                    sums[row, other, one] = sums[row, one, other]

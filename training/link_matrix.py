@@ -6,15 +6,17 @@ serves would have. What a link says is known to a few percent; half precision ke
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from stream.contracts.errors import ArtifactError
 from training import kernels
 from training.tower_inputs import Floats, Ints
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _PARTS: Final = ("data", "indices", "indptr")
 
@@ -22,7 +24,7 @@ _PARTS: Final = ("data", "indices", "indptr")
 # eq=False: arrays do not compare as wholes.
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkMatrix:
-    """[n, n] by rows, the parts called as those of `sparse.csr_array`. Rows of it are such arrays.
+    """[n, n] by rows, the parts called as those of `sparse.csr_array`.
 
     Attributes:
         data: f16[e] the links, row by row.
@@ -53,15 +55,6 @@ class LinkMatrix:
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.indptr) - 1, len(self.indptr) - 1
-
-    def __getitem__(self, rows: Ints) -> sparse.csr_array:
-        """f32[k, n]: rows i64[k] of it."""
-        begins = self.indptr[rows].astype(np.int64)
-        lengths = self.indptr[rows + 1] - begins
-        ends = np.concatenate([[0], np.cumsum(lengths)])
-        at = np.arange(ends[-1]) + np.repeat(begins - ends[:-1], lengths)
-        parts = (self.data[at].astype(np.float32), self.indices[at].astype(np.int32), ends)
-        return sparse.csr_array(parts, shape=(len(rows), self.shape[1]))
 
     def add_up(self, rows: Ints, weights: Floats, ends: Ints, scores: Floats) -> None:
         """Add its weighted rows to the scores of B users, those of each in their order.

@@ -17,7 +17,6 @@ from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from stream.contracts.errors import DatasetError
 from training.tower_inputs import Floats, Ints
@@ -53,7 +52,7 @@ def fit(impressions: Impressions) -> dict[str, Floats]:
     Raises:
         DatasetError: there are no impressions.
     """
-    from scipy import optimize  # 20 MB, which serving does not need
+    from scipy import optimize, special  # 30 MB, which serving does not need
 
     names, lists = list(impressions.features), len(impressions.picked)
     if not lists:

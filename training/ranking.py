@@ -7,12 +7,12 @@ was evaluated. Torch-free.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
+from training.blocks import blocks
 from training.explore import Explored, bonuses, explore, most_promising
 from training.link_matrix import LinkMatrix
 from training.mmr import Vectors, diversify, put_first
@@ -21,9 +21,12 @@ from training.ranker import Weights, utilities
 from training.standing import Standing
 from training.tower_inputs import Floats, Ints
 
+if TYPE_CHECKING:
+    from scipy import sparse  # 25 MB, which serving does not need
+
 TOWERS: Final = "towers"  # the feature that is the towers' score
 
-_BLOCK: Final = 1024  # rows of weights at once: 250 MB to put in order at 20,000 movies
+_ELEMENTS: Final = 1 << 22  # scores at once where few of them are wanted: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Links:
             Where old ratings hardly count it does not grow, and this is not needed.
     """
 
-    matrix: sparse.csr_array | LinkMatrix
+    matrix: "sparse.csr_array | LinkMatrix"
     recency: float
     liked_from: int
     scaled: bool = False
@@ -73,14 +76,11 @@ class Links:
             rows: i64[k] movies; to one that came after the links none lead.
         """
         movies = self.matrix.shape[0]
-        evidence = standing.evidence(movies, self.liked_from, self.recency)
-        sources, scores = np.unique(evidence.indices), np.zeros((standing.users, len(rows)))
-        known = rows < movies
-        links = self.matrix[sources][:, rows[known]].toarray()
-        scores[:, known] = evidence[:, sources] @ links
-        if self.scaled:
-            scores /= np.sqrt(np.maximum(np.diff(evidence.indptr), 1))[:, None]
-        return scores.astype(np.float32)
+        later = max(int(rows.max(initial=0)) + 1 - movies, 0)
+        found = np.empty((standing.users, len(rows)), np.float32)
+        for some in blocks(standing.users, movies + later, _ELEMENTS):
+            found[some] = self.scores(standing.of(some), later)[:, rows]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,41 +246,3 @@ def of_candidates(feature: Floats, candidates: Ints) -> Floats:
     lists = np.arange(len(candidates))[:, None] if len(feature) != 1 else 0
     values: Floats = feature[lists, candidates]
     return values
-
-
-def strongest_links(weights: Floats, keep: int) -> sparse.csr_array:
-    """The `keep` elements of each row that are furthest from 0, as a sparse matrix."""
-    keep = min(keep, weights.shape[1])
-    columns = np.empty((len(weights), keep), np.int64)
-    for begin in range(0, len(weights), _BLOCK):
-        some = slice(begin, begin + _BLOCK)
-        order = np.argpartition(-np.abs(weights[some]), keep - 1, axis=1)
-        columns[some] = np.sort(order[:, :keep], axis=1)
-    values = np.take_along_axis(weights, columns, axis=1)
-    ends = np.arange(len(weights) + 1) * keep
-    kept = sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=weights.shape)
-    kept.eliminate_zeros()
-    return kept
-
-
-def strongest_of(links: sparse.csr_array, keep: int) -> sparse.csr_array:
-    """The same of links that are sparse already."""
-    rows = np.repeat(np.arange(links.shape[0]), np.diff(links.indptr))
-    order = np.lexsort((-np.abs(links.data), rows))
-    kept = np.sort(order[np.arange(len(rows)) - links.indptr[rows] < keep])
-    ends = np.searchsorted(rows[kept], np.arange(links.shape[0] + 1))
-    return sparse.csr_array((links.data[kept], links.indices[kept], ends), shape=links.shape)
-
-
-def among(links: sparse.csr_array, rows: Ints, movies: int) -> sparse.csr_array:
-    """The links between some of the movies as those of all: f32[movies, movies].
-
-    Args:
-        links: f32[m, m] of m movies.
-        rows: i64[m] which of all the movies they are, ascending.
-        movies: how many there are.
-    """
-    ends = np.zeros(movies + 1, np.int64)
-    ends[rows + 1] = np.diff(links.indptr)
-    parts = (links.data, rows[links.indices], np.cumsum(ends))
-    return sparse.csr_array(parts, shape=(movies, movies))

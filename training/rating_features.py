@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from stream.features import DAY
 from training.baselines.least_squares import Penalties, biased
@@ -25,6 +24,7 @@ from training.baselines.linear_features import (
     users_above,
 )
 from training.blocks import runs
+from training.by_rows import ByRows, sums
 from training.rating_questions import Asked, Past
 from training.tower_inputs import Content, Floats, Ints
 
@@ -169,14 +169,11 @@ class Known(NamedTuple):
         found += self.mean + self.biases[asked.rows]
         return found.clip(0.5, 5)
 
-    def _rated(self, stars: Floats, rows: Ints, ends: Ints) -> sparse.csr_array:
-        """f32[B, m + 1]. SciPy looks through larger indices whether they could be smaller."""
-        movies = len(self.content)
+    def _rated(self, stars: Floats, rows: Ints, ends: Ints) -> ByRows:
+        """f32[B, m + 1]."""
         places = rows.astype(np.int32)
-        places[places < 0] += movies
-        return sparse.csr_array(
-            (stars, places, ends.astype(np.int32)), shape=(len(ends) - 1, movies)
-        )
+        places[places < 0] += len(self.content)
+        return ByRows(stars, places, ends.astype(np.int32))
 
     def _moods(self, past: Past, above: Floats, asked: Asked) -> Floats:
         """f32[k, moods]: how far ratings around then were above expectation."""
@@ -191,8 +188,8 @@ class Known(NamedTuple):
             surprises = above[events]
             for column, mood in enumerate(_MOODS):
                 weights = np.exp(apart * np.float32(-1 / mood))
-                total = _sums(weights, lengths[some]) + _PRIOR_MOOD
-                found[some, column] = _sums(weights * surprises, lengths[some]) / total
+                total = sums(weights, lengths[some]) + _PRIOR_MOOD
+                found[some, column] = sums(weights * surprises, lengths[some]) / total
         return found[which]
 
     def _neighbours(self, past: Past, above: Floats, asked: Asked) -> Floats:
@@ -212,9 +209,9 @@ class Known(NamedTuple):
             pairs = here[events], there[now][lists]
             alike = self.alike[pairs].astype(np.float32)
             weights = np.abs(alike) ** _POWER
-            total = _sums(weights, ratings) + _PRIOR_WEIGHT
-            said = _sums(np.sign(alike) * weights * surprises[events], ratings)
-            lifts = _sums(self.lifts[pairs].astype(np.float32), ratings)
+            total = sums(weights, ratings) + _PRIOR_WEIGHT
+            said = sums(np.sign(alike) * weights * surprises[events], ratings)
+            lifts = sums(self.lifts[pairs].astype(np.float32), ratings)
             found[now, 0] = self.spreads[there[now]] * said / total
             found[now, 1] = lifts / np.maximum(ratings, 1)
         return found
@@ -236,11 +233,3 @@ def _events(ends: Ints, of: Ints) -> tuple[Ints, Ints]:
     lengths = np.diff(ends)[of]
     lists = np.repeat(np.arange(len(of)), lengths)
     return lists, np.arange(len(lists)) + np.repeat(ends[of + 1] - np.cumsum(lengths), lengths)
-
-
-def _sums(values: npt.NDArray[np.floating], lengths: Ints) -> npt.NDArray[np.float64]:
-    """f64[k]: of the values that follow one another, so many for each."""
-    starts = np.cumsum(lengths) - lengths
-    found = np.add.reduceat(np.append(values, np.float32(0)), starts, dtype=np.float64)
-    sums: npt.NDArray[np.float64] = np.where(lengths > 0, found, 0)  # of none it gives the next
-    return sums

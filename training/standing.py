@@ -4,15 +4,17 @@ Torch-free, because serving fills it too.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from stream.features import UserState
 from training import kernels
 from training.tower_inputs import Floats, Ints
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # What a rating counts of the latest one, below which it is left out: together a hundredth of the
 # evidence. With a hundredth of this, twice as many links are added up, and hit@10 of what comes
@@ -35,7 +37,13 @@ class Standing(NamedTuple):
     rows: Ints
     half_stars: Ints
 
-    def evidence(self, movies: int, liked_from: int, recency: float) -> sparse.csr_array:
+    def of(self, some: slice) -> "Standing":
+        """Those of some of the users, from `start` to `stop`."""
+        begin, end = np.searchsorted(self.lists, (some.start, some.stop))
+        lists, rows, half_stars = (column[begin:end] for column in self[1:])
+        return Standing(some.stop - some.start, lists - some.start, rows, half_stars)
+
+    def evidence(self, movies: int, liked_from: int, recency: float) -> "sparse.csr_array":
         """f32[B, movies]: recency**steps for each movie of half stars enough, unless negligible.
 
         Args:
@@ -43,6 +51,8 @@ class Standing(NamedTuple):
             liked_from: half stars from which a rating counts.
             recency: in (0, 1]. A step is a rating that counts and came later.
         """
+        from scipy import sparse  # 25 MB, which serving does not need
+
         rows, weights, ends = self.weights(movies, liked_from, recency)
         # i32 as links are: to multiply with them otherwise, all of theirs would be copied.
         parts = (weights, rows.astype(np.int32), ends.astype(np.int32))

@@ -27,13 +27,11 @@ from training.ranking import (
     TOWERS,
     Links,
     Ranking,
-    among,
     of_candidates,
-    strongest_links,
-    strongest_of,
 )
 from training.recommender import WHEN_ASKED, OnProgress
 from training.split import moments
+from training.strongest import among, strongest_links, strongest_of
 from training.task import Task
 from training.tower_inputs import Floats
 

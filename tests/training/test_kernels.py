@@ -23,3 +23,6 @@ def test_groups_are_added_up_as_by_a_product(places: type, seed: int, lengths: l
     for found, of in ((sums, values), (members, np.ones_like(values))):
         matrix = sparse.csr_array((of, columns, ends), shape=(len(lengths), 9))
         np.testing.assert_array_equal(found, matrix @ groups)
+    vectors = np.zeros_like(sums)
+    kernels.add_up_vectors(ends, columns, values, groups, vectors)
+    np.testing.assert_array_equal(vectors, sums)

@@ -3,10 +3,9 @@ import pytest
 from scipy import sparse
 
 from tests.training.build import ratings
-from training import ranking
 from training.histories import Histories
 from training.mmr import NOWHERE
-from training.ranking import Links, Ranking, strongest_links, strongest_of
+from training.ranking import Links, Ranking
 from training.standing import Standing
 
 LINKS = Links(sparse.csr_array((5, 5), dtype=np.float32), recency=1.0, liked_from=1)
@@ -67,23 +66,3 @@ def test_links_say_the_same_of_one_as_of_many(recency: float, scaled: bool) -> N
     for own, one in zip(found, alone, strict=True):
         np.testing.assert_array_equal(links.scores(one, later=10), own[None])
     assert np.count_nonzero(found, axis=1).tolist()[0] == 0
-
-
-def test_the_strongest_links_of_some_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = np.float32([[0, 3, -4, 1], [2, 0, 0, 0], [-1, 5, 0, 6]])
-    expected = [[0, 3, -4, 0], [2, 0, 0, 0], [0, 5, 0, 6]]
-    for rows in (3, 2):
-        monkeypatch.setattr(ranking, "_BLOCK", rows)
-        kept = strongest_links(weights, 2)
-        np.testing.assert_array_equal(kept.toarray(), expected)
-        assert kept.nnz == 5  # what is 0 is no link
-
-
-def test_the_strongest_of_sparse_links_are_those_of_the_same_dense_ones() -> None:
-    """Rows with more links than are kept, with fewer, and with none."""
-    chance = np.random.default_rng(3)
-    dense = chance.normal(size=(30, 30)).astype(np.float32)
-    dense *= chance.random((30, 30)) < np.linspace(0, 1, 30)[:, None]
-    found = strongest_of(sparse.csr_array(dense), 9)
-    np.testing.assert_array_equal(found.toarray(), strongest_links(dense, 9).toarray())
-    assert np.diff(found.indptr).max() == 9

@@ -3,19 +3,16 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 
 from training import kernels
 from training.blocks import blocks
+from training.by_rows import ByRows, with_data
 from training.tower_inputs import Floats
 
 _ELEMENTS: Final = 1 << 24  # of all systems that are solved together: 64 MB
 
 
-def solve_each(
-    weights: sparse.csr_array, targets: sparse.csr_array, vectors: Floats, penalty: Floats
-) -> Floats:
+def solve_each(weights: ByRows, targets: ByRows, vectors: Floats, penalty: Floats) -> Floats:
     """f32[n, d]: x_i that minimises x'(penalty)x + sum_j (w_ij (v_j'x)^2 - 2 t_ij v_j'x).
 
     Where t = w r this is the regression of r on v with weights w.
@@ -26,10 +23,12 @@ def solve_each(
         vectors: f32[m, d], v.
         penalty: f32[d, d], positive definite together with any of the weights.
     """
-    sides: Floats = targets @ vectors
+    sides = np.zeros((len(targets.indptr) - 1, vectors.shape[1]), np.float32)
+    kernels.add_up_vectors(targets.indptr, targets.indices, targets.data, vectors, sides)
     solved: Floats = np.empty_like(sides)
     for some in blocks(len(sides), vectors.shape[1] ** 2, _ELEMENTS):
-        systems = penalty + outer_sums(weights[some], vectors)
+        rows = ByRows(weights.data, weights.indices, weights.indptr[some.start : some.stop + 1])
+        systems = penalty + outer_sums(rows, vectors)
         solved[some] = np.linalg.solve(systems, sides[some, :, None])[..., 0]
     return solved
 
@@ -42,7 +41,7 @@ class Penalties(NamedTuple):
 
 
 def biased(
-    rated: sparse.csr_array, mean: Floats, biases: Floats, vectors: Floats, penalties: Penalties
+    rated: ByRows, mean: Floats, biases: Floats, vectors: Floats, penalties: Penalties
 ) -> Floats:
     """f32[n, 1 + d]: bias and factors of each row of ratings, given those of the columns.
 
@@ -66,18 +65,9 @@ def biased(
     )
 
 
-def outer_sums(weights: sparse.csr_array, vectors: Floats) -> Floats:
+def outer_sums(weights: ByRows, vectors: Floats) -> Floats:
     """f32[n, d, d]: sum_j w_ij v_j v_j' for each row i of the weights."""
-    rows, d = weights.shape[0], vectors.shape[1]
-    sums: Floats = np.empty((rows, d, d), np.float32)
-    longest = np.diff(weights.indptr).max(initial=1)
-    near, weighted = np.empty((2, longest, d), np.float32)
-    kernels.add_up_outer(
-        weights.indptr, weights.indices, weights.data, vectors, near, weighted, sums
-    )
+    rows, d = len(weights.indptr) - 1, vectors.shape[1]
+    sums: Floats = np.zeros((rows, d, d), np.float32)
+    kernels.add_up_outer(weights.indptr, weights.indices, weights.data, vectors, sums)
     return sums
-
-
-def with_data(rated: sparse.csr_array, data: npt.NDArray[np.floating]) -> sparse.csr_array:
-    """Other values in the same places, of which there is no copy."""
-    return sparse.csr_array((data, rated.indices, rated.indptr), shape=rated.shape)
