@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TOWERS: Final = "towers"  # the feature that is the towers' score
 
-_ELEMENTS: Final = 1 << 22  # scores at once where few of them are wanted: 16 MB
+_ELEMENTS: Final = 1 << 19  # scores at once where few of them are wanted: 2 MB stay in a cache
 
 
 @dataclass(frozen=True, slots=True)
