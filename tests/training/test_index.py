@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -241,7 +242,7 @@ def test_edge_readers_have_a_copy_each_that_leaves_nothing_behind(
     assert second.movies([1]) == {1: movie(1)}
     assert open_files(copies)
     second.close()
-    assert open_files(copies) == []
+    assert open_files(copies) == [] == list(copies.iterdir())
 
 
 def _missing(directory: Path) -> None:
@@ -316,6 +317,32 @@ def test_what_was_walked_by_bytes_is_scored_and_ordered_by_all_of_the_vectors(
     nearest = nearest[nearest >= 10][:64]
     assert len(found) == 64
     assert len({row for row, _ in found} & {*nearest.tolist()}) >= 63
+
+
+CLOSED = """
+import sys
+from pathlib import Path
+import numpy as np
+from stream.coldstart import ItemVectors
+from training.index_edge import EdgeIndex
+from training.movie_table import MovieTable
+
+def maps():
+    return [line for line in Path("/proc/self/maps").open() if "qdrant_edge" in line]
+
+items = ItemVectors("v", np.arange(1, 3, dtype=np.uint32), np.eye(2, dtype=np.float32))
+index = EdgeIndex(Path(sys.argv[1]), items, MovieTable.of([]))
+before = maps()
+index.close()
+assert maps() == before, "Edge failed, and looked up a backtrace"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is mapped is not told")
+def test_edge_fails_at_nothing_when_it_is_closed(tmp_path: Path) -> None:
+    """In a process of its own: it looks into its library for the first backtrace alone."""
+    _build(tmp_path, TWO, np.eye(2, dtype=np.float32))
+    subprocess.run([sys.executable, "-c", CLOSED, tmp_path], check=True)
 
 
 def test_a_closed_edge_index_is_unavailable(edge_directory: Path) -> None:
