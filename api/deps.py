@@ -14,6 +14,7 @@ from api.guard.access import OPEN, Guard
 from api.guard.keyring import KeyRing
 from api.guard.keys import KeyStore
 from api.guard.limits import RateLimits
+from api.heavy import Heavy
 from api.intake.applied import Applied
 from api.intake.feedback import FeedbackPublisher
 from api.intake.forgetting import Forgetting
@@ -51,6 +52,7 @@ class Services:
     publisher: Publisher
     watcher: ServingWatcher
     recommender: Recommender
+    heavy: Heavy
     ratings: RatingPublisher
     idempotent: IdempotentRequests
     forgetting: Forgetting
@@ -103,6 +105,8 @@ def connect(settings: Settings) -> Services:
     exposures = Exposures(offers, topics.exposures)
     applied = Applied()
     ratings = RatingPublisher(publisher, topics, watcher, applied)
+    time_for_answers = settings.api_deadline_ms / 1_000
+    heavy = Heavy(time_for_answers)
     return Services(
         store=store,
         publisher=publisher,
@@ -112,8 +116,10 @@ def connect(settings: Settings) -> Services:
             watcher,
             AnswerCache(store, settings.api_cache_seconds),
             exposures,
-            settings.api_deadline_ms / 1_000,
+            heavy,
+            time_for_answers,
         ),
+        heavy=heavy,
         ratings=ratings,
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, topics, idempotent),

@@ -79,7 +79,7 @@ CACHE_FAILURES = Counter(
 IN_FLIGHT = Gauge("freshet_api_requests_in_flight", "Requests that are being answered")
 REFUSED = Counter(
     "freshet_api_refused_total",
-    "Requests refused: unauthenticated, forbidden, rate_limited or too_large",
+    "Requests refused: unauthenticated, forbidden, rate_limited, too_large or busy",
     ("reason",),
 )
 KEY_REQUESTS = Counter("freshet_api_key_requests_total", "Requests with a valid key", ("key",))

@@ -135,7 +135,7 @@ async def view_user(
             raise _bad_after(f"the events of user {user_id} are in partition {partition}")
         await wait_for(store, after, wait_ms)
     position, record, kept = await store.read_user_with(partition, user_id, name)
-    included = None if after is None else _includes(position, after)
+    included = None if after is None else includes(position, after)
     return UserView(partition, position, record or UserRecord(UserState()), included, kept)
 
 
@@ -146,7 +146,7 @@ async def wait_for(store: StateStore, after: LogPosition, wait_ms: int) -> bool:
     """
     deadline = time.monotonic() + wait_ms / 1000
     pause = FIRST_PAUSE
-    while not _includes(await store.position(after.partition), after):
+    while not includes(await store.position(after.partition), after):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
@@ -155,7 +155,8 @@ async def wait_for(store: StateStore, after: LogPosition, wait_ms: int) -> bool:
     return True
 
 
-def _includes(position: Position | None, after: LogPosition) -> bool:
+def includes(position: Position | None, after: LogPosition) -> bool:
+    """Whether a partition's state includes an event of it."""
     return position is not None and position.next_offset > after.offset
 
 

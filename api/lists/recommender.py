@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -12,10 +13,11 @@ from api.errors import unavailable
 from api.experiments.exposures import Exposures
 from api.experiments.interleaving import team_draft
 from api.experiments.trial import Trial, trial_of
+from api.heavy import Heavy
 from api.lists.asked import Asked, Case
 from api.lists.cache import AnswerCache
 from api.lists.cursor import Cursor, question_of
-from api.lists.deadline import Deadline
+from api.lists.deadline import Deadline, DeadlinePassed
 from api.lists.emptiness import why_empty
 from api.lists.everybody import Retrieved, popular
 from api.lists.explained import explanations
@@ -45,6 +47,7 @@ class Recommender:
         watcher: knows what is served.
         cache: of answers.
         exposures: say what was shown.
+        heavy: has places for explanations.
         time_for_answers: s in which an answer shall be there, where a request does not say.
     """
 
@@ -54,12 +57,14 @@ class Recommender:
         watcher: ServingWatcher,
         cache: AnswerCache,
         exposures: Exposures,
+        heavy: Heavy,
         time_for_answers: float,
     ) -> None:
         self._store = store
         self._watcher = watcher
         self._cache = cache
         self._exposures = exposures
+        self._heavy = heavy
         self._coin = Random()
         self._time = time_for_answers
 
@@ -119,7 +124,7 @@ class Recommender:
         else:
             found = await self._list(case, replace(asked.wanted, limit=DEPTH))
             page = await second_page(self._store, case, cursor, found)
-        reasons = await _reasons(case, page)
+        reasons = await _reasons(self._heavy, case, page)
         _measure(case, page)
         # 4.
         answer = _answer(case, page, trial, reasons)
@@ -247,20 +252,21 @@ def _answer(
     )
 
 
-async def _reasons(case: Case, page: Page) -> dict[int, Explanation]:
+async def _reasons(heavy: Heavy, case: Case, page: Page) -> dict[int, Explanation]:
     """Why each movie is listed, by id; nothing where the model that ranked them has gone."""
     view, model = case.known, case.serving.model
     ranked_by = model.event.version if model else None
     if not case.asked.explain or view is None or page.model_version != ranked_by:
         return {}
-    if case.deadline.passed:
-        page.found.degraded.append("explanation_late")
-        return {}
     listed = [(movie.movie_id, source) for movie, _, source in page.found.candidates]
     try:
         with stage("explain"):
             # A hundred ratings are left out one by one, in which others are to be answered.
-            told = await asyncio.to_thread(explanations, case.serving, view.record.state, listed)
+            why = partial(explanations, case.serving, view.record.state, listed)
+            told = await heavy.run(why, case.deadline)
+    except DeadlinePassed:
+        page.found.degraded.append("explanation_late")
+        return {}
     except Exception as error:  # noqa: BLE001 - whatever it is, the list is there
         if model is not None:
             model.note_failure("explanation_unavailable", error)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from api import metrics
 from api.lists.freshness import LogPosition, UserView, view_user
 from api.predict.predictor import Answers, predict
 from api.predict.questions import NOBODY, Pairs
+from api.predict.waiting import all_included, positions_of
 from api.predict.written import Written, written
 from api.schemas.freshness import Freshness
 from api.schemas.predictions import (
@@ -24,6 +25,7 @@ from api.schemas.predictions import (
 from api.serving.watcher import Serving
 from api.stages import stage
 from stream.contracts.errors import StoreUnavailable
+from stream.contracts.keys import Position
 from stream.contracts.topics import partition_of
 from stream.features import UserState
 from stream.store import StateStore
@@ -32,6 +34,9 @@ from training.blocks import runs
 # Ratings of all pairs' people that are looked at together: some 200 MB. Each pair that its person
 # has rated takes a history of its own, and somebody may have rated ten thousand movies.
 TOGETHER: Final = 1 << 21
+
+# By partition: how far it had got, and the states of those who have one.
+Found: TypeAlias = Mapping[int, tuple[Position | None, Mapping[int, UserState]]]
 
 
 class Asked(NamedTuple):
@@ -62,10 +67,10 @@ async def predict_batch(store: StateStore, serving: Serving, asked: BatchQuestio
     """The JSON of `BatchPredicted`: each distinct pair is asked about once. Raises as for one."""
     users = list(dict.fromkeys(pair.user_id for pair in asked.pairs))
     with stage("state"):
-        states, positions = await _read_many(store, serving, users)
+        found = await _read_many(store, serving, users)
     with stage("predict"):
         # A thousand take tens of milliseconds, in which others are to be answered.
-        return await asyncio.to_thread(_answered, serving, asked, users, states, positions)
+        return await asyncio.to_thread(_answered, serving, asked, users, found)
 
 
 async def read(store: StateStore, serving: Serving, asked: RatingQuestion) -> Asked:
@@ -73,8 +78,9 @@ async def read(store: StateStore, serving: Serving, asked: RatingQuestion) -> As
     view = None
     if serving.partitions is not None:
         with stage("state"):
+            after = next(iter(positions_of(asked)), None)
             try:
-                view = await view_user(store, serving.partitions, asked.user_id, None, 0)
+                view = await view_user(store, serving.partitions, asked.user_id, after, 0)
             except StoreUnavailable:
                 view = None
     return Asked(view, NOBODY if view is None else view.record.state, _moment(asked.at))
@@ -88,12 +94,13 @@ def pair_of(asked: Pair) -> Pairs:
 def answer_of(asked: RatingQuestion, about: Asked, answers: Answers) -> dict[str, Any]:
     """The fields of `RatingPredicted`."""
     view = about.view
+    unknown = Freshness(included=False if asked.after else None)
     ratings = np.array([len(about.state)])
     [prediction] = written([(asked.user_id, asked.movie_id)], ratings, answers, view is None)
     return {
         **_common(asked.coverage, about.at, answers, view is None),
         "prediction": msgspec.to_builtins(prediction),
-        "freshness": Freshness() if view is None else view.freshness(),
+        "freshness": unknown if view is None else view.freshness(),
     }
 
 
@@ -101,9 +108,12 @@ def _answered(
     serving: Serving,
     asked: BatchQuestion,
     users: Sequence[int],
-    states: Mapping[int, UserState] | None,
-    positions: list[str],
+    found: Found | None,
 ) -> bytes:
+    applied, states = None, None
+    if found is not None:
+        applied = {partition: position for partition, (position, _) in sorted(found.items())}
+        states = {user: state for _, some in found.values() for user, state in some.items()}
     pairs = list(dict.fromkeys((pair.user_id, pair.movie_id) for pair in asked.pairs))
     place = {user: at for at, user in enumerate(users)}
     about = Pairs(
@@ -120,37 +130,32 @@ def _answered(
         these = Pairs(of, about.movies[some])
         answers = predict(serving, theirs, these, asked.coverage, at)
         predictions += written(pairs[some], lengths[some], answers, states is None)
-    found = dict(zip(pairs, predictions, strict=True))
+    of_pair = dict(zip(pairs, predictions, strict=True))
     return msgspec.json.encode(
         {
             **_common(asked.coverage, at, answers, states is None),
-            "predictions": [found[pair.user_id, pair.movie_id] for pair in asked.pairs],
-            "positions": positions,
+            "predictions": [of_pair[pair.user_id, pair.movie_id] for pair in asked.pairs],
+            "positions": [
+                str(LogPosition(partition, position.next_offset - 1))
+                for partition, position in (applied or {}).items()
+                if position is not None and position.next_offset > 0
+            ],
+            "included": all_included(asked, applied),
         }
     )
 
 
-async def _read_many(
-    store: StateStore, serving: Serving, users: Sequence[int]
-) -> tuple[Mapping[int, UserState] | None, list[str]]:
-    """States of those who have one, and how far their partitions had got; None where the store
-    does not answer."""
+async def _read_many(store: StateStore, serving: Serving, users: Sequence[int]) -> Found | None:
+    """What is known of these users; None where the store does not answer."""
     if serving.partitions is None:
-        return None, []
+        return None
     of: dict[int, list[int]] = {}
     for user in users:
         of.setdefault(partition_of(user, serving.partitions), []).append(user)
     try:
-        found = await store.read_users(of)
+        return await store.read_users(of)
     except StoreUnavailable:
-        return None, []
-    states = {user: state for _, some in found.values() for user, state in some.items()}
-    applied = {
-        partition: position.next_offset - 1
-        for partition, (position, _) in sorted(found.items())
-        if position is not None and position.next_offset > 0
-    }
-    return states, [str(LogPosition(*position)) for position in applied.items()]
+        return None
 
 
 def _moment(at: int | None) -> int:

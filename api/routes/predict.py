@@ -9,6 +9,7 @@ from api.errors import Problem
 from api.guard.access import needs
 from api.predict.answers import predict_batch, predict_rating
 from api.predict.sensitivity import predict_sensitivity
+from api.predict.waiting import wait
 from api.schemas.predictions import (
     BatchPredicted,
     BatchQuestion,
@@ -30,8 +31,10 @@ async def predict(services: Deps, body: Annotated[RatingQuestion, Body()]) -> Re
     """How many stars a person would give a movie, with an interval.
 
     Of every ten ratings, nine are in intervals of 90%. Somebody or a movie that nobody knows gets a
-    prediction from what there is, with an interval that is as wide as that takes.
+    prediction from what there is, with an interval that is as wide as that takes. If `after` is not
+    in the state when `wait_ms` have passed, `freshness` says `included: false`.
     """
+    await wait(services.store, services.watcher.current.partitions, body)
     found = await predict_rating(services.store, services.watcher.current, body)
     return Response(json_bytes(found), media_type="application/json")
 
@@ -44,7 +47,9 @@ async def predict(services: Deps, body: Annotated[RatingQuestion, Body()]) -> Re
 @needs("read")
 async def predict_many(services: Deps, body: Annotated[BatchQuestion, Body()]) -> Response:
     """The same of up to a thousand pairs of people and movies, answered in their order."""
-    found = await predict_batch(services.store, services.watcher.current, body)
+    await wait(services.store, services.watcher.current.partitions, body)
+    async with services.heavy.request():
+        found = await predict_batch(services.store, services.watcher.current, body)
     return Response(found, media_type="application/json")
 
 
@@ -60,5 +65,7 @@ async def sensitivity(services: Deps, body: Annotated[RatingQuestion, Body()]) -
     A feature is made typical, and given other values; a rating is left out, and made a star higher
     and lower. Each time all is predicted anew.
     """
-    found = await predict_sensitivity(services.store, services.watcher.current, body)
+    await wait(services.store, services.watcher.current.partitions, body)
+    async with services.heavy.request():
+        found = await predict_sensitivity(services.store, services.watcher.current, body)
     return Response(json_bytes(found), media_type="application/json")

@@ -27,12 +27,13 @@ router = APIRouter(prefix=f"{API}/recommendations", tags=["recommendations"])
 @router.post(
     "/taste-profile",
     response_model=TasteRecommendations,
-    responses={422: {"model": Problem}},
+    responses={status: {"model": Problem} for status in (422, 503)},
 )
 @needs("read")
 async def taste_profile(services: Deps, body: Annotated[TasteProfile, Body()]) -> Response:
     """Movies for a taste that somebody describes, whoever they are; nothing is kept of it."""
-    found = await for_taste(services.watcher.current, body)
+    async with services.heavy.request():
+        found = await for_taste(services.watcher.current, body)
     return Response(json_bytes(found), media_type="application/json")
 
 
@@ -44,7 +45,8 @@ async def taste_profile(services: Deps, body: Annotated[TasteProfile, Body()]) -
 @needs("read")
 async def group(services: Deps, body: Annotated[GroupRequest, Body()]) -> Response:
     """Movies for two to ten people who watch together, none of which any of them has rated."""
-    found = await for_group(services.store, services.watcher.current, body)
+    async with services.heavy.request():
+        found = await for_group(services.store, services.watcher.current, body)
     for user_id in body.user_ids:
         services.exposures.shown(user_id, found, GROUP)
     return Response(json_bytes(found), media_type="application/json")
@@ -61,7 +63,8 @@ async def gift(
     query: Annotated[GiftQuery, Query()],
 ) -> Response:
     """Movies to give to somebody: what they would like and have not seen, but for the obvious."""
-    found = await for_somebody(services.store, services.watcher.current, user_id, query)
+    async with services.heavy.request():
+        found = await for_somebody(services.store, services.watcher.current, user_id, query)
     services.exposures.shown(user_id, found, GIFT)
     return Response(json_bytes(found), media_type="application/json")
 

@@ -10,6 +10,8 @@ from api.schemas.common import answer_config
 # "partition:offset", each within what Kafka allows.
 POSITION_PATTERN: Final = r"^[0-9]{1,9}:[0-9]{1,18}$"
 
+DEFAULT_WAIT: Final = 1_000  # ms: with a healthy worker an event is in the state after some 10 ms
+
 FRESHNESS_EXAMPLE: JsonDict = {
     "position": "3:1055",
     "included": True,

@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import WHOLE, MovieId, UserId, answer_config, request_config
-from api.schemas.freshness import FRESHNESS_EXAMPLE, Freshness
+from api.schemas.common import MAX_WAIT, WHOLE, MovieId, UserId, answer_config, request_config
+from api.schemas.freshness import DEFAULT_WAIT, FRESHNESS_EXAMPLE, POSITION_PATTERN, Freshness
 from stream.contracts.events import EARLIEST_EVENT_TIME
 
 MAX_PAIRS: Final = 1_000  # a request
@@ -71,6 +71,9 @@ At = Annotated[
     ),
     WHOLE,
 ]
+WaitMs = Annotated[
+    int, Field(ge=0, le=MAX_WAIT, description="how long at most to wait for `after`"), WHOLE
+]
 
 
 class Pair(BaseModel):
@@ -85,10 +88,21 @@ class Pair(BaseModel):
 class RatingQuestion(Pair):
     """How many stars would they give it?"""
 
-    model_config = request_config({"user_id": 42, "movie_id": 318, "coverage": 0.9})
+    model_config = request_config(
+        {"user_id": 42, "movie_id": 318, "coverage": 0.9, "after": "3:1042"}
+    )
 
     coverage: Coverage = 0.9
     at: At = None
+    after: Annotated[
+        str | None,
+        Field(
+            pattern=POSITION_PATTERN,
+            description="wait until the state includes this event of the user: a position as "
+            "`POST /ratings` answers it",
+        ),
+    ] = None
+    wait_ms: WaitMs = DEFAULT_WAIT
 
 
 class BatchQuestion(BaseModel):
@@ -98,12 +112,22 @@ class BatchQuestion(BaseModel):
         {
             "pairs": [{"user_id": 42, "movie_id": 318}, {"user_id": 43, "movie_id": 318}],
             "coverage": 0.9,
+            "after": ["3:1042"],
         }
     )
 
     pairs: Annotated[list[Pair], Field(min_length=1, max_length=MAX_PAIRS)]
     coverage: Coverage = 0.9
     at: At = None
+    after: Annotated[
+        list[Annotated[str, Field(pattern=POSITION_PATTERN)]],
+        Field(
+            max_length=MAX_PAIRS,
+            description="wait until the state includes these events of the users: positions as "
+            "`POST /ratings` answers them",
+        ),
+    ] = []
+    wait_ms: WaitMs = DEFAULT_WAIT
 
 
 class Basis(BaseModel):
@@ -158,12 +182,18 @@ class RatingPredicted(_Answer):
 class BatchPredicted(_Answer):
     """The predictions for all pairs, in their order; equal pairs have equal ones."""
 
-    model_config = answer_config({**_ANSWER, "predictions": [_PREDICTION], "positions": ["3:1055"]})
+    model_config = answer_config(
+        {**_ANSWER, "predictions": [_PREDICTION], "positions": ["3:1055"], "included": True}
+    )
 
     predictions: list[Prediction]
     positions: Annotated[
         list[str],
         Field(description="the last event applied in each partition that the users are of"),
+    ]
+    included: Annotated[
+        bool | None,
+        Field(description="whether the state includes all of `after`; null without `after`"),
     ]
 
 

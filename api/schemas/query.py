@@ -6,9 +6,7 @@ from pydantic import Field
 
 from api.schemas.common import MAX_LIMIT, MAX_WAIT
 from api.schemas.filters import Diversity, MovieFilters, Novelty
-from api.schemas.freshness import POSITION_PATTERN
-
-DEFAULT_WAIT: Final = 1_000  # ms: with a healthy worker an event is in the state after some 10 ms
+from api.schemas.freshness import DEFAULT_WAIT, POSITION_PATTERN
 
 MAX_CURSOR: Final = 4_096  # characters; one that carries a whole list has 2,700
 

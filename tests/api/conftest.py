@@ -11,6 +11,7 @@ import pytest
 from api.demo.casting import Casting
 from api.deps import Services
 from api.experiments.exposures import Exposures
+from api.heavy import Heavy
 from api.intake.applied import Applied
 from api.intake.feedback import FeedbackPublisher
 from api.intake.forgetting import Forgetting
@@ -138,13 +139,15 @@ async def make_world(redis_url: str) -> World:
     applied = Applied()
     ratings = RatingPublisher(publisher, Topics(), watcher, applied)
     exposures = Exposures(log, Topics().exposures)
+    heavy = Heavy(patience=60)
     services = Services(
         store=store,
         publisher=publisher,
         watcher=watcher,
         recommender=Recommender(
-            store, watcher, AnswerCache(store, seconds=3_600), exposures, time_for_answers=60
+            store, watcher, AnswerCache(store, seconds=3_600), exposures, heavy, time_for_answers=60
         ),
+        heavy=heavy,
         ratings=ratings,
         idempotent=idempotent,
         forgetting=Forgetting(store, publisher, Topics(), idempotent),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.heavy import AT_ONCE
 from api.lists import recommender
 from api.lists.deadline import Deadline
 from tests.api.conftest import World
@@ -14,6 +15,7 @@ from tests.api.doubles import MemoryIndex
 
 USER = 42
 SOON = 30  # ms: what hangs is given up then
+ENOUGH = 300  # ms in which even a busy machine has come to what hangs
 LONG = 10_000  # ms: longer than anything takes here
 
 
@@ -71,7 +73,7 @@ async def test_a_late_index_leaves_what_is_ready(
 ) -> None:
     """Nothing is ranked after the deadline: what is trending needs no time."""
     await world.rate(USER, 200)
-    answer = await world.get(USER, timeout_ms=SOON)
+    answer = await world.get(USER, timeout_ms=ENOUGH)
     assert answer["degraded"] == ["index_late", "ranker_late"]
     assert answer["strategy"] == "trending"
     assert len(answer["items"]) == 10
@@ -98,6 +100,26 @@ async def test_without_time_to_rank_it_is_the_nearest(
     passed = False
     monkeypatch.undo()
     assert (await world.get(USER, limit=4))["degraded"] == []
+
+
+async def test_explanations_that_take_too_long_are_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They keep one of the places meanwhile, and those that wait for one are left out too."""
+    over = threading.Event()
+    monkeypatch.setattr(recommender, "explanations", lambda *_: over.wait(LONG / 1_000))
+    await world.rate(USER, 200)
+    plain = await world.get(USER)
+    for _ in range(AT_ONCE + 1):
+        answer = await world.get(USER, explain=True, timeout_ms=ENOUGH)
+        assert answer["degraded"] == ["explanation_late"]
+        assert ids(answer) == ids(plain)
+        assert not any(item["explanation"] for item in answer["items"])
+    monkeypatch.undo()
+    over.set()
+    answer = await world.get(USER, explain=True, timeout_ms=LONG)
+    assert answer["degraded"] == []
+    assert all(item["explanation"] for item in answer["items"])
 
 
 async def test_enough_time_is_no_reason_for_anything(world: World) -> None:
@@ -139,7 +161,7 @@ async def test_a_rest_that_is_kept_too_late_is_ranked_anew(
     await world.rate(USER, 200)
     first = await world.get(USER, use_cache=False)
     never(monkeypatch, world, "keep")
-    monkeypatch.setattr(Deadline, "left_or_none", lambda _: SOON / 1_000)
+    monkeypatch.setattr(Deadline, "left_or_none", lambda _: ENOUGH / 1_000)
     second = await world.get(USER, cursor=first["next_cursor"])
     monkeypatch.undo()
     third = await world.get(USER, cursor=second["next_cursor"])

@@ -1,10 +1,12 @@
 """Predictions over the API: with the planted predictor every answer can be worked out by hand."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from api.predict import answers
+from api.lists.freshness import LogPosition
+from api.predict import answers, waiting
 from api.predict.predictor import predict
 from stream.contracts.topics import partition_of
 from tests.api.conftest import MOVIES, World, catalogue_movie
@@ -12,6 +14,7 @@ from tests.api.doubles import PARTITIONS
 from tests.planted_ratings import ERROR, MEAN, RATINGS
 
 USER, OTHER, STRANGER = 7, 10, 13
+P_USER = partition_of(USER, PARTITIONS)
 NOBODY_KNOWS = 999_999  # a movie
 NOW = 1_700_000_000_000  # ms
 MARGIN = 0.91 * ERROR  # of an interval of 90%: see `SIZES` there
@@ -202,6 +205,64 @@ async def test_without_state_the_movie_alone_answers(world: World) -> None:
     assert batch["positions"] == []
 
 
+async def test_it_waits_until_what_was_just_rated_counts(world: World) -> None:
+    await world.rate(OTHER, 2, 3, stars=3.5)
+    await world.watcher.refresh()
+    world.log.lag = True
+    first, last = await world.rate(USER, 2, stars=5.0), await world.rate(OTHER, 1, stars=2.0)
+    pairs = [{"user_id": user, "movie_id": 1} for user in (USER, STRANGER, OTHER)]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("rating", {**pairs[0], "after": first}),
+        ("sensitivity", {**pairs[0], "after": first}),
+        ("batch", {"pairs": pairs, "after": [last, first]}),
+    ]
+    for what, body in asked:  # they do not come
+        found = await ask(world, what, **body, wait_ms=0)
+        assert found.get("freshness", found)["included"] is False
+    asking = [asyncio.create_task(ask(world, what, **body, wait_ms=10_000)) for what, body in asked]
+    done, _ = await asyncio.wait(asking, timeout=0.05)
+    assert not done
+    await world.log.apply()
+    expected = pytest.approx(MEAN + (5 - MEAN) / (1 + RATINGS), abs=1e-4)
+    alone, moved, batch = [await task for task in asking]
+    for found in (alone, moved):
+        assert found["freshness"]["included"] is True
+        assert found["prediction"]["stars"] == expected
+    assert batch["included"] is True
+    assert batch["predictions"][0]["stars"] == expected
+    assert batch["predictions"][2]["rated"] == 2.0
+
+
+async def test_of_each_partition_the_last_event_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    async def noted(_: Any, position: LogPosition, wait_ms: int) -> bool:
+        waited.append(position)
+        assert wait_ms <= 500
+        return True
+
+    monkeypatch.setattr(waiting, "wait_for", noted)
+    other = next(user for user in range(1, 99) if partition_of(user, PARTITIONS) != P_USER)
+    p_other = partition_of(other, PARTITIONS)
+    pairs = [PAIR, {"user_id": other, "movie_id": 1}]
+    after = [f"{P_USER}:7", f"{p_other}:10", f"{P_USER}:12", f"{P_USER}:9"]
+    await ask(world, "batch", pairs=pairs, after=after, wait_ms=500)
+    assert sorted(waited) == sorted([(P_USER, 12), (p_other, 10)])
+
+
+async def test_without_after_nothing_is_said_of_it(world: World) -> None:
+    assert (await rating(world, USER, 1))["freshness"]["included"] is None
+    assert (await ask(world, "batch", pairs=[PAIR]))["included"] is None
+    world.store.failing = True
+    found = await rating(world, USER, 1, after=f"{P_USER}:0")
+    assert found["freshness"]["included"] is False
+    assert found["degraded"] == ["state_unavailable"]
+    batch = await ask(world, "batch", pairs=[PAIR], after=[f"{P_USER}:0"])
+    assert (batch["included"], batch["degraded"]) == (False, ["state_unavailable"])
+
+
 PAIR = {"user_id": USER, "movie_id": 1}
 
 
@@ -215,7 +276,13 @@ PAIR = {"user_id": USER, "movie_id": 1}
         ("rating", {**PAIR, "at": -1}, "body.at"),
         ("rating", {**PAIR, "at": 10**30}, "body.at"),
         ("rating", {**PAIR, "stars": 5}, "body.stars"),
+        ("rating", {**PAIR, "after": "x"}, "body.after"),
+        ("rating", {**PAIR, "after": f"{P_USER + 1}:0"}, "body.after"),
+        ("rating", {**PAIR, "wait_ms": 10_001}, "body.wait_ms"),
+        ("sensitivity", {**PAIR, "after": f"{P_USER + 1}:0"}, "body.after"),
         ("sensitivity", {"user_id": USER}, "body.movie_id"),
+        ("batch", {"pairs": [PAIR], "after": "0:1"}, "body.after"),
+        ("batch", {"pairs": [PAIR], "after": [f"{P_USER}:0", "9:9"]}, "body.after[1]"),
         ("batch", {"pairs": []}, "body.pairs"),
         ("batch", {"pairs": [PAIR] * 1_001}, "body.pairs"),
         ("batch", {"pairs": [PAIR, {**PAIR, "movie_id": "1"}]}, "body.pairs[1].movie_id"),
