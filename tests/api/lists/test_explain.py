@@ -112,8 +112,12 @@ def test_what_is_left_out_leaves_the_rest_in_order(kept: list[bool]) -> None:
     assert state == state_of([5, 3, 9])
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 9])  # people
 @pytest.mark.parametrize("scaled", [False, True])
-def test_scores_of_some_movies_are_those_of_all(scaled: bool) -> None:
+def test_scores_of_some_movies_are_those_of_all(
+    monkeypatch: pytest.MonkeyPatch, scaled: bool, at_once: int
+) -> None:
+    monkeypatch.setattr("training.ranking._ELEMENTS", at_once * (MOVIES + 1))
     chance = np.random.default_rng(3)
     matrix = sparse.random_array((MOVIES, MOVIES), density=0.05, rng=chance, dtype=np.float32)
     links = Links(matrix.tocsr(), 0.8, 4, scaled)
