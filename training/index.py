@@ -18,8 +18,8 @@ from training.movie_filter import ALL_MOVIES, MovieFilter
 # The alias that names the collection in use on a Qdrant server.
 ALIAS: Final = "movies"
 
-# Excluded ids sent to a server as a filter; beyond this many, that many more are fetched and dropped
-# here. Each costs half a microsecond in the search alone.
+# Excluded ids sent to a server as a filter, where each costs half a microsecond or more; beyond
+# this many, that many more are fetched and dropped here.
 MAX_FILTER_IDS: Final = 2_000
 
 # Candidates that HNSW keeps while it walks the graph, or as many as are asked for and dropped where
