@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from api.experiments import statistics
+from api.experiments.described import described
 from api.experiments.statistics import (
     ALPHA,
     MISMATCH,
@@ -20,14 +21,11 @@ from api.experiments.statistics import (
 from api.schemas.experiments import (
     Comparison,
     Counts,
-    Experiment,
     Metric,
     Mismatch,
     Report,
-    Status,
-    VariantOut,
 )
-from stream.contracts.experiments import ExperimentEvent, Variant
+from stream.contracts.experiments import ExperimentEvent
 from stream.experiments.assignment import INTERLEAVED
 from stream.experiments.outcomes import FIGURES, Sums
 
@@ -46,23 +44,6 @@ _RATES: Final[dict[Metric, _Rate]] = {
     "mean_rating": _Rate({"half_stars": 0.5}, {"ratings": 1}),
 }
 _PREFERENCE: Final = _Rate({"won": 1, "lost": -1}, {"won": 1, "lost": 1})
-
-
-def described(event: ExperimentEvent, now: int) -> Experiment:
-    """The definition as it is shown, at a time in ms."""
-    return Experiment(
-        name=event.name,
-        kind=event.kind,
-        status=_status(event, now),
-        group=event.group,
-        share=event.end - event.begin,
-        control=event.control,
-        variants=[_variant(variant) for variant in event.variants],
-        effect=event.effect,
-        round=event.round,
-        start=event.start,
-        stop=event.stop,
-    )
 
 
 def report(event: ExperimentEvent, sums: Sums, now: int) -> Report:
@@ -176,21 +157,3 @@ def _known(value: Values) -> float | None:
 
 def _between(low: Values, high: Values) -> tuple[float, float] | None:
     return (float(low), float(high)) if math.isfinite(low) and math.isfinite(high) else None
-
-
-def _status(event: ExperimentEvent, now: int) -> Status:
-    if now < event.start:
-        return "scheduled"
-    return "running" if event.stop is None or now < event.stop else "stopped"
-
-
-def _variant(variant: Variant) -> VariantOut:
-    return VariantOut(
-        name=variant.name,
-        weight=variant.weight,
-        model=variant.model.version if variant.model else None,
-        ranker=variant.ranker,
-        diversity=variant.diversity,
-        novelty=variant.novelty,
-        strategy=variant.strategy,
-    )

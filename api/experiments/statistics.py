@@ -14,16 +14,13 @@ for normal, as it soon is, so nothing is said of variants with fewer than `ENOUG
 All functions take numbers or arrays of them, elementwise.
 """
 
-import math
-from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import chdtrc, ndtri
 
 Values = npt.NDArray[np.float64]
-
-_ERFC: Final = np.vectorize(math.erfc, otypes=[np.float64])
 
 ALPHA: Final = 0.05  # how often a difference may be seen where there is none
 
@@ -140,7 +137,7 @@ def compare(control: Ratio, treatment: Ratio, effect: float, alpha: float = ALPH
         enough = np.minimum(behind(control), behind(treatment)) >= ENOUGH
         variance = np.where(enough & (variance > 0), variance, np.nan)
         always_p, around = always_valid(difference, variance, effect * np.abs(whole), alpha)
-        z = NormalDist().inv_cdf(1 - alpha / 2)
+        z = float(ndtri(1 - alpha / 2))
         deviation = np.sqrt(variance)
         ratio = other.rate / one.rate
         relative = np.sqrt(other.variance + ratio**2 * one.variance) / np.abs(one.rate)
@@ -151,7 +148,7 @@ def compare(control: Ratio, treatment: Ratio, effect: float, alpha: float = ALPH
             difference + z * deviation,
             difference - around,
             difference + around,
-            _two_sided(difference / deviation),
+            chdtrc(1, difference**2 / variance),
             always_p,
             ratio - 1,
             ratio - 1 - z * relative,
@@ -166,7 +163,7 @@ def preference(ratio: Ratio, effect: float, alpha: float = ALPHA) -> Comparison:
         sure = (behind(ratio) >= ENOUGH) & (found.variance > 0)
         variance = np.where(sure, found.variance, np.nan)
         always_p, around = always_valid(found.rate, variance, np.asarray(effect), alpha)
-        around_once = NormalDist().inv_cdf(1 - alpha / 2) * np.sqrt(variance)
+        around_once = float(ndtri(1 - alpha / 2)) * np.sqrt(variance)
         none = np.full_like(found.rate, np.nan)
         return Comparison(
             found.rate,
@@ -174,7 +171,7 @@ def preference(ratio: Ratio, effect: float, alpha: float = ALPHA) -> Comparison:
             found.rate + around_once,
             found.rate - around,
             found.rate + around,
-            _two_sided(found.rate / np.sqrt(variance)),
+            chdtrc(1, found.rate**2 / variance),
             always_p,
             none,
             none,
@@ -212,25 +209,4 @@ def mismatch(counts: Values, weights: Values) -> float:
     if not counts.sum():
         return 1.0
     expected = counts.sum() * weights / weights.sum()
-    return chi_square_tail(float(((counts - expected) ** 2 / expected).sum()), len(counts) - 1)
-
-
-def chi_square_tail(value: float, degrees: int) -> float:
-    """The probability that chi-square with so many degrees of freedom is above a value.
-
-    The finite sums of Abramowitz and Stegun: Handbook of Mathematical Functions, 26.4.4 and 26.4.5.
-    SciPy has it too, and would take 25 MB of every API for it.
-    """
-    half, odd = value / 2, degrees % 2
-    tail = math.erfc(math.sqrt(half)) if odd else 0.0
-    term = math.exp(-half) * (math.sqrt(value * 2 / math.pi) if odd else 1.0)
-    for power in range(2 + odd, degrees + 1, 2):
-        tail += term
-        term *= value / power
-    return tail
-
-
-def _two_sided(deviations: Values) -> Values:
-    """The probability that a normal variable is so many standard deviations from its mean."""
-    tails: Values = _ERFC(np.abs(deviations) / math.sqrt(2))
-    return tails
+    return float(chdtrc(len(counts) - 1, ((counts - expected) ** 2 / expected).sum()))

@@ -1,5 +1,6 @@
 """GET /experiments: which there are, and what has come of each."""
 
+import asyncio
 import time
 from http import HTTPStatus
 from typing import Annotated
@@ -8,8 +9,10 @@ from fastapi import APIRouter, Path, Response
 
 from api.deps import API, Deps, json_bytes
 from api.errors import Problem, ProblemError
-from api.experiments.report import described, report
+from api.experiments.described import described
 from api.schemas.experiments import Experiments, Report
+from stream.contracts.experiments import ExperimentEvent
+from stream.experiments.outcomes import Sums
 from stream.experiments.store import ExperimentStore
 
 router = APIRouter(prefix=API, tags=["experiments"])
@@ -54,4 +57,11 @@ async def read_report(store: ExperimentStore, name: str) -> Report:
             f"no experiment has this name: {there}",
         )
     sums = await store.sums(event.name, event.round)
+    return await asyncio.to_thread(_report, event, sums)
+
+
+def _report(event: ExperimentEvent, sums: Sums) -> Report:
+    """Reports need SciPy, which takes 17 MB: a process that is never asked for one does without."""
+    from api.experiments.report import report
+
     return report(event, sums, int(time.time() * 1000))

@@ -53,7 +53,7 @@ def list_experiments() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from api.experiments.report import described
+    from api.experiments.described import described
     from infra.settings import load_settings
 
     table = Table("name", "is", "kind", "group", "share", "variants", "round", "since (UTC)")
