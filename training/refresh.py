@@ -16,7 +16,12 @@ from typing import Annotated
 
 import msgspec
 
-from stream.contracts.errors import ArchiveUnavailable, ArtifactError, FreshetError
+from stream.contracts.errors import (
+    ArchiveUnavailable,
+    ArtifactError,
+    ConfigurationError,
+    FreshetError,
+)
 from stream.contracts.events import ModelEvent
 from training.artifact import LogPosition, Manifest
 from training.gate import Decision, decide, too_few
@@ -183,7 +188,7 @@ class Refresh:
                 if version == served.version:
                     try:
                         report.remarks += self.steps.promote(version, served)
-                    except ArtifactError as error:  # its successor must not wait for it
+                    except (ArtifactError, ConfigurationError) as error:  # damaged, or gone
                         report.remarks.append(f"{error}: not announced again")
                 self._conclude(intent)
             else:  # it may have been served, and gone back from

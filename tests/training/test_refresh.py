@@ -19,6 +19,8 @@ from stream.contracts.errors import (
     ArchiveUnavailable,
     ArtifactError,
     Busy,
+    ConfigurationError,
+    FreshetError,
     Unavailable,
 )
 from stream.contracts.events import ModelEvent
@@ -439,13 +441,18 @@ def test_what_was_promoted_and_rolled_back_before_it_was_told_is_told_and_stays(
     assert not left_behind(world)
 
 
-def test_what_is_served_and_damaged_since_does_not_stop_its_successor(world: World) -> None:
+@pytest.mark.parametrize(
+    "error", [ArtifactError("model-1 is damaged"), ConfigurationError("no model model-1")]
+)
+def test_what_is_served_and_damaged_or_gone_since_does_not_stop_its_successor(
+    world: World, error: FreshetError
+) -> None:
     world.failing = {"announce": Unavailable("it does not answer")}
     with pytest.raises(Unavailable):
         of(world).run(Held())
-    world.failing = {"promote": ArtifactError("model-1 is damaged")}
+    world.failing = {"promote": error}
     report = of(world).run(Held())
-    assert report.remarks[1:] == ["model-1 is damaged: not announced again"]
+    assert report.remarks[1:] == [f"{error}: not announced again"]
     assert [decision.challenger for decision in world.decisions] == ["model-1"]
     world.failing, world.end = {}, LogPosition("topic", (400, 600))
     of(world).run(Held())
