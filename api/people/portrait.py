@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from api import metrics
 from api.lists.freshness import UserView
 from api.lists.profile import profile_of
 from api.schemas.users import Belief, Features, RatingStyle, Style, Taste, UserProfile
@@ -91,7 +92,12 @@ def _beliefs(model: ServedModel, movies: Repertoire, state: UserState) -> list[B
     learnt = movies.items.rows(state.movie_ids())
     if not ((learnt >= 0) & (learnt < movies.learnt)).any():
         return []
-    [vector] = model.artifact.user_vectors([state])
+    try:
+        [vector] = model.artifact.user_vectors([state])
+    except Exception as error:  # noqa: BLE001 - whatever it is, all else is known without it
+        model.note_failure("model_unavailable", error)
+        metrics.DEGRADED.labels("model_unavailable").inc()
+        return []
     # A movie that is described anew may leave a genre without any.
     named = np.flatnonzero(movies.table.has_genre.any(axis=1))
     of_genre = movies.table.has_genre[named]

@@ -98,7 +98,7 @@ def answer_of(asked: RatingQuestion, about: Asked, answers: Answers) -> dict[str
     ratings = np.array([len(about.state)])
     [prediction] = written([(asked.user_id, asked.movie_id)], ratings, answers, view is None)
     return {
-        **_common(asked.coverage, about.at, answers, view is None),
+        **_common(asked.coverage, about.at, answers.model_version, view is None),
         "prediction": msgspec.to_builtins(prediction),
         "freshness": unknown if view is None else view.freshness(),
     }
@@ -124,16 +124,19 @@ def _answered(
     of_users = [(states or {}).get(user, NOBODY) for user in users]
     lengths = np.array([len(state) for state in of_users], np.int64)[about.of]
     predictions: list[Written] = []
+    versions: set[str | None] = set()
     for some in runs(lengths, TOGETHER):
         people, of = np.unique(about.of[some], return_inverse=True)
         theirs = [of_users[person] for person in people.tolist()]
         these = Pairs(of, about.movies[some])
         answers = predict(serving, theirs, these, asked.coverage, at)
         predictions += written(pairs[some], lengths[some], answers, states is None)
+        versions.add(answers.model_version)
+    version = None if None in versions else versions.pop()  # it may have failed for a portion
     of_pair = dict(zip(pairs, predictions, strict=True))
     return msgspec.json.encode(
         {
-            **_common(asked.coverage, at, answers, states is None),
+            **_common(asked.coverage, at, version, states is None),
             "predictions": [of_pair[pair.user_id, pair.movie_id] for pair in asked.pairs],
             "positions": [
                 str(LogPosition(partition, position.next_offset - 1))
@@ -162,18 +165,18 @@ def _moment(at: int | None) -> int:
     return int(time.time() * 1_000) if at is None else at
 
 
-def _common(coverage: float, at: int, answers: Answers, stateless: bool) -> dict[str, Any]:
+def _common(coverage: float, at: int, version: str | None, stateless: bool) -> dict[str, Any]:
     degraded: list[PredictionDegraded] = []
     if stateless:
         degraded.append("state_unavailable")
-    if answers.model_version is None:
+    if version is None:
         degraded.append("model_unavailable")
     for reason in degraded:
         metrics.DEGRADED.labels(reason).inc()
     return {
         "coverage": coverage,
-        "calibrated": answers.model_version is not None,
+        "calibrated": version is not None,
         "at": at,
         "degraded": degraded,
-        "model_version": answers.model_version,
+        "model_version": version,
     }

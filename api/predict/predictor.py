@@ -21,6 +21,7 @@ from api.predict.questions import (
 )
 from api.schemas.predictions import MovieBasis
 from api.serving.live import LiveMovies
+from api.serving.models import ServedModel
 from api.serving.watcher import Serving
 from stream.features import UserState
 from training.baselines.linear_features import Prior
@@ -52,7 +53,7 @@ class Answers(NamedTuple):
 def predict(
     serving: Serving, states: Sequence[UserState], pairs: Pairs, coverage: float, at: int
 ) -> Answers:
-    """Expected stars and intervals.
+    """Expected stars and intervals; where the model fails, as if none were served.
 
     Args:
         serving: what to answer with.
@@ -65,12 +66,21 @@ def predict(
         ProblemError: there is nothing to predict from (503).
     """
     rated, model = without_own(states, pairs), serving.model
-    if model is None:
-        return _by_live_means(serving, rated, pairs.movies, coverage)
-    past, asked = question(serving, model, rated, pairs.movies, at)
+    if model is not None:
+        try:
+            return _by_model(serving, model, rated, pairs.movies, coverage, at)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is an answer without it
+            model.note_failure("model_unavailable", error)
+    return _by_live_means(serving, rated, pairs.movies, coverage)
+
+
+def _by_model(
+    serving: Serving, model: ServedModel, rated: Rated, movies: Ids, coverage: float, at: int
+) -> Answers:
+    past, asked = question(serving, model, rated, movies, at)
     stars = model.artifact.predictor.predict(past, asked, coverage)
-    movies = _bases(serving, pairs.movies, asked.rows >= 0)
-    return Answers(stars, rated, asked.movies.counts, movies, model.event.version)
+    bases = _bases(serving, movies, asked.rows >= 0)
+    return Answers(stars, rated, asked.movies.counts, bases, model.event.version)
 
 
 def _by_live_means(serving: Serving, rated: Rated, movies: Ids, coverage: float) -> Answers:

@@ -115,7 +115,7 @@ async def predict_sensitivity(
         answers = predict(serving, [known.state], pair_of(asked), asked.coverage, known.at)
         features: list[FeatureSensitivity] = []
         ratings: list[RatingSensitivity] = []
-        if serving.model is not None:
+        if serving.model is not None and answers.model_version is not None:
             about = About(serving, serving.model, answers.rated, asked.movie_id, known.at)
             of_person = about.features([about.state])
             features = of_features(serving.model.artifact.predictor, of_person)

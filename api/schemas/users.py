@@ -126,7 +126,7 @@ class UserProfile(BaseModel):
     """What is known of a person, and what the model makes of it.
 
     `features` and `style` are null where there is nothing to tell them from; `beliefs` is empty
-    where no model is served, or it learnt none of the movies rated.
+    where no model is served, it fails, or it learnt none of the movies rated.
     """
 
     model_config = answer_config(

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from msgspec import structs
 
+from api import metrics
 from api.lists.freshness import UserView
 from api.people.portrait import portrait
 from api.serving.watcher import Serving
@@ -80,6 +82,22 @@ async def test_somebody_unknown_is_told_what_to_do(world: World) -> None:
     assert body["genres"] == body["decades"] == body["beliefs"] == []
     assert (body["profile"]["stage"], body["profile"]["strength"]) == ("new", 0)
     assert {one["kind"] for one in body["profile"]["advice"]} == {"ratings", "genres", "spread"}
+
+
+async def test_a_tower_that_fails_leaves_what_is_known_without_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.rate(USER, 1)
+    before = await told(world)
+    model = world.watcher.current.model
+    assert model is not None
+    monkeypatch.setattr(model.artifact, "user_vectors", Mock(side_effect=RuntimeError("told to")))
+    counted = metrics.DEGRADED.labels("model_unavailable")._value.get()
+    after = await told(world)
+    assert before["beliefs"]
+    assert after["beliefs"] == []
+    assert (after["genres"], after["style"]) == (before["genres"], before["style"])
+    assert metrics.DEGRADED.labels("model_unavailable")._value.get() == counted + 1
 
 
 def test_without_a_model_there_are_still_tastes() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -189,6 +190,53 @@ async def test_without_a_model_live_means_answer(empty_world: World) -> None:
     assert generous["prediction"]["stars"] == pytest.approx(4 + (5 - mean) / (1 + 5), abs=1e-4)
     sensitivity = await ask(world, "sensitivity", user_id=USER, movie_id=1)
     assert (sensitivity["features"], sensitivity["ratings"]) == ([], [])
+
+
+async def test_where_the_model_fails_live_means_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.rate(OTHER, 1, stars=5.0)
+    await world.rate(STRANGER, 1, stars=4.0)
+    await world.watcher.refresh()
+    model = world.watcher.current.model
+    assert model is not None
+    broken = Mock(side_effect=RuntimeError("told to fail"))
+    monkeypatch.setattr(type(model.artifact.predictor), "predict", broken)
+    answered = [
+        await rating(world, USER, 1),
+        await ask(world, "sensitivity", **PAIR),
+        await ask(world, "batch", pairs=[PAIR]),
+    ]
+    for found in answered:
+        assert found["degraded"] == ["model_unavailable"]
+        assert (found["calibrated"], found["model_version"]) == (False, None)
+    one, moved, batch = answered
+    assert one["prediction"]["stars"] == 4.5
+    assert one["prediction"] == moved["prediction"] == batch["predictions"][0]
+    assert (moved["features"], moved["ratings"]) == ([], [])
+
+
+async def test_a_model_that_fails_for_a_portion_of_a_batch_is_not_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.rate(OTHER, 1, stars=5.0)
+    await world.watcher.refresh()
+    model = world.watcher.current.model
+    assert model is not None
+    works, calls = type(model.artifact.predictor).predict, []
+
+    def first_fails(*asked: Any) -> Any:
+        calls.append(asked)
+        if len(calls) == 1:
+            raise RuntimeError("told to fail")
+        return works(*asked)
+
+    monkeypatch.setattr(type(model.artifact.predictor), "predict", first_fails)
+    monkeypatch.setattr(answers, "TOGETHER", 1)
+    pairs = [{"user_id": OTHER, "movie_id": movie} for movie in (2, 3)]
+    found = await ask(world, "batch", pairs=pairs)
+    assert len(calls) == 2
+    assert (found["degraded"], found["model_version"]) == (["model_unavailable"], None)
 
 
 async def test_without_state_the_movie_alone_answers(world: World) -> None:
