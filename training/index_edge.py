@@ -159,9 +159,8 @@ class EdgeIndex:
             limit=count,
             query=Query.Nearest(vector.tolist()),
             filter=_filter(wanted),
-            params=SearchParams(
-                hnsw_ef=HNSW_EF, quantization=_UNSCORED
-            ),  # it keeps `count` at least
+            # It keeps `count` at least.
+            params=SearchParams(hnsw_ef=HNSW_EF, quantization=_UNSCORED),
         )
         with edge_errors("the search failed"):
             found = self._shard.query(request)
