@@ -26,14 +26,13 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
 
 
-# A thread of their own: who gives way may not take it back.
-_THREAD: Final = ThreadPoolExecutor(1, "aside", _give_way)
-
-
 def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns or raises, done in the process's one thread that gives way.
+    """What `work` returns or raises, done in a thread that gives way.
+
+    A new one: who gives way may not take it back, and one that stays would be missing after a fork.
 
     Args:
         work: leaves the GIL alone but for moments: where it is interrupted with it, all wait.
     """
-    return _THREAD.submit(work, *args, **kwargs).result()
+    with ThreadPoolExecutor(1, "aside", _give_way) as thread:
+        return thread.submit(work, *args, **kwargs).result()
