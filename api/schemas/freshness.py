@@ -5,12 +5,24 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import answer_config
+from api.schemas.common import MAX_WAIT, answer_config
 
 # "partition:offset", each within what Kafka allows.
 POSITION_PATTERN: Final = r"^[0-9]{1,9}:[0-9]{1,18}$"
 
 DEFAULT_WAIT: Final = 1_000  # ms: with a healthy worker an event is in the state after some 10 ms
+
+After = Annotated[
+    str | None,
+    Field(
+        pattern=POSITION_PATTERN,
+        description="wait until the state includes this event of the user: a position as "
+        "`POST /ratings` answers it",
+    ),
+]
+WaitMs = Annotated[
+    int, Field(ge=0, le=MAX_WAIT, description="how long at most to wait for `after`")
+]
 
 FRESHNESS_EXAMPLE: JsonDict = {
     "position": "3:1055",

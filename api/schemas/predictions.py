@@ -5,8 +5,15 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import MAX_WAIT, WHOLE, MovieId, UserId, answer_config, request_config
-from api.schemas.freshness import DEFAULT_WAIT, FRESHNESS_EXAMPLE, POSITION_PATTERN, Freshness
+from api.schemas.common import WHOLE, MovieId, UserId, answer_config, request_config
+from api.schemas.freshness import (
+    DEFAULT_WAIT,
+    FRESHNESS_EXAMPLE,
+    POSITION_PATTERN,
+    After,
+    Freshness,
+    WaitMs,
+)
 from stream.contracts.events import EARLIEST_EVENT_TIME
 
 MAX_PAIRS: Final = 1_000  # a request
@@ -71,9 +78,6 @@ At = Annotated[
     ),
     WHOLE,
 ]
-WaitMs = Annotated[
-    int, Field(ge=0, le=MAX_WAIT, description="how long at most to wait for `after`"), WHOLE
-]
 
 
 class Pair(BaseModel):
@@ -94,15 +98,8 @@ class RatingQuestion(Pair):
 
     coverage: Coverage = 0.9
     at: At = None
-    after: Annotated[
-        str | None,
-        Field(
-            pattern=POSITION_PATTERN,
-            description="wait until the state includes this event of the user: a position as "
-            "`POST /ratings` answers it",
-        ),
-    ] = None
-    wait_ms: WaitMs = DEFAULT_WAIT
+    after: After = None
+    wait_ms: Annotated[WaitMs, WHOLE] = DEFAULT_WAIT
 
 
 class BatchQuestion(BaseModel):
@@ -127,7 +124,7 @@ class BatchQuestion(BaseModel):
             "`POST /ratings` answers them",
         ),
     ] = []
-    wait_ms: WaitMs = DEFAULT_WAIT
+    wait_ms: Annotated[WaitMs, WHOLE] = DEFAULT_WAIT
 
 
 class Basis(BaseModel):

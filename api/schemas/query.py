@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.common import MAX_LIMIT, MAX_WAIT
 from api.schemas.filters import Diversity, MovieFilters, Novelty
-from api.schemas.freshness import DEFAULT_WAIT, POSITION_PATTERN
+from api.schemas.freshness import DEFAULT_WAIT, After, WaitMs
 
 MAX_CURSOR: Final = 4_096  # characters; one that carries a whole list has 2,700
 
@@ -36,18 +36,8 @@ class RecommendationQuery(MovieFilters):
             "the person's ratings nor model or movies have changed, for some seconds at most"
         ),
     ] = True
-    after: Annotated[
-        str | None,
-        Field(
-            pattern=POSITION_PATTERN,
-            description="wait until the state includes this event of the user: a position as "
-            "`POST /ratings` answers it",
-            examples=["3:1042"],
-        ),
-    ] = None
-    wait_ms: Annotated[
-        int, Field(ge=0, le=MAX_WAIT, description="how long at most to wait for `after`")
-    ] = DEFAULT_WAIT
+    after: Annotated[After, Field(examples=["3:1042"])] = None
+    wait_ms: WaitMs = DEFAULT_WAIT
     timeout_ms: Annotated[
         int | None,
         Field(
