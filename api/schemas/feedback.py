@@ -1,20 +1,19 @@
 """What people do with the movies of a list."""
 
-import time
 from typing import Annotated, Final, Self, TypeAlias
 
-from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic.config import JsonDict
 
 from api.schemas.common import (
     IMPRESSION_EXAMPLE,
+    EventTime,
     MovieId,
     UserId,
     answer_config,
     one_or_batch,
     request_config,
 )
-from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
 from stream.contracts.experiments import FeedbackKind
 
 MAX_BATCH: Final = 1_000  # pieces a request: about 150 KB of JSON
@@ -42,16 +41,8 @@ class Feedback(BaseModel):
     kind: FeedbackKind
     value: Annotated[float | None, Field(ge=0, le=5, allow_inf_nan=False)] = None
     event_time: Annotated[
-        int | None,
-        Field(ge=EARLIEST_EVENT_TIME, description="when it was, ms since 1970; default: now"),
+        EventTime | None, Field(description="when it was, ms since 1970; default: now")
     ] = None
-
-    @field_validator("event_time")
-    @classmethod
-    def not_ahead(cls, value: int | None) -> int | None:
-        if value is not None and value > time.time() * 1000 + MAX_AHEAD:
-            raise ValueError("is over a day ahead: give milliseconds since 1970-01-01 UTC")
-        return value
 
     @model_validator(mode="after")
     def value_fits(self) -> Self:

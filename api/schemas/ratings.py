@@ -1,13 +1,18 @@
 """What people rate, and what is said when it is in the log."""
 
-import time
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, Discriminator, Field, Tag
 from pydantic.config import JsonDict
 
-from api.schemas.common import WHOLE, MovieId, UserId, answer_config, one_or_batch, request_config
-from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
+from api.schemas.common import (
+    EventTime,
+    MovieId,
+    UserId,
+    answer_config,
+    one_or_batch,
+    request_config,
+)
 
 MAX_BATCH: Final = 1_000  # ratings a request: about 100 KB of JSON
 
@@ -27,16 +32,8 @@ class MovieRating(BaseModel):
     movie_id: MovieId
     rating: Annotated[float, Field(ge=0.5, le=5.0, multiple_of=0.5, allow_inf_nan=False)]
     event_time: Annotated[
-        Annotated[int, Field(ge=EARLIEST_EVENT_TIME), WHOLE] | None,
-        Field(description="when it was rated, ms since 1970; default: now"),
+        EventTime | None, Field(description="when it was rated, ms since 1970; default: now")
     ] = None
-
-    @field_validator("event_time")
-    @classmethod
-    def not_ahead(cls, value: int | None) -> int | None:
-        if value is not None and value > time.time() * 1000 + MAX_AHEAD:
-            raise ValueError("is over a day ahead: give milliseconds since 1970-01-01 UTC")
-        return value
 
 
 class Rating(MovieRating):

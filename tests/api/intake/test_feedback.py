@@ -1,10 +1,12 @@
 """POST /feedback: what is acknowledged is in the log, once, and what was rated is a rating too."""
 
+import time
 from typing import Any
 
 import pytest
 
 from api.schemas.feedback import MAX_BATCH
+from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD
 from stream.contracts.topics import partition_of
 from tests.api.conftest import World
 from tests.api.doubles import PARTITIONS
@@ -58,12 +60,20 @@ async def test_a_rating_is_a_rating_too_and_changes_the_state(world: World) -> N
         {"kind": "skip", "value": 0.5},
         {"stars": 3},
         {"event_time": 5},
+        {"event_time": int((time.time() + 7200) * 1000) + MAX_AHEAD},
     ],
 )
 async def test_what_is_wrong_is_refused_whole(world: World, change: dict[str, Any]) -> None:
     for body in ({**CLICK, **change}, [CLICK, {**CLICK, **change}]):
         assert (await post(world, body)).status_code == 422
     assert world.log.feedback == []
+
+
+@pytest.mark.parametrize("when", [EARLIEST_EVENT_TIME, float(EARLIEST_EVENT_TIME)])
+async def test_a_time_of_its_own_is_kept(world: World, when: float) -> None:
+    """However a client writes whole numbers."""
+    await post(world, {**CLICK, "event_time": when})
+    assert world.log.feedback[0].event_time == EARLIEST_EVENT_TIME
 
 
 @pytest.mark.parametrize("body", [[], [CLICK] * (MAX_BATCH + 1), "no", None])
