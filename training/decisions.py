@@ -3,20 +3,18 @@
 MLflow is imported where it is used: importing it takes two seconds.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from producers.admin import topic_id
 from producers.publisher import BulkPublisher
-from stream.contracts.errors import InvalidEvent, NoTopic
+from stream.contracts.errors import NoTopic
 from stream.contracts.events import RefreshEvent, decode_refresh, encode
-from stream.log_reader import KafkaLog
+from stream.topic_events import topic_events
 from training.gate import Decision
 from training.registry import MODEL
 from training.tracking import connected
@@ -68,17 +66,8 @@ def decision_about(version: str, kafka: Mapping[str, str], topic: str) -> Refres
         topic_id(kafka, topic)
     except NoTopic:  # as in a cluster older than it until a worker starts
         return None
-    return asyncio.run(_last(KafkaLog(kafka, topic), version))
-
-
-async def _last(log: KafkaLog, version: str) -> RefreshEvent | None:
-    last = None
-    async for records in log.read(0, await log.begin(0), await log.end(0)):
-        for record in records:
-            with suppress(InvalidEvent):  # of another version of this code, which says nothing here
-                event = decode_refresh(record.value)
-                last = event if event.challenger == version else last
-    return last
+    events = topic_events(kafka, topic, decode_refresh)
+    return next((event for event in reversed(events) if event.challenger == version), None)
 
 
 def log_decision(decision: Decision, tracking_uri: str) -> bool:

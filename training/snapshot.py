@@ -4,9 +4,7 @@ A model learns from what is before the position, and is examined on what is afte
 were forgotten are in neither: the archive has erased them.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from producers.tables import MOVIES, RATINGS
-from stream.contracts.errors import DatasetError, InvalidEvent
+from stream.contracts.errors import DatasetError
 from stream.contracts.events import MovieEvent, decode_movie
-from stream.log_reader import KafkaLog
+from stream.topic_events import topic_events
 from training.artifact import LogPosition, Manifest
 from training.tower_inputs import Ints
 
@@ -99,17 +97,7 @@ def read_catalogue(kafka: Mapping[str, str], topic: str) -> dict[int, MovieEvent
     Raises:
         BrokerUnavailable: no answer in time, or there is no such topic.
     """
-    return asyncio.run(_movies(KafkaLog(kafka, topic)))
-
-
-async def _movies(log: KafkaLog) -> dict[int, MovieEvent]:
-    movies = {}
-    async for records in log.read(0, await log.begin(0), await log.end(0)):
-        for record in records:
-            with suppress(InvalidEvent):  # workers leave it out too, and say so
-                movie = decode_movie(record.value)
-                movies[movie.movie_id] = movie
-    return movies
+    return {movie.movie_id: movie for movie in topic_events(kafka, topic, decode_movie)}
 
 
 def take_snapshot(
