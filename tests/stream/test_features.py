@@ -124,11 +124,11 @@ def test_heat_does_not_depend_on_the_order_of_arrival() -> None:
 
 
 def test_partitions_shares_of_a_movie_add_up() -> None:
-    """5 stars now in one partition, 2 stars a half-life ago in another, none in a third."""
+    """None in one partition, 5 stars now in another, 2 stars a half-life ago in a third."""
     parts = [
+        MovieState(),
         folded([rating(BOB, 7, 5.0, START + HALF_LIFE)]).movies[7],
         folded([rating(ALICE, 7, 2.0, START)]).movies[7],
-        MovieState(),
     ]
     whole = merge(parts)
     assert (whole.count, whole.total, whole.squares) == (2, 14, 116)

@@ -20,7 +20,7 @@ from stream.kept import Kept, UserVersion
 from stream.redis_store import RedisStore
 from stream.store import Batch
 from tests.suites.keeping_store import KeepingStoreSuite
-from tests.suites.state_store import StateStoreSuite, batch_of, movie_event
+from tests.suites.state_store import StateStoreSuite, batch_of, heats_of, movie_event
 
 
 @pytest.fixture
@@ -170,6 +170,24 @@ async def test_nothing_is_left_of_older_generations(store: RedisStore, redis: Re
     await store.drop_before(0, number)
     of_generation = [key(0, number) for key in (keys.users, keys.movies, keys.changed)]
     assert set(await everything(redis)) == {keys.live(0), keys.generations(0), *of_generation}
+
+
+async def test_a_snapshot_is_of_one_instant(store: RedisStore, redis: Redis) -> None:
+    """It is one transaction: no commit comes in between."""
+    position = await first(store)
+    await redis.config_resetstat()
+    await store.snapshot(0, position.generation, [1])
+    assert (await redis.info("commandstats"))["cmdstat_exec"]["calls"] == 1
+
+
+async def test_movies_that_go_while_heats_are_read_are_left_out(
+    store: RedisStore, redis: Redis
+) -> None:
+    """As those of a generation that is dropped in that moment."""
+    position = Position(await store.new_generation(0), "topic", 1)
+    await store.commit(0, None, position, batch_of((1, 1, 4.0), (1, 2, 4.0)))
+    await redis.hdel(keys.movies(0, position.generation), "1")
+    assert (await heats_of(store, 0, position.generation, since=0)).keys() == {2}
 
 
 async def test_a_redis_that_is_not_there_is_named_without_its_password() -> None:

@@ -244,11 +244,11 @@ class StateStoreSuite:
         """Larger than one command's arguments may be."""
         batch = batch_of(*((user, user, 3.0) for user in range(1, 6001)))
         position = await self.first(store, batch)
-        assert len(await users_of(store, 3, position.generation)) == 6000
-        snapshot = await store.snapshot(3, position.generation, ())
-        assert len(snapshot.movies) == 6000
+        states = {user: record.state for user, record in batch.users.items()}
+        assert await users_of(store, 3, position.generation) == states
+        assert (await store.snapshot(3, position.generation, ())).movies == batch.movies
         changed = await heats_of(store, 3, position.generation, since=position.next_offset - 1)
-        assert len(changed) == 6000
+        assert changed == {movie: state.heats for movie, state in batch.movies.items()}
 
     async def test_generation_numbers_rise(self, store: StateStore) -> None:
         numbers = [await store.new_generation(3) for _ in range(3)]

@@ -192,7 +192,7 @@ def test_too_few_lists_say_how_many_are_needed(field: str) -> None:
     ("kept", "torn", "said"),
     [
         ({"coverage": 0.4}, {"coverage": 0.399}, "cover 39.90% of the catalogue beside 50.00%"),
-        ({"gini": 0.92}, {"gini": 0.921}, "Gini coefficient of 0.9210 beside 0.9000"),
+        ({"gini": 0.9 + 0.02}, {"gini": 0.921}, "Gini coefficient of 0.9210 beside 0.9000"),
         (
             {"seconds": np.full(400, 0.003)},
             {"seconds": np.full(400, 0.0031)},
@@ -209,7 +209,7 @@ def test_too_few_lists_say_how_many_are_needed(field: str) -> None:
 def test_each_guard_rail_refuses_alone(
     kept: dict[str, Any], torn: dict[str, Any], said: str
 ) -> None:
-    policy = replace(POLICY, max_gini_rise=0.0201)
+    policy = replace(POLICY, max_gini_rise=0.02)
     for other, promoted in ((kept, True), (torn, False)):
         decided = decide(replace(BETTER, challenger=replace(BETTER.challenger, **other)), policy)
         assert decided.promoted == promoted
@@ -221,7 +221,11 @@ def test_all_that_is_wrong_is_said() -> None:
     worst = replace(
         some_better(0, worse=9).challenger, coverage=0.1, gini=0.99, seconds=np.full(400, 1.0)
     )
-    assert len(decide(challenge(marks("v1", hits(5)), worst), POLICY).reasons) == 4
+    reasons = decide(challenge(marks("v1", hits(5)), worst), POLICY).reasons
+    said = ("it leads that by -", "lists cover 10.00%", "lists crowd", "lists take 1000.00 ms")
+    assert len(reasons) == len(said)
+    for part, reason in zip(said, reasons, strict=True):
+        assert part in reason
 
 
 def cold(right: int) -> Challenge:
@@ -355,6 +359,13 @@ def test_a_predictor_of_ratings_that_is_clearly_worse_is_refused(
     assert said in reason
     loose = replace(POLICY, max_rmse_rise=0.16, max_miscoverage=0.06)
     assert decide(predicting(rival, torn), loose).promoted
+
+
+def test_a_predictor_that_is_just_as_good_is_good_enough() -> None:
+    strict = replace(POLICY, max_rmse_rise=0.0, max_miscoverage=0.0)
+    same = predictor(0.8, 0.85)
+    assert decide(predicting(same, same), strict).promoted
+    assert not decide(predicting(same, predictor(0.8, 0.849)), strict).promoted
 
 
 def test_a_predictor_asked_in_another_way_is_judged_too() -> None:
