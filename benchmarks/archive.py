@@ -25,7 +25,6 @@ EVENTS: Final = 1_000_000
 USERS, MOVIES = 20_000, 9_000
 FORGOTTEN: Final = 100  # people at once
 BAR: Final = 50_000  # events/s on one core
-MIB: Final = 2**20
 
 TOPICS: Final = Topics()
 

@@ -17,7 +17,7 @@ from stream.processor import Processor
 from stream.redis_store import RedisStore
 from stream.store import StateStore
 from tests.fakes import MemoryDeadLetters, MemoryLog
-from tests.stream.build import DAY, START, rating
+from tests.stream.build import START, rating
 from tests.stream.world import (
     ELSEWHERE,
     FAULTS,
@@ -29,6 +29,7 @@ from tests.stream.world import (
     entry,
     live_state,
     logs,
+    plain_log,
     processor,
     straight_fold,
 )
@@ -172,13 +173,6 @@ def test_a_topic_that_is_recreated_at_any_time(
     world = end_of(entries, actions)
     assert_state_is_the_log(world)
     assert world.invalid().items() <= world.dead_letters.origins().items()
-
-
-def plain_log(n: int = 6) -> list[Entry]:
-    return [
-        entry(offset, rating(HERE[offset % 3], offset % 4 + 1, 3.5, START + offset * DAY), None)
-        for offset in range(n)
-    ]
 
 
 async def test_what_an_outcome_says() -> None:

@@ -32,19 +32,13 @@ from tests.stream.world import (
     entry,
     live_state,
     logs,
+    plain_log,
     processor,
     straight_fold,
 )
 from tests.suites.state_store import movie_event
 
 ITEMS = ItemVectors("v1", np.array([1, 2, 3, 4], np.uint32), np.eye(4, dtype=np.float32))
-
-
-def plain_log(n: int = 6) -> list[Entry]:
-    return [
-        entry(offset, rating(HERE[offset % 3], offset % 4 + 1, 3.5, START + offset * DAY), None)
-        for offset in range(n)
-    ]
 
 
 def records(entries: Sequence[Entry]) -> list[Record]:

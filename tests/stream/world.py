@@ -62,6 +62,13 @@ def entry(offset: int, event: RatingEvent, wrong: str | None) -> Entry:
             raise AssertionError(wrong)
 
 
+def plain_log(n: int = 6) -> list[Entry]:
+    return [
+        entry(offset, rating(HERE[offset % 3], offset % 4 + 1, 3.5, START + offset * DAY), None)
+        for offset in range(n)
+    ]
+
+
 def replace_user(event: RatingEvent, user: int) -> RatingEvent:
     return rating(user, event.movie_id, event.rating, event.event_time)
 
@@ -123,9 +130,6 @@ class FaultyStore(MemoryStore):
         stored = await super().commit(partition, expected, new, batch)
         await self.pass_by("after the commit")
         return stored
-
-    async def write(self, partition: int, generation: int, batch: Batch) -> None:
-        await super().write(partition, generation, batch)
 
     async def drop_before(self, partition: int, generation: int) -> None:
         await self.pass_by("before the drop")

@@ -1,5 +1,5 @@
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from stream.contracts.errors import ArtifactError
+from tests.api.doubles import MemoryIndex
 from tests.planted_model import CATALOGUE, GENRES, MOVIES, Trait
 from tests.training.build import ratings
 from training.artifact import Artifact
@@ -39,15 +40,12 @@ def artifact(models: dict[Trait, Path]) -> Artifact:
     return Artifact.load(models["genre"])
 
 
-@dataclass
-class Exact:
-    """Looks at every vector that it was given; remembers who asked."""
+class Exact(MemoryIndex):
+    """Remembers who asked."""
 
-    stored: Sequence[IndexedMovie]
-    vectors: Floats
-    asked: list[tuple[int, list[int]]] = field(default_factory=list)
-
-    in_process = True
+    def __init__(self, movies: Sequence[IndexedMovie], vectors: Floats) -> None:
+        super().__init__(movies, vectors)
+        self.asked: list[tuple[int, list[int]]] = []
 
     def search(
         self,
@@ -57,24 +55,7 @@ class Exact:
         wanted: MovieFilter = ALL_MOVIES,
     ) -> list[tuple[int, float]]:
         self.asked.append((limit, list(exclude)))
-        scores = self.vectors @ vector
-        order = np.argsort(-scores).tolist()
-        some = [row for row in order if wanted.wants(self.stored[row])]
-        found = [(self.stored[row].movie_id, float(scores[row])) for row in some]
-        return [hit for hit in found if hit[0] not in set(exclude)][:limit]
-
-    def movies(self, movie_ids: Collection[int]) -> dict[int, IndexedMovie]:
-        wanted = set(movie_ids)
-        return {movie.movie_id: movie for movie in self.stored if movie.movie_id in wanted}
-
-    def count(self) -> int:
-        return len(self.stored)
-
-    def upsert(self, movies: Sequence[IndexedMovie], vectors: Floats) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        pass
+        return super().search(vector, limit, exclude, wanted)
 
 
 def exact(artifact: Artifact) -> Exact:
