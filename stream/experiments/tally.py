@@ -11,7 +11,7 @@ there first. It matters where months are counted again, because the store lost t
 import logging
 from asyncio import Lock
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -27,6 +27,7 @@ from stream.contracts.experiments import (
 )
 from stream.contracts.topics import Topics
 from stream.experiments.outcomes import fold
+from stream.experiments.pace import came, runs
 from stream.experiments.store import OutcomeStore, Progress, Read
 from stream.log import LogRecord, PartitionLog
 
@@ -38,17 +39,21 @@ Decode: TypeAlias = Callable[[bytes | None, bytes | None, int], PersonEvent]
 
 @dataclass(slots=True)
 class Counted:
-    """What one call did.
+    """What one call did, and with it those of its partition before that failed half way.
 
     Attributes:
         applied: by topic, events counted and committed, whether they were delivered or read.
-        duplicates: records delivered that had been counted before.
+        duplicates: records delivered to this call that had been counted before.
         invalid: by topic and reason, records left out.
     """
 
     applied: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     invalid: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, other: "Counted") -> None:
+        self.applied += other.applied
+        self.invalid += other.invalid
 
 
 class _Refused(Exception):  # noqa: N818 - a turn of events, not an error
@@ -62,11 +67,7 @@ class Tally:
     """
 
     def __init__(
-        self,
-        store: OutcomeStore,
-        topics: Topics,
-        logs: Mapping[str, PartitionLog],
-        window: int,
+        self, store: OutcomeStore, topics: Topics, logs: Mapping[str, PartitionLog], window: int
     ) -> None:
         """
         Args:
@@ -86,6 +87,9 @@ class Tally:
         self._left: dict[int, Progress] = {}  # in the store, by the last commit of this process
         self._reached: dict[tuple[str, int], int] = {}  # where each partition was last known to be
         self._commits: Counter[int] = Counter()  # of each partition
+        # By partition: what calls counted that failed after it, and a commit whose answer was lost.
+        self._untold: defaultdict[int, Counted] = defaultdict(Counted)
+        self._unsure: dict[int, tuple[Progress, Counted]] = {}
         self._under_way: set[tuple[str, int]] = set()  # calls
         # How far a partition was read when all that it had before a time, in ms, was counted.
         self._until: dict[tuple[str, int], tuple[Read | None, int]] = {}
@@ -143,14 +147,14 @@ class Tally:
             self._under_way.discard((topic, partition))
 
     async def _process(self, topic: str, partition: int, records: Sequence[LogRecord]) -> Counted:
-        counted = Counted()
-        begin = records[0].offset
+        counted, begin = self._untold[partition], records[0].offset
         while True:
             # 1.
             progress = self._left.pop(partition, None)
             at = Read(await self._topic_id(topic), begin)
             if progress is None or progress.read.get(topic) != at:
                 progress, _ = await self._store.load(partition, ())
+                self._settle(partition, progress, counted)
             start = await self._start(progress, topic, partition)
             fresh = [record for record in records if record.offset >= start]
             try:
@@ -162,7 +166,7 @@ class Tally:
             except _Refused:
                 continue
             counted.duplicates = len(records) - len(fresh)
-            return counted
+            return self._untold.pop(partition)
 
     async def _missing(
         self, topic: str, partition: int, start: int, end: int
@@ -183,11 +187,10 @@ class Tally:
         counted: Counted,
     ) -> Progress:
         """Count records that follow; raises _Refused. Returns the new progress."""
-        for run in _runs(records, self._ahead):
+        for run in runs(records, self._ahead):
             # 3.
-            progress = await self._let_follow(
-                progress, self._others[topic], partition, run, counted
-            )
+            other = self._others[topic]
+            progress = await self._let_follow(progress, other, partition, run, counted)
             progress = await self._apply(progress, topic, partition, run, counted)
         return progress
 
@@ -203,9 +206,9 @@ class Tally:
 
         Raises _Refused and TopicRecreated. Returns the new progress.
         """
-        time = run[0].timestamp
+        begin = came(run[0])
         read, until = self._until.get((topic, partition), (None, 0))
-        near = until >= run[-1].timestamp - self._ahead
+        near = until >= max(map(came, run)) - self._ahead
         if near and progress.reaches(topic, read):
             return progress
         await self._make_sure_of(topic)
@@ -213,12 +216,12 @@ class Tally:
         end = await self._logs[topic].end(partition)
         async with aclosing(self._missing(topic, partition, start, end)) as missing:
             async for chunk in missing:
-                before = list(takewhile(lambda record: record.timestamp < time, chunk))
+                before = list(takewhile(lambda record: came(record) < begin, chunk))
                 if before:
                     progress = await self._apply(progress, topic, partition, before, counted)
                 if len(before) < len(chunk):
                     break
-        self._until[topic, partition] = progress.read.get(topic), time
+        self._until[topic, partition] = progress.read.get(topic), begin
         return progress
 
     async def _topic_id(self, topic: str) -> str:
@@ -261,15 +264,23 @@ class Tally:
             raise _Refused
         sums = fold(people, events, self._window)
         new = expected.after(topic, Read(self._topic_ids[topic], records[-1].offset + 1))
-        if await self._store.commit(partition, expected, new, people, sums) != new:
+        left_out = Counter((topic, reason) for reason in invalid)
+        self._unsure[partition] = new, Counted(Counter({topic: len(events)}), invalid=left_out)
+        stored = await self._store.commit(partition, expected, new, people, sums)
+        self._settle(partition, stored, counted)
+        if stored != new:
             raise _Refused
         self._commits[partition] += 1
         self._left[partition] = new
         self._reached[topic, partition] = records[-1].offset + 1
-        self._until[topic, partition] = new.read[topic], records[-1].timestamp
-        counted.applied[topic] += len(events)
-        counted.invalid.update((topic, reason) for reason in invalid)
+        self._until[topic, partition] = new.read[topic], came(records[-1])
         return new
+
+    def _settle(self, partition: int, stored: Progress, counted: Counted) -> None:
+        """Take the last commit into what is counted, if it is the one that is stored."""
+        sent, by_it = self._unsure.pop(partition, (None, Counted()))
+        if sent == stored:
+            counted.add(by_it)
 
     def _valid(
         self, topic: str, partition: int, records: Sequence[LogRecord]
@@ -285,14 +296,3 @@ class Tally:
                 )
                 invalid.append(error.reason)
         return events, invalid
-
-
-def _runs(records: Sequence[LogRecord], span: int) -> Iterator[Sequence[LogRecord]]:
-    """The records, in order, in parts whose times are less than `span` ms apart, or it is one."""
-    begin = 0
-    for at, record in enumerate(records):
-        if record.timestamp - records[begin].timestamp >= span and at > begin:
-            yield records[begin:at]
-            begin = at
-    if begin < len(records):
-        yield records[begin:]

@@ -267,6 +267,76 @@ async def test_months_are_counted_again_as_they_were_lived(
     assert figure(sums, "impressions") == figure(sums, "clicked") == len(MONTHS)
 
 
+# ms: the last moment of the year 9999.
+FAR_AHEAD = 253_402_300_799_999
+
+
+@pytest.mark.parametrize("wrong", TOPICS.shown)
+@pytest.mark.parametrize("first", TOPICS.shown)
+@pytest.mark.parametrize(("size", "place"), [(500, 60), (7, 60), (7, 62), (1, 60)])
+async def test_a_record_of_a_clock_that_is_wrong_does_not_spoil_the_others(
+    store: Flaky, wrong: str, first: str, size: int, place: int
+) -> None:
+    """It says that it comes from the year 9999, and counts as what it is; within, or at the end or
+    the beginning of what is delivered at once."""
+    world = World(store)
+    await fill(world, SHOWN_FOR_MONTHS, SAID_FOR_MONTHS)
+    log = world.logs[wrong].records(PARTITION)
+    world.logs[wrong].recreate("first")
+    log[place] = log[place]._replace(timestamp=FAR_AHEAD)
+    world.logs[wrong].append(PARTITION, *log)
+    worker = world.worker()
+    for topic in sorted(TOPICS.shown, key=lambda topic: topic != first):
+        for begin in range(0, len(MONTHS), size):
+            await worker.process(topic, PARTITION, world.batch(topic, begin, begin + size))
+    sums = await world.sums()
+    assert figure(sums, "impressions") == figure(sums, "clicked") == len(MONTHS)
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+async def test_what_a_call_counted_before_it_failed_is_told_by_the_next(
+    store: Flaky, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """With a commit that took although its answer was lost, and without one that did not."""
+    world, commit, commits = World(store), store.commit, 0
+    await fill(world, SHOWN_FOR_MONTHS, SAID_FOR_MONTHS)
+    world.logs[TOPICS.exposures].append(PARTITION, Record(len(MONTHS), START, b"1", b"{"))
+
+    async def and_fail(*arguments: Any) -> Progress:
+        nonlocal commits
+        commits += 1
+        store.fault = fault if commits == 100 else ""
+        return await commit(*arguments)
+
+    monkeypatch.setattr(store, "commit", and_fail)
+    worker, batch = world.worker(), world.batch(TOPICS.exposures, 0, 500)
+    with pytest.raises(StoreUnavailable):
+        await worker.process(TOPICS.exposures, PARTITION, batch)
+    counted = await worker.process(TOPICS.exposures, PARTITION, batch)
+    feedback = world.batch(TOPICS.feedback, 0, 500)
+    counted.add(await worker.process(TOPICS.feedback, PARTITION, feedback))
+    assert counted.applied == dict.fromkeys(TOPICS.shown, len(MONTHS))
+    assert counted.invalid == {(TOPICS.exposures, "malformed_json"): 1}
+
+
+async def test_an_answer_that_was_lost_is_told_once(store: Flaky) -> None:
+    """The one commit of a call; another worker has gone on since in the second case."""
+    world, topic = World(store), TOPICS.exposures
+    for others_went_on, told in ((False, len(EXPOSURES)), (True, 0)):
+        world.logs[topic].recreate(f"log {told}")
+        world.logs[topic].append(PARTITION, *records(EXPOSURES))
+        worker, batch = world.worker(), world.batch(topic, 0, 99)
+        store.fault = "after"
+        with pytest.raises(StoreUnavailable):
+            await worker.process(topic, PARTITION, batch)
+        if others_went_on:
+            feedback = world.batch(TOPICS.feedback, 0, 99)
+            await world.worker().process(TOPICS.feedback, PARTITION, feedback)
+        for applied in (told, 0):
+            counted = await worker.process(topic, PARTITION, batch)
+            assert (counted.applied[topic], counted.duplicates) == (applied, len(EXPOSURES))
+
+
 async def test_feedback_that_came_late_is_counted_again_too(store: Flaky) -> None:
     """As long as no topic is more than half a window ahead, it may be half a window late."""
     world, times = World(store), range(0, 8 * WINDOW, 70)
