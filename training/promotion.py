@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from producers.admin import ensure_topics
+from producers.admin import ensure_topics, topic_id
 from producers.publisher import BulkPublisher
 from stream.contracts.errors import (
     ArtifactError,
@@ -22,6 +22,7 @@ from stream.contracts.errors import (
     ConfigurationError,
     FreshetError,
     InvalidEvent,
+    NoTopic,
 )
 from stream.contracts.events import MODEL_KEY, ModelEvent, decode_model, encode, new_event_id
 from stream.contracts.topics import Topics
@@ -39,8 +40,7 @@ REMEMBERED: Final = 3
 
 LEASE: Final = "models"  # who changes what is served, or drops what is not
 
-# Seconds to wait for others at it: a promotion or a pruning takes some, unless an index is built on
-# a Qdrant server, which takes minutes.
+# Seconds to wait for others at it, who take some; minutes where they build a Qdrant server's index.
 PATIENCE: Final = 30.0
 
 QDRANT_TIMEOUT: Final = 60  # s for a call to a Qdrant server while an index is uploaded to it
@@ -239,15 +239,18 @@ def directory_of(artifacts: Path, version: str) -> Path:
 
 
 def last_promotion(kafka: Mapping[str, str], topic: str) -> ModelEvent | None:
-    """What the log says is served; None before the first promotion.
+    """What the log says is served; None before the first promotion, and before there is a log.
 
     Args:
         kafka: `Settings.librdkafka()`.
         topic: `Topics.models`.
 
-    Raises:
-        BrokerUnavailable: no answer in time, or there is no such topic.
+    Raises BrokerUnavailable where nobody answers in time.
     """
+    try:
+        topic_id(kafka, topic)
+    except NoTopic:  # as in a new cluster until a worker starts
+        return None
     return asyncio.run(_last(KafkaLog(kafka, topic)))
 
 
@@ -262,8 +265,7 @@ def announce(
         topic: `Topics.models`.
         previous: versions served before, latest first.
 
-    Raises:
-        BrokerUnavailable: the promotion was not acknowledged.
+    Raises BrokerUnavailable where the promotion was not acknowledged.
     """
     now, manifest = int(time.time() * 1000), artifact.manifest
     event = ModelEvent(

@@ -99,6 +99,15 @@ def test_from_a_promotion_to_pruning(artifacts: Path) -> None:
     assert listed() == {"a": f"served; champion; {gone}", "c": f"challenger; {gone}"}
 
 
+@pytest.mark.usefixtures("log", "artifacts")
+def test_before_there_is_a_log_nothing_is_served() -> None:
+    assert listed() == {"c": "challenger", "b": "", "a": ""}
+    assert "not known" not in invoke("models", "list")
+    for command in ("rollback", "prune"):
+        with pytest.raises(ConfigurationError, match=r"nothing is (served|promoted)"):
+            invoke("models", command)
+
+
 def test_what_does_not_answer_is_said_and_the_rest_shown(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

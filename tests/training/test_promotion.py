@@ -147,6 +147,15 @@ def test_a_promotion_names_everything_that_is_served(
     assert Artifact.load(Path(event.artifact)).items.version == "v1"
 
 
+def test_before_there_is_a_log_nothing_is_promoted(broker: str, topics: Topics) -> None:
+    assert last_promotion({"bootstrap.servers": broker}, topics.models) is None
+
+
+def test_a_broker_that_does_not_answer_is_no_log_without_promotions() -> None:
+    with pytest.raises(BrokerUnavailable):
+        last_promotion({"bootstrap.servers": "127.0.0.1:1"}, "models")
+
+
 def test_a_promotion_that_the_broker_does_not_get(
     models: dict[Trait, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
