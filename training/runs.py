@@ -1,7 +1,9 @@
 """Finished evaluations on disk: an interrupted run goes on after the last model that it finished.
 
-A result's place is a hash of everything that it depends on, so the same question finds its answer
-and another question never does.
+A result's place is a hash of everything that it depends on beside the code, so the same question
+finds its answer and another question never does. Hyperparameters and what is tried of them are in
+the hash, what a model makes of them is not: whoever changes that deletes the model's files, as the
+help of `freshet eval` says. A hash of the sources would ask hours anew for every comment.
 """
 
 import hashlib

@@ -8,7 +8,13 @@ from infra.commands import diversity, evaluations, prequential, report
 from infra.commands.data import DataDir, DatasetOption, Lenient, Movies
 
 app = typer.Typer()
-evaluate = typer.Typer(no_args_is_help=True, help="How good the models are.")
+evaluate = typer.Typer(
+    no_args_is_help=True,
+    short_help="How good the models are.",
+    help="How good the models are. What was measured is kept in `evaluations` in FRESHET_HOME and "
+    "not measured again, even after a change of a model's code: delete that directory to start "
+    "afresh, or the files in it that begin with the model's name.",
+)
 evaluate.add_typer(prequential.app)
 evaluate.add_typer(report.app)
 evaluate.add_typer(diversity.app)

@@ -82,6 +82,17 @@ def test_after_a_change_of_meaning_it_is_asked_anew(
     assert Runs(tmp_path).find(QUESTION) is None
 
 
+def test_a_model_whose_files_are_deleted_is_asked_anew(tmp_path: Path) -> None:
+    """As the help of `freshet eval` says to do after a change of its code."""
+    other = result(replace(QUESTION, model="ials"))
+    for one in (result(), other):
+        Runs(tmp_path).keep(one)
+    for path in tmp_path.glob("ease-*"):
+        path.unlink()
+    assert Runs(tmp_path).find(QUESTION) is None
+    assert_same(Runs(tmp_path).find(other.question), other)
+
+
 def test_a_newer_result_replaces_the_older(tmp_path: Path) -> None:
     Runs(tmp_path).keep(result())
     newer = replace(result(), figures={"ndcg@10": 0.7}, users=np.array([1]), lists={})
