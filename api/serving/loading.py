@@ -54,14 +54,15 @@ def load_model(
     try:
         model = ServedModel(event, artifact, index)
         state, live = _someone(artifact), LiveHeats().movies(artifact.items)
-        for _ in range(_WARM_UP_QUERIES):
+        for before in range(_WARM_UP_QUERIES):
+            if before:
+                time.sleep(_PAUSE)
             [vector] = artifact.user_vectors([state])
             found = index.search(vector, 10, [1])
             near = artifact.items.rows(np.array([movie_id for movie_id, _ in found], np.uint32))
             standing = standing_of([state], artifact.items.rows)
             person = Person(standing, vector, near[near >= 0], "two_tower")
             rank(artifact.ranking, model.repertoire, live, person, Wanted(10))
-            time.sleep(_PAUSE)
         return model
     except BaseException:
         index.close()

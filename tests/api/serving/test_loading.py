@@ -1,6 +1,7 @@
 """Opening what a promotion names: a real artifact, with its embedded index or a server's."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -12,10 +13,12 @@ from api.serving.models import ServedModel
 from stream.coldstart import ItemVectors
 from stream.contracts.errors import ArtifactError, IndexUnavailable
 from stream.contracts.events import ModelEvent
+from stream.features import UserState
 from tests.api.doubles import MemoryIndex, PlantedArtifact
 from tests.planted_model import CATALOGUE, Trait
 from training.artifact import Artifact
 from training.index import IndexedMovie, collection_name
+from training.tower_inputs import Floats
 
 
 def promotion(directory: Path, version: str) -> ModelEvent:
@@ -79,6 +82,23 @@ def test_a_server_that_does_not_answer_is_named(models: dict[Trait, Path]) -> No
             qdrant_url="http://127.0.0.1:1",
             qdrant_api_key=None,
         )
+
+
+def test_requests_get_a_turn_between_its_first_queries_and_wait_for_nothing_after_them(
+    models: dict[Trait, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    vectors = Artifact.user_vectors
+
+    def ask(self: Artifact, states: Sequence[UserState]) -> Floats:
+        done.append("query")
+        return vectors(self, states)
+
+    monkeypatch.setattr(Artifact, "user_vectors", ask)
+    monkeypatch.setattr("api.serving.loading.time.sleep", lambda _: done.append("pause"))
+    model_loader(None, None)(promotion(models["genre"], "genre")).index.close()
+    assert done[:3] == ["query", "pause", "query"]
+    assert done[-2:] == ["pause", "query"]
 
 
 def test_an_index_whose_first_queries_fail_is_closed_again(
