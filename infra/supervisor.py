@@ -140,14 +140,14 @@ class Supervisor:
         """Return once all these are ready; raises Unavailable as `start` does."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            for child in (self._children[name] for name in names):
-                while not child.ready:
-                    if child.failed:
-                        raise _failure(child, "ended before it was ready")
-                    if not self._changed.wait(deadline - time.monotonic()):
-                        raise _failure(
-                            child, f"was not ready within {timeout:g} s: {child.unready}"
-                        )
+            children = [self._children[name] for name in names]
+            while waiting := [child for child in children if not child.ready]:
+                # Who ended may be what another one waits for.
+                if ended := [child for child in waiting if child.failed]:
+                    raise _failure(dict.fromkeys(ended, "ended before it was ready"))
+                if not self._changed.wait(deadline - time.monotonic()):
+                    late = f"was not ready within {timeout:g} s"
+                    raise _failure({child: f"{late}: {child.unready}" for child in waiting})
 
     def child(self, name: str) -> Child:
         return self._children[name]
@@ -242,11 +242,14 @@ class Supervisor:
                 return
 
 
-def _failure(child: Child, what: str) -> Unavailable:
-    tail = child.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
-    return Unavailable(
-        "\n  ".join([f"{child.service.name} {what}; the end of its log, {child.log}:", *tail])
-    )
+def _failure(failed: Mapping[Child, str]) -> Unavailable:
+    """What is wrong with each, with the end of its log."""
+    lines = []
+    for child, what in failed.items():
+        lines.append(f"{child.service.name} {what}; the end of its log, {child.log}:")
+        tail = child.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+        lines += [f"  {line}" for line in tail]
+    return Unavailable("\n".join(lines))
 
 
 def _status(code: int) -> str:

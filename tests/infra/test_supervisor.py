@@ -117,6 +117,27 @@ def test_a_child_that_is_never_ready_is_reported_with_its_reason(supervisor: Sup
         supervisor.start(service("slow", ready=never), timeout=1.0)
 
 
+def test_who_ends_is_named_although_another_waits_for_it(supervisor: Supervisor) -> None:
+    """As an API waits for the worker to give it state, which is started after it."""
+
+    def never() -> None:
+        raise Unavailable("no state yet")
+
+    code = "import sys; sys.exit('no broker')"
+    with pytest.raises(Unavailable, match=r"(?s)^worker ended before it was ready.*no broker$"):
+        supervisor.start(
+            service("api", ready=never), service("worker", code, ready=never), timeout=DEADLINE
+        )
+
+
+def test_all_that_are_not_ready_in_time_are_named(supervisor: Supervisor) -> None:
+    def never() -> None:
+        raise Unavailable("no state yet")
+
+    with pytest.raises(Unavailable, match=r"(?s)^api was not.*no state yet.*\nworker was not"):
+        supervisor.start(service("api", ready=never), service("worker", ready=never), timeout=1.0)
+
+
 def test_dependents_start_again_after_what_they_need(supervisor: Supervisor) -> None:
     order: list[str] = []
     supervisor.start(service("server", ready=lambda: order.append("server")), timeout=DEADLINE)
