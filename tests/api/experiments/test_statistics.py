@@ -34,6 +34,14 @@ def test_a_rate_and_its_variance_by_hand() -> None:
     assert found.variance == pytest.approx(7 / 108)
 
 
+def test_two_people_have_a_variance_and_one_has_none() -> None:
+    """1 of 1 and 0 of 1: the residuals are 1/2 and -1/2, so the variance is 2 * 1/2 / 4."""
+    found = estimate(ratio(np.array([1.0, 0]), np.ones(2)))
+    assert (found.rate, found.variance) == (0.5, 0.25)
+    alone = estimate(ratio(np.ones(1), np.ones(1)))
+    assert np.isnan([alone.rate, alone.variance]).all()
+
+
 def test_of_one_impression_each_it_is_welchs_test() -> None:
     random = np.random.default_rng(1)
     one, other = random.normal(2, 1, 4_000), random.normal(2.05, 2, 3_000)
@@ -125,6 +133,12 @@ def test_of_too_few_nothing_is_said(people: int) -> None:
     assert np.isnan(found.always_p)
     assert np.isnan(found.p)
     assert np.isnan(found.uplift_low)
+
+
+def test_of_just_enough_something_is_said() -> None:
+    enough = ratio(np.arange(ENOUGH) % 2.0, np.ones(ENOUGH))
+    for found in (compare(enough, enough, effect=0.1), preference(enough, effect=0.1)):
+        assert not np.isnan([found.p, found.always_p]).any()
 
 
 def test_few_who_rate_of_many_are_few() -> None:

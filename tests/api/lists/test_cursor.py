@@ -2,6 +2,7 @@
 
 import time
 from base64 import urlsafe_b64decode
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,7 @@ def test_it_reads_back(user_id: int, shown: list[int]) -> None:
     cursor = Cursor.after(user_id, QUESTION, shown)
     text = cursor.encode()
     assert len(text) <= MAX_CURSOR
+    assert quote(text, safe="") == text  # it may stand in a URL as it is
     assert Cursor.decode(text, user_id, QUESTION) == cursor
     assert cursor.shown_ids() == shown
 
@@ -50,6 +52,10 @@ def test_what_was_changed_is_refused(shown: list[int], at: int, letter: str) -> 
     padding = "=" * (-len(text) % 4)
     if urlsafe_b64decode(changed + padding) != urlsafe_b64decode(text + padding):
         assert refused(changed)[0] == 422
+
+
+def test_a_made_up_one_of_half_a_movie_is_refused() -> None:
+    assert refused(Cursor(USER, QUESTION, until=2**40, shown=b"\x01\x00").encode())[0] == 422
 
 
 def test_another_persons_is_refused() -> None:
