@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from stream.contracts.errors import InvalidEvent
+from producers.admin import topic_id
+from stream.contracts.errors import InvalidEvent, NoTopic
 from stream.log import PartitionLog
 from stream.log_reader import KafkaLog
 
@@ -15,7 +16,7 @@ E = TypeVar("E")
 def topic_events(
     kafka: Mapping[str, str], topic: str, decode: Callable[[bytes | None], E]
 ) -> list[E]:
-    """Its valid events, in order.
+    """Its valid events, in order; none before there is such a topic.
 
     Args:
         kafka: `Settings.librdkafka()`.
@@ -23,8 +24,12 @@ def topic_events(
         decode: makes an event of a record's value, or raises InvalidEvent.
 
     Raises:
-        BrokerUnavailable: no answer in time, or there is no such topic.
+        BrokerUnavailable: no answer in time.
     """
+    try:
+        topic_id(kafka, topic)
+    except NoTopic:  # as in a cluster that is new, or older than the topic, until a worker starts
+        return []
     return asyncio.run(valid_events(KafkaLog(kafka, topic), decode))
 
 

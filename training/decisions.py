@@ -10,9 +10,7 @@ from typing import Final
 
 import msgspec
 
-from producers.admin import topic_id
 from producers.publisher import BulkPublisher
-from stream.contracts.errors import NoTopic
 from stream.contracts.events import RefreshEvent, decode_refresh, encode
 from stream.topic_events import topic_events
 from training.gate import Decision
@@ -62,10 +60,6 @@ def decision_about(version: str, kafka: Mapping[str, str], topic: str) -> Refres
     Raises:
         BrokerUnavailable: no answer in time.
     """
-    try:
-        topic_id(kafka, topic)
-    except NoTopic:  # as in a cluster older than it until a worker starts
-        return None
     events = topic_events(kafka, topic, decode_refresh)
     return next((event for event in reversed(events) if event.challenger == version), None)
 

@@ -4,30 +4,27 @@ API processes and workers load what the last message names beside what they have
 message names what was served before, so a rollback needs nothing but the log and the artifact.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from producers.admin import ensure_topics, topic_id
+from producers.admin import ensure_topics
 from producers.publisher import BulkPublisher
 from stream.contracts.errors import (
     ArtifactError,
     Busy,
     ConfigurationError,
     FreshetError,
-    InvalidEvent,
-    NoTopic,
 )
 from stream.contracts.events import MODEL_KEY, ModelEvent, decode_model, encode, new_event_id
 from stream.contracts.topics import Topics
 from stream.lease import Lease
-from stream.log_reader import KafkaLog
+from stream.topic_events import topic_events
 from training.artifact import Artifact
 from training.index import collection_name
 from training.registry import Registry
@@ -247,11 +244,7 @@ def last_promotion(kafka: Mapping[str, str], topic: str) -> ModelEvent | None:
 
     Raises BrokerUnavailable where nobody answers in time.
     """
-    try:
-        topic_id(kafka, topic)
-    except NoTopic:  # as in a new cluster until a worker starts
-        return None
-    return asyncio.run(_last(KafkaLog(kafka, topic)))
+    return next(reversed(topic_events(kafka, topic, decode_model)), None)
 
 
 def announce(
@@ -281,15 +274,6 @@ def announce(
     with BulkPublisher(kafka) as publisher:
         publisher.publish(topic, MODEL_KEY, encode(event))
     return event
-
-
-async def _last(log: KafkaLog) -> ModelEvent | None:
-    last = None
-    async for records in log.read(0, await log.begin(0), await log.end(0)):
-        for record in records:
-            with suppress(InvalidEvent):  # workers leave it out too, and say so
-                last = decode_model(record.value)
-    return last
 
 
 def ensure_collection(client: "QdrantClient", artifact: Artifact) -> None:

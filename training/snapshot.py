@@ -95,7 +95,7 @@ def read_catalogue(kafka: Mapping[str, str], topic: str) -> dict[int, MovieEvent
         topic: `Topics.movies`.
 
     Raises:
-        BrokerUnavailable: no answer in time, or there is no such topic.
+        BrokerUnavailable: no answer in time.
     """
     return {movie.movie_id: movie for movie in topic_events(kafka, topic, decode_movie)}
 

@@ -1,8 +1,9 @@
 """Topics of one partition, read whole."""
 
 from stream.contracts.events import MovieEvent, decode_movie, encode
+from stream.contracts.topics import Topics
 from stream.log import Record
-from stream.topic_events import valid_events
+from stream.topic_events import topic_events, valid_events
 from tests.fakes import MemoryLog
 from tests.suites.state_store import movie_event
 
@@ -23,3 +24,7 @@ async def test_they_come_in_order_without_those_that_are_invalid() -> None:
 
 async def test_an_empty_topic_has_none() -> None:
     assert await valid_events(MemoryLog(), decode_movie) == []
+
+
+def test_before_there_is_such_a_topic_there_are_none(broker: str, topics: Topics) -> None:
+    assert topic_events({"bootstrap.servers": broker}, topics.movies, decode_movie) == []
