@@ -106,7 +106,7 @@ class RateLimits:
             self._away_until = time.monotonic() + PAUSE
             return None
         state = result.state
-        window = max(1, math.ceil(state.limit * limiter.quota.emission_interval))
+        window = math.ceil(state.limit * limiter.quota.emission_interval)
         headers = {
             "RateLimit-Policy": f'"{name}";q={state.limit};w={window}',
             "RateLimit": f'"{name}";r={state.remaining};t={math.ceil(state.reset_after)}',

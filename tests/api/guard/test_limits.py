@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TypeAlias
 
 import httpx
 import pytest
+from throttled.rate_limiter import RateLimitResult
 
 from api import metrics
 from api.guard import limits as limits_module
 from api.guard.access import Guard
 from api.guard.keyring import KeyRing
 from api.guard.keys import KeyStore, new_key
-from api.guard.limits import RateLimits
+from api.guard.limits import PAUSE, RateLimits
 from api.main import create_app
 from stream.contracts.errors import ConfigurationError
 from tests.api.conftest import World
@@ -120,6 +122,57 @@ async def test_without_redis_requests_pass(serve: Serve, monkeypatch: pytest.Mon
         answers = [await client.get(PATH) for _ in range(5)]
     assert {answer.status_code for answer in answers} == {200}
     assert metrics.UNLIMITED._value.get() == before + 1  # it is not asked again at once
+    await limits.close()
+
+
+async def test_redis_is_asked_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = RateLimits("redis://127.0.0.1:1", per_address="1/h burst 1")
+    before, asked = metrics.UNLIMITED._value.get(), []
+    for now in (100.0, 100.0 + PAUSE / 2, 100.0 + PAUSE):
+        clock = SimpleNamespace(monotonic=lambda now=now: now)
+        monkeypatch.setattr(limits_module, "time", clock)
+        assert await limits.take(None, "a") is None
+        asked.append(metrics.UNLIMITED._value.get() - before)
+    assert asked == [1, 1, 2]
+    await limits.close()
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_redis_that_hangs_or_hangs_up_is_asked_once(
+    answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked twice takes two tokens."""
+    monkeypatch.setattr(limits_module, "TIMEOUT", 0.2)
+    asked = 0
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await (reader.read(1) if answers else reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    limits = RateLimits(f"redis://127.0.0.1:{port}", per_address="1/h burst 1")
+    assert await limits.take(None, "a") is None
+    assert asked == 1
+    await limits.close()
+    server.close()
+
+
+async def test_who_is_refused_never_hears_to_try_again_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where rounding has left nothing of what there is to wait for."""
+
+    async def refuse(*_: object) -> RateLimitResult:
+        return RateLimitResult(True, (1, 0, 0.0, 0.0))
+
+    monkeypatch.setattr(limits_module.GCRARateLimiter, "limit", refuse)
+    limits = RateLimits(redis_url, per_address="1/h burst 1")
+    taken = await limits.take(None, "a")
+    assert taken is not None
+    assert (taken.allowed, taken.retry_after) == (False, 1)
     await limits.close()
 
 
