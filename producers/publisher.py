@@ -271,9 +271,7 @@ class BulkPublisher:
     def _give_up(self, reason: KafkaError) -> None:
         acknowledged = self.acknowledged
         self._producer.purge()
-        with suppress(
-            KafkaException
-        ):  # of the gap that the purge leaves; the reason is raised below
+        with suppress(KafkaException):  # of the gap that the purge leaves
             self._producer.flush(POLL)
         raise self._connection.failure(
             f"publishing {self._published - acknowledged:,} of {self._published:,} messages",

@@ -6,7 +6,6 @@ from concurrent.futures import TimeoutError as NoAnswer
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from threading import Thread
-from types import TracebackType
 from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, MetricsHandler
@@ -80,11 +79,6 @@ class HealthServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Not shutdown(), which waits up to half a second: the threads end with the process.
         self._server.server_close()

@@ -8,7 +8,6 @@ and must ask `held` before it does what two must not do.
 import logging
 import threading
 import time
-from types import TracebackType
 from typing import Any, Final, Self
 from uuid import uuid4
 
@@ -102,12 +101,7 @@ class Lease:
         threading.Thread(target=self._keep, name=f"lease {self._name}", daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         try:
             self._release(keys=[self._key], args=[self._token])

@@ -62,7 +62,7 @@ async def _wishes(log: PartitionLog, partition: int) -> tuple[float, Mapping[int
             known_since = min(known_since, records[0].timestamp)
             for record in records:
                 if _MARK in (record.value or b""):
-                    with suppress(InvalidEvent):
+                    with suppress(InvalidEvent):  # workers bury it: it forgets nobody
                         event = decode_user_event(record.value, record.key, record.timestamp)
                         if isinstance(event, ForgetEvent):
                             wishes[event.user_id] = record.timestamp
