@@ -68,6 +68,7 @@ class MovieHeats(NamedTuple):
 
 
 def pack_user(record: UserRecord) -> bytes:
+    """What `unpack_user` reads; b"" of somebody without events, whose record is erased."""
     state = record.state
     if not state.events:
         return b""
@@ -119,6 +120,7 @@ def pack_last_offset(offset: int) -> bytes:
 
 
 def pack_movie(state: MovieState) -> bytes:
+    """What `unpack_movie` reads."""
     return _MOVIE.pack(state.count, state.total, state.squares, *state.heats, state.recent_mean)
 
 

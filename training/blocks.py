@@ -14,7 +14,12 @@ def blocks(rows: int, width: int, elements: int) -> Iterator[slice]:
 
 
 def runs(lengths: npt.NDArray[np.integer], most: int) -> Iterator[slice]:
-    """All of so many lists, in runs that have `most` elements or are one list."""
+    """All of n lists, in runs that have at most `most` elements or are one list.
+
+    Args:
+        lengths: i[n] elements of each list.
+        most: elements of a run.
+    """
     ends = np.cumsum(lengths)
     start = 0
     while start < len(lengths):

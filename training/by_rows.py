@@ -28,7 +28,7 @@ class ByRows:
 
 
 def with_data(matrix: ByRows, data: npt.NDArray[np.floating]) -> ByRows:
-    """Other elements in the same places, of which there is no copy."""
+    """Other elements, f32[e], in the same places, of which there is no copy."""
     return ByRows(data.astype(np.float32, copy=False), matrix.indices, matrix.indptr)
 
 

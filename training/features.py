@@ -163,6 +163,7 @@ def genre_counts(movies: list[Movie], genres: tuple[str, ...]) -> npt.NDArray[np
 def moments_of(count: Ints, total: Ints, squares: Ints) -> tuple[Floats64, Floats64]:
     """Mean and population standard deviation, in stars, of sums in half stars; 0 for a count of 0.
 
+    All of one shape: a number of each movie or user, such as i64[movies] in and f64[movies] out.
     Whole numbers until the end, so that equal ratings have a deviation of exactly 0.
     """
     n = np.maximum(count, 1)

@@ -43,12 +43,12 @@ class Histories:
 
     @classmethod
     def before(cls, log: Ratings, events: Ints) -> "Histories":
-        """Of the users of these events, as of right before each of them."""
+        """Of the users of these events, i64[B], as of right before each of them."""
         return cls(log, log.first[events], events)
 
     @classmethod
     def of_users(cls, log: Ratings, users: Ints) -> "Histories":
-        """All that these users did; who is not in the log is new."""
+        """All that these users, i64[B] ids, did; who is not in the log is new."""
         starts = np.searchsorted(log.users, users, side="left")
         return cls(log, starts, np.searchsorted(log.users, users, side="right"))
 

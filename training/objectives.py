@@ -213,6 +213,6 @@ def kind_of(config: Config) -> type[Objective]:
 
 
 def targets(ratings: Ratings, events: Ints, config: Config) -> Ints:
-    """Those of the events that are to be predicted: liked, by someone who had rated before."""
+    """i64[n]: the events that are to be predicted: liked, by someone who had rated before."""
     liked = ratings.half_stars[events] >= config.liked_from
     return events[liked & (ratings.first[events] < events)]

@@ -47,7 +47,7 @@ class Impressions(NamedTuple):
 
 
 def fit(impressions: Impressions) -> dict[str, Floats]:
-    """The weights that make likeliest what was picked; the same for the same impressions.
+    """The `Weights` that make likeliest what was picked; the same for the same impressions.
 
     Raises:
         DatasetError: there are no impressions.

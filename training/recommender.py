@@ -169,7 +169,7 @@ def score_users(model: Recommender, train: Ratings, users: Ints) -> Floats:
 
 
 def without_rated(scores: Floats, histories: Histories) -> Floats:
-    """The same array, with -inf for what each user has rated."""
+    """f32[B, movies]: the same array, with -inf for what each user has rated."""
     lists, events = histories.events()
     scores[lists, histories.log.rows[events]] = -np.inf
     return scores

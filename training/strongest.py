@@ -11,7 +11,7 @@ _BLOCK: Final = 1024  # rows of weights at once: 250 MB to put in order at 20,00
 
 
 def strongest_links(weights: Floats, keep: int) -> sparse.csr_array:
-    """The `keep` elements of each row that are furthest from 0, as a sparse matrix."""
+    """f32[n, m], sparse: of f32[n, m] the `keep` elements of each row that are furthest from 0."""
     keep = min(keep, weights.shape[1])
     columns = np.empty((len(weights), keep), np.int64)
     for begin in range(0, len(weights), _BLOCK):

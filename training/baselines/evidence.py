@@ -52,7 +52,7 @@ def shares(liked: sparse.csr_array) -> Floats:
 
 
 def strongest(matrix: Floats, keep: int) -> sparse.csr_array:
-    """The `keep` largest elements of each row, of those above 0."""
+    """f32[n, m], sparse: of f32[n, m] the `keep` largest elements of each row, where above 0."""
     keep = min(keep, matrix.shape[1])
     columns = np.argpartition(-matrix, keep - 1, axis=1)[:, :keep]
     columns.sort(axis=1)
@@ -65,7 +65,14 @@ def strongest(matrix: Floats, keep: int) -> sparse.csr_array:
 
 
 def reasons(kind: str, names: Ints, amounts: Floats, popularity: float) -> list[Reason]:
-    """What adds up to one score, largest amount first; what adds nothing is left out."""
+    """What adds up to one score, largest amount first; what adds nothing is left out.
+
+    Args:
+        kind: as a `Reason` has it.
+        names: i64[n] rows of movies, or ids of users.
+        amounts: f32[n] of each.
+        popularity: the amount of that.
+    """
     found = [
         Reason(kind, name, amount)
         for name, amount in zip(names.tolist(), amounts.tolist(), strict=True)

@@ -171,7 +171,10 @@ class SasRecTrainer:
 
 
 def cut(known: Following, length: int, chance: np.random.Generator) -> tuple[Ints, Ints]:
-    """(starts, lengths) of all of it in parts that fit, those of long users at random places."""
+    """(starts, lengths) of all of it in parts that fit, those of long users at random places.
+
+    Both i64[parts]; a part has `length` events at most.
+    """
     lasting = np.bincount(known.users)
     cuts = chance.integers(length, size=len(lasting))
     cuts[lasting <= length] = 0
