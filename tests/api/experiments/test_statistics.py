@@ -125,6 +125,19 @@ def test_a_difference_is_found() -> None:
     assert found.always_low < 0.06 < found.always_high
 
 
+def test_the_uplift_that_is_looked_for_is_a_share_of_the_rate() -> None:
+    """25% and 35% of as many people, 30% of all: an uplift of 0.2 is a difference of 0.06."""
+    one, other = (
+        ratio(np.repeat([1.0, 0.0], [clicks, 1_000 - clicks]), np.ones(1_000))
+        for clicks in (250, 350)
+    )
+    found = compare(one, other, effect=0.2)
+    variance = estimate(one).variance + estimate(other).variance
+    p, half = always_valid(np.asarray(0.1), variance, np.asarray(0.06))
+    assert found.always_p == pytest.approx(p)
+    assert found.always_high - found.difference == pytest.approx(half)
+
+
 @pytest.mark.parametrize("people", [0, 1, ENOUGH - 1])
 def test_of_too_few_nothing_is_said(people: int) -> None:
     few = ratio(np.arange(people) % 2.0, np.ones(people))
