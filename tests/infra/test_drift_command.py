@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner, Result
 
@@ -110,7 +109,7 @@ def test_a_new_measurement_replaces_the_last() -> None:
     assert metrics.registry.get_sample_value("freshet_drift_model_info", {"version": "v1"}) is None
 
 
-def test_every_check_has_an_alert_and_every_alert_a_metric() -> None:
+def test_every_check_has_an_alert() -> None:
     log, nothing = ratings(clubs(users=30)), Interval(np.nan, np.nan, np.nan)
     checks = [
         *shifts(log, log.users > 15),
@@ -118,17 +117,7 @@ def test_every_check_has_an_alert_and_every_alert_a_metric() -> None:
         shown_quality(pl.DataFrame(schema=FOLLOW_UPS), "v1", 0.1),
         *staleness(Age(0, 0, 0, 0, 0)),
     ]
-    metrics = DriftMetrics()
-    metrics.show(Drift("v1", 0, tuple(checks)))
-    known = {sample.name for family in metrics.registry.collect() for sample in family.samples}
-    [group] = yaml.safe_load(RULES.read_text())["groups"]
-    selectors = []
-    for rule in group["rules"]:
-        named = re.findall(r"freshet_\w+", rule["expr"])
-        assert named, rule["alert"]
-        assert set(named) <= known, rule["alert"]
-        assert {"summary", "description"} <= rule["annotations"].keys()
-        selectors += re.findall(r'check=~?"([^"]+)"', rule["expr"])
+    selectors = re.findall(r'check=~?"([^"]+)"', RULES.read_text())
     for check in checks:
         matching = [selector for selector in selectors if re.fullmatch(selector, check.name)]
         assert len(matching) == 1, check.name
