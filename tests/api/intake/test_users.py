@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock
 import pytest
 import redis.asyncio
 
+from api.intake import idempotency
 from stream.contracts import keys
 from stream.contracts.topics import partition_of
 from tests.api.conftest import World
@@ -163,6 +164,14 @@ class TestAnswers:
         assert len(world.log.events) == 1
         assert (await post(world, USER, key="b")).status_code == 202
 
+    async def test_that_a_key_was_used_is_known_for_a_day_more(
+        self, world: World, client: Any
+    ) -> None:
+        await post(world, USER, key="a")
+        await forget(world)
+        (name,) = await client.keys("idempotency:*")
+        assert 86_000 < await client.ttl(name) <= 86_400
+
     async def test_a_late_retry_of_what_failed_or_died_does_not_either(
         self, world: World, client: Any
     ) -> None:
@@ -186,6 +195,16 @@ class TestAnswers:
         assert await world.services.idempotent.mentions(OTHER) > 0
         assert (await forget(world, OTHER)).json()["answers"] == 1  # the other was erased before
         assert await world.services.idempotent.mentions(OTHER) == 0
+
+    async def test_they_are_told_from_those_of_many_others(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Read a few at a time; 420 is not 42."""
+        monkeypatch.setattr(idempotency, "LOOKED_AT", 1)
+        for key in range(40):
+            await post(world, 10 * USER, key=f"{key}")
+        assert await world.services.idempotent.mentions(10 * USER) > 40
+        assert await world.services.idempotent.mentions(USER) == 0
 
     async def test_that_of_a_first_visit_too(self, world: World) -> None:
         answer = await post(world, key="a", route="onboarding/rate", body=ONBOARDING)
