@@ -65,6 +65,8 @@ def test_events_of_one_moment_stay_together() -> None:
 def test_too_few_moments() -> None:
     with pytest.raises(DatasetError, match="2 ratings at 1 different times cannot be split"):
         split_by_time(ratings([(1, 1, 3.0, 0), (1, 2, 3.0, 0)]))
+    with pytest.raises(DatasetError, match="10 ratings at 2 different times"):  # none to train on
+        split_by_time(ratings([(1, i + 1, 3.0, i // 9) for i in range(10)]))
 
 
 LOGS = st.lists(
@@ -235,8 +237,9 @@ def test_a_share_is_between_nothing_and_everything(share: float) -> None:
         KFold(2)
 
 
-def test_shares_that_leave_nothing_to_train_on() -> None:
+@pytest.mark.parametrize("test", [0.9, 0.95])
+def test_shares_that_leave_nothing_to_train_on(test: float) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"validation = 0.1 and test = 0.95 .* leave nothing"
+        ConfigurationError, match=rf"validation = 0.1 and test = {test} .* leave nothing"
     ):
-        named("time", test=0.95)
+        named("time", test=test)
