@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from api.catalogue.described import unrated
-from api.lists.ranking import HOTTEST, trends
+from api.catalogue.hottest import hottest
+from api.lists.ranking import HOTTEST
 from api.lists.wanted import Wanted
 from api.schemas.recommendations import DegradedReason, Source, Strategy
 from api.serving.watcher import Movie, Serving
 from training.index import IndexedMovie
 from training.movie_filter import ALL_MOVIES, MovieFilter
-from training.repertoire import Repertoire
+from training.ranker import utilities
 
 
 class Candidate(NamedTuple):
@@ -55,30 +55,29 @@ def popular(
 
 def _trending(serving: Serving, without: Collection[int], wanted: Wanted) -> Iterator[Candidate]:
     """What people rate of late, best first, of the wanted movies."""
-    hottest, movies = serving.trending, serving.repertoire
-    unfiltered = wanted.filter == ALL_MOVIES
-    if not unfiltered:
-        hottest = _hottest(serving, movies, wanted.filter, wanted.limit + len(without))
-    for movie_id, score in hottest:
-        movie = None if movie_id in without else serving.movie(movie_id)
-        if movie is None:
-            continue
-        # Without a model nobody has counted what the training data has of each.
-        if unfiltered or movies is not None or wanted.filter.wants(unrated(movie)):
+    found: Iterator[tuple[Movie | None, float]]
+    if wanted.filter == ALL_MOVIES:
+        found = ((serving.movie(movie_id), score) for movie_id, score in serving.trending)
+    else:
+        found = _hottest(serving, wanted.filter, wanted.limit + len(without))
+    for movie, score in found:
+        if movie is not None and movie.movie_id not in without:
             yield Candidate(movie, score, "trending")
 
 
 def _hottest(
-    serving: Serving, movies: Repertoire | None, wanted: MovieFilter, count: int
-) -> tuple[tuple[int, float], ...]:
-    """(movie id, score), best first: so many of the wanted ones, or all where no model knows."""
+    serving: Serving, wanted: MovieFilter, count: int
+) -> Iterator[tuple[Movie | None, float]]:
+    """The wanted movies with their scores, best first, as `trends` has them of all."""
     live, model = serving.live, serving.model
-    if movies is None or model is None:
-        return tuple(trends(live, HOTTEST, len(live.ids)))
-    rated = np.zeros_like(live.rated)
-    matching = movies.matching(wanted)
-    rated[: len(movies.table)] = True if matching is None else matching
-    return tuple(trends(live, model.artifact.ranking.newcomers, count, rated))
+    if not live.rated.any():
+        return
+    newcomers = HOTTEST if model is None else model.artifact.ranking.newcomers
+    [found] = utilities(newcomers, {name: of[None] for name, of in live.features.items()})
+    best = None
+    for row, movie in hottest(serving, found, wanted, count):
+        best = found[row] if best is None else best
+        yield movie, float(np.exp(found[row] - best))
 
 
 def _popular(serving: Serving, without: Collection[int], wanted: Wanted) -> Iterator[Candidate]:

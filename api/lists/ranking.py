@@ -132,12 +132,7 @@ def rank(
     ]
 
 
-def trends(
-    live: LiveMovies,
-    newcomers: Weights,
-    limit: int,
-    among: npt.NDArray[np.bool_] | None = None,
-) -> list[tuple[int, float]]:
+def trends(live: LiveMovies, newcomers: Weights, limit: int) -> list[tuple[int, float]]:
     """(movie id, score) for someone without a rating, best first, equal ones by id.
 
     A score is how likely the movie is picked beside the likeliest one.
@@ -146,9 +141,8 @@ def trends(
         live: the movies as they are now.
         newcomers: weights of their features.
         limit: how many; fewer where nobody has rated so many.
-        among: bool[n] which of the movies; None: any.
     """
-    rated = np.flatnonzero(live.rated if among is None else live.rated & among)
+    rated = np.flatnonzero(live.rated)
     if not len(rated):
         return []
     features = {name: values[None, rated] for name, values in live.features.items()}

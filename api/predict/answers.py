@@ -12,7 +12,7 @@ from api import metrics
 from api.lists.freshness import LogPosition, UserView, view_user
 from api.predict.predictor import Answers, predict
 from api.predict.questions import NOBODY, Pairs
-from api.predict.waiting import all_included, positions_of
+from api.predict.waiting import all_included
 from api.predict.written import Written, written
 from api.schemas.freshness import Freshness
 from api.schemas.predictions import (
@@ -54,33 +54,40 @@ class Asked(NamedTuple):
 
 
 async def predict_rating(
-    store: StateStore, serving: Serving, asked: RatingQuestion
+    store: StateStore, serving: Serving, asked: RatingQuestion, after: Sequence[LogPosition] = ()
 ) -> RatingPredicted:
-    """For one pair. Raises ProblemError where there is nothing to predict from (503)."""
-    about = await read(store, serving, asked)
+    """For one pair; `after`: what `wait` gave.
+
+    Raises ProblemError where there is nothing to predict from (503).
+    """
+    about = await read(store, serving, asked, after)
     with stage("predict"):
         answers = predict(serving, [about.state], pair_of(asked), asked.coverage, about.at)
     return RatingPredicted(**answer_of(asked, about, answers))
 
 
-async def predict_batch(store: StateStore, serving: Serving, asked: BatchQuestion) -> bytes:
+async def predict_batch(
+    store: StateStore, serving: Serving, asked: BatchQuestion, after: Sequence[LogPosition] = ()
+) -> bytes:
     """The JSON of `BatchPredicted`: each distinct pair is asked about once. Raises as for one."""
     users = list(dict.fromkeys(pair.user_id for pair in asked.pairs))
     with stage("state"):
         found = await _read_many(store, serving, users)
     with stage("predict"):
         # A thousand take tens of milliseconds, in which others are to be answered.
-        return await asyncio.to_thread(_answered, serving, asked, users, found)
+        return await asyncio.to_thread(_answered, serving, asked, users, found, after)
 
 
-async def read(store: StateStore, serving: Serving, asked: RatingQuestion) -> Asked:
+async def read(
+    store: StateStore, serving: Serving, asked: RatingQuestion, after: Sequence[LogPosition]
+) -> Asked:
     """The person's state, as far as there is one."""
     view = None
     if serving.partitions is not None:
         with stage("state"):
-            after = next(iter(positions_of(asked)), None)
+            it = next(iter(after), None)
             try:
-                view = await view_user(store, serving.partitions, asked.user_id, after, 0)
+                view = await view_user(store, serving.partitions, asked.user_id, it, 0)
             except StoreUnavailable:
                 view = None
     return Asked(view, NOBODY if view is None else view.record.state, _moment(asked.at))
@@ -109,6 +116,7 @@ def _answered(
     asked: BatchQuestion,
     users: Sequence[int],
     found: Found | None,
+    after: Sequence[LogPosition],
 ) -> bytes:
     applied, states = None, None
     if found is not None:
@@ -143,7 +151,7 @@ def _answered(
                 for partition, position in (applied or {}).items()
                 if position is not None and position.next_offset > 0
             ],
-            "included": all_included(asked, applied),
+            "included": all_included(after, applied),
         }
     )
 

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from api import metrics
+from api.lists.freshness import LogPosition
 from api.predict.answers import answer_of, pair_of, read
 from api.predict.predictor import predict
 from api.predict.questions import Rated, question
@@ -106,22 +108,32 @@ class About(NamedTuple):
 
 
 async def predict_sensitivity(
-    store: StateStore, serving: Serving, asked: RatingQuestion
+    store: StateStore, serving: Serving, asked: RatingQuestion, after: Sequence[LogPosition] = ()
 ) -> SensitivityPredicted:
-    """For one pair. Raises ProblemError where there is nothing to predict from (503)."""
-    known = await read(store, serving, asked)
+    """For one pair; `after`: what `wait` gave.
+
+    Raises ProblemError where there is nothing to predict from (503).
+    """
+    known = await read(store, serving, asked, after)
 
     def measured() -> SensitivityPredicted:
         answers = predict(serving, [known.state], pair_of(asked), asked.coverage, known.at)
+        answered = answer_of(asked, known, answers)
         features: list[FeatureSensitivity] = []
         ratings: list[RatingSensitivity] = []
-        if serving.model is not None and answers.model_version is not None:
-            about = About(serving, serving.model, answers.rated, asked.movie_id, known.at)
-            of_person = about.features([about.state])
-            features = of_features(serving.model.artifact.predictor, of_person)
-            ratings = _told(about, of_ratings(about))
+        model = serving.model
+        if model is not None and answers.model_version is not None:
+            about = About(serving, model, answers.rated, asked.movie_id, known.at)
+            try:
+                of_person = about.features([about.state])
+                moved = of_features(model.artifact.predictor, of_person)
+                features, ratings = moved, _told(about, of_ratings(about))
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is the prediction
+                model.note_failure("sensitivity_unavailable", error)
+                metrics.DEGRADED.labels("sensitivity_unavailable").inc()
+                answered["degraded"].append("sensitivity_unavailable")
         return SensitivityPredicted(
-            **answer_of(asked, known, answers),
+            **answered,
             features=features,
             ratings=ratings,
             ratings_left=len(answers.rated.states[-1]) - len(ratings),

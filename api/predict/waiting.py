@@ -1,6 +1,7 @@
 """Waiting until what people have just rated is in the state that a prediction is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from api.errors import FieldError, invalid
 from api.lists.deadline import Deadline
@@ -15,27 +16,25 @@ from stream.store import StateStore
 
 async def wait(
     store: StateStore, partitions: int | None, asked: RatingQuestion | BatchQuestion
-) -> None:
-    """Returns once the state includes what the question names, or its `wait_ms` have passed.
+) -> list[LogPosition]:
+    """The events that the question names, once the state includes them or `wait_ms` have passed.
 
     At once where nobody knows how far the state is: the answer says that it could not be read.
 
     Raises ProblemError: a position is in a partition that has none of the question's people (422).
     """
-    if partitions is None or not asked.after:
-        return
-    if isinstance(asked, BatchQuestion):
-        theirs = {partition_of(pair.user_id, partitions) for pair in asked.pairs}
-    else:
-        theirs = {partition_of(asked.user_id, partitions)}
-    positions = positions_of(asked)
+    users, named = _named(asked)
+    positions = list(named.values())
+    if partitions is None or not positions:
+        return positions
+    theirs = {partition_of(user, partitions) for user in users}
     wrong = [
         FieldError(
-            field=f"body.after[{at}]" if isinstance(asked, BatchQuestion) else "body.after",
+            field=field,
             message=f"no events of who is asked about are in partition {position.partition}: "
             f"theirs are in {', '.join(map(str, sorted(theirs)))}",
         )
-        for at, position in enumerate(positions)
+        for field, position in named.items()
         if position.partition not in theirs
     ]
     if wrong:
@@ -44,31 +43,32 @@ async def wait(
     for position in positions:
         latest[position.partition] = max(position, latest.get(position.partition, position))
     deadline = Deadline.after(asked.wait_ms / 1_000)
-    try:
-        with stage("state"):
-            for position in latest.values():
-                await wait_for(store, position, int(deadline.left() * 1_000))
-    except StoreUnavailable:
-        return
+    with suppress(StoreUnavailable), stage("state"):  # of which the answer will say so
+        for position in latest.values():
+            await wait_for(store, position, int(deadline.left() * 1_000))
+    return positions
 
 
-def positions_of(asked: RatingQuestion | BatchQuestion) -> list[LogPosition]:
-    """The events that the state shall include."""
+def _named(asked: RatingQuestion | BatchQuestion) -> tuple[set[int], dict[str, LogPosition]]:
+    """Who is asked about, and by field the events that the state shall include."""
     if isinstance(asked, BatchQuestion):
-        return [LogPosition.parse(text) for text in asked.after]
-    return [] if asked.after is None else [LogPosition.parse(asked.after)]
+        users = {pair.user_id for pair in asked.pairs}
+        texts = {f"body.after[{at}]": text for at, text in enumerate(asked.after)}
+    else:
+        users = {asked.user_id}
+        texts = {} if asked.after is None else {"body.after": asked.after}
+    return users, {field: LogPosition.parse(text) for field, text in texts.items()}
 
 
 def all_included(
-    asked: BatchQuestion, applied: Mapping[int, Position | None] | None
+    after: Sequence[LogPosition], applied: Mapping[int, Position | None] | None
 ) -> bool | None:
     """Whether a state includes all that was named; None where nothing was.
 
     Args:
-        asked: the question.
+        after: what was named.
         applied: how far each partition had got; None where nobody knows.
     """
-    if not asked.after:
+    if not after:
         return None
-    positions = positions_of(asked)
-    return applied is not None and all(includes(applied.get(it.partition), it) for it in positions)
+    return applied is not None and all(includes(applied.get(it.partition), it) for it in after)

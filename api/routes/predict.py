@@ -34,8 +34,8 @@ async def predict(services: Deps, body: Annotated[RatingQuestion, Body()]) -> Re
     prediction from what there is, with an interval that is as wide as that takes. If `after` is not
     in the state when `wait_ms` have passed, `freshness` says `included: false`.
     """
-    await wait(services.store, services.watcher.current.partitions, body)
-    found = await predict_rating(services.store, services.watcher.current, body)
+    after = await wait(services.store, services.watcher.current.partitions, body)
+    found = await predict_rating(services.store, services.watcher.current, body, after)
     return Response(json_bytes(found), media_type="application/json")
 
 
@@ -47,9 +47,9 @@ async def predict(services: Deps, body: Annotated[RatingQuestion, Body()]) -> Re
 @needs("read")
 async def predict_many(services: Deps, body: Annotated[BatchQuestion, Body()]) -> Response:
     """The same of up to a thousand pairs of people and movies, answered in their order."""
-    await wait(services.store, services.watcher.current.partitions, body)
+    after = await wait(services.store, services.watcher.current.partitions, body)
     async with services.heavy.request():
-        found = await predict_batch(services.store, services.watcher.current, body)
+        found = await predict_batch(services.store, services.watcher.current, body, after)
     return Response(found, media_type="application/json")
 
 
@@ -65,7 +65,7 @@ async def sensitivity(services: Deps, body: Annotated[RatingQuestion, Body()]) -
     A feature is made typical, and given other values; a rating is left out, and made a star higher
     and lower. Each time all is predicted anew.
     """
-    await wait(services.store, services.watcher.current.partitions, body)
+    after = await wait(services.store, services.watcher.current.partitions, body)
     async with services.heavy.request():
-        found = await predict_sensitivity(services.store, services.watcher.current, body)
+        found = await predict_sensitivity(services.store, services.watcher.current, body, after)
     return Response(json_bytes(found), media_type="application/json")

@@ -23,7 +23,10 @@ _LATEST: Final = 4_102_444_800_000  # ms: the year 2100
 UserBasis: TypeAlias = Literal["ratings", "new", "unavailable"]
 # What is known of the movie: the model learnt it; the catalogue has its genres and year; nothing.
 MovieBasis: TypeAlias = Literal["learnt", "content", "unknown"]
-PredictionDegraded: TypeAlias = Literal["state_unavailable", "model_unavailable"]
+# The last one: there is the prediction, and not what moves it.
+PredictionDegraded: TypeAlias = Literal[
+    "state_unavailable", "model_unavailable", "sensitivity_unavailable"
+]
 
 _BASIS: JsonDict = {"user": "ratings", "user_ratings": 31, "movie": "learnt", "movie_ratings": 317}
 _PREDICTION: JsonDict = {
@@ -252,7 +255,7 @@ class SensitivityPredicted(RatingPredicted):
     """A prediction, and what moves it: what moves it most comes first.
 
     Everything was left out or changed alone, and predicted anew: contributions are measured, and
-    need not add up. No `features` and `ratings` where no model is served.
+    need not add up. No `features` and `ratings` where no model is served, or it fails at them.
     """
 
     model_config = answer_config(

@@ -82,3 +82,21 @@ async def test_movies_that_came_later_are_wanted_too(hot: World) -> None:
     later = MovieFilter(only=frozenset({9_001, 1}))
     found = trending(hot.watcher.current, (), Wanted(5, later))
     assert (ids(found), from_(found)) == ([1, 9_001], ["trending", "popular"])
+
+
+async def test_what_only_the_catalogue_knows_is_wanted_too(hot: World) -> None:
+    """The index does not take the movie in, so that the model lacks it."""
+    hot.index.failing = True
+    later = catalogue_movie(9_000 + 1)  # of the same genre as movie 1
+    await hot.store.put_movies([later])
+    await hot.watcher.refresh()
+    for user in range(20, 30):
+        await hot.rate(user, later.movie_id)
+    await hot.watcher.refresh()
+    found = trending(hot.watcher.current, (), Wanted(2, COMEDY))
+    assert (ids(found), from_(found)) == ([later.movie_id, 199], ["trending"] * 2)
+    assert found.candidates[0].score == 1
+    others = MovieFilter(genres_none=frozenset(later.genres))
+    assert ids(trending(hot.watcher.current, (), Wanted(1, others))) == [100]
+    counted = MovieFilter(min_ratings=1)
+    assert later.movie_id not in ids(trending(hot.watcher.current, (), Wanted(9, counted)))

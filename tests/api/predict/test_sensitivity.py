@@ -1,6 +1,7 @@
 """What moves a prediction, held to what really happens when it is changed."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -121,3 +122,16 @@ def test_leaving_out_is_what_the_fold_gives_without_the_event(
     without = state(events[:place] + events[place + 1 :])
     for name in ("movies", "times", "half_stars"):
         assert getattr(left, name) == getattr(without, name)
+
+
+@pytest.mark.parametrize("part", ["of_features", "of_ratings"])
+async def test_where_it_fails_there_is_the_prediction(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    await world.rate(USER, 1, stars=5.0)
+    await world.watcher.refresh()
+    monkeypatch.setattr(sensitivities, part, Mock(side_effect=RuntimeError("told to fail")))
+    found, alone = await asked(world, at=10**12), await rating(world, USER, MOVIE, at=10**12)
+    assert found["prediction"] == alone["prediction"]
+    assert (found["degraded"], alone["degraded"]) == (["sensitivity_unavailable"], [])
+    assert (found["features"], found["ratings"], found["ratings_left"]) == ([], [], 1)
