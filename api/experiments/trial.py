@@ -31,9 +31,10 @@ class Trial:
     rival: Wanted | None = None
 
     def makes_the_same(self, other: "Trial") -> bool:
-        """Whether it makes the same list, by the same model, as another one."""
+        """Whether it makes the same list, by the same model of the same movies, as another one."""
         return (
             self.serving.model is other.serving.model
+            and self.serving.repertoire is other.serving.repertoire
             and self.wanted == other.wanted
             and self.rival == other.rival
         )

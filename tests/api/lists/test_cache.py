@@ -161,6 +161,26 @@ async def test_a_promotion_while_the_state_is_read_is_noticed(
     assert (answer["cached"], answer["model_version"]) == (False, "v2")
 
 
+async def test_a_new_movie_while_the_state_is_read_is_noticed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.rate(USER, 20)
+    await ask(world)
+    read = world.store.read_user_with
+
+    async def late(*args: Any) -> Any:
+        found = await read(*args)
+        await world.store.put_movies([catalogue_movie(9_000)])
+        await world.watcher.refresh()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "read_user_with", late)
+        assert not (await ask(world))["cached"]
+    assert not (await ask(world))["cached"]  # nor was it kept as one from before
+    assert (await ask(world))["cached"]
+
+
 async def test_movies_are_described_as_they_are_now(world: World) -> None:
     await world.rate(USER, 200)
     first = await ask(world)
