@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-import httpx
 import numpy as np
 
+from benchmarks.api_load import LIMIT, check_list
+from benchmarks.load import Request, load
 from benchmarks.population import (
     START_TIMEOUT,
-    ask_steadily,
     fill,
     promotion,
     start_api,
@@ -50,7 +50,7 @@ def run() -> Report:
             supervisor.start(redis, broker, timeout=START_TIMEOUT)
             asyncio.run(_prepare(redis.address, ratings, artifact))
             url = start_api(supervisor, redis.address, broker.address)
-            quiet = asyncio.run(_measure(url))
+            quiet = _measure(url)
             beside, steps = _beside_training(url, home / "begun")
     return _report(quiet, beside, steps)
 
@@ -95,26 +95,20 @@ def _beside_training(url: str, begun: Path) -> tuple[list[float], int]:
         steps = pool.submit(apart, train, begun)
         while not begun.exists() and not steps.done():
             time.sleep(0.1)
-        return asyncio.run(_measure(url)), steps.result()
+        return _measure(url), steps.result()
 
 
-async def _measure(url: str) -> list[float]:
-    """Milliseconds of each request, sent at its time whether or not earlier ones are answered."""
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        await _load(client, WARM_SECONDS)
-        return await _load(client, SECONDS)
-
-
-async def _load(client: httpx.AsyncClient, seconds: int) -> list[float]:
-    return await ask_steadily(lambda user: _ask(client, user), DATA.users, RATE, seconds)
-
-
-async def _ask(client: httpx.AsyncClient, user: int) -> float:
-    begin = time.perf_counter()
-    (
-        await client.get(f"/api/v1/recommendations/{user}?limit=10&use_cache=false")
-    ).raise_for_status()
-    return (time.perf_counter() - begin) * 1e3
+def _measure(url: str) -> list[float]:
+    """Milliseconds of each request."""
+    lists = [
+        Request(f"/api/v1/recommendations/{user}?limit={LIMIT}&use_cache=false")
+        for user in range(1, DATA.users + 1)
+    ]
+    load(url, lists, RATE, WARM_SECONDS, check_list)
+    answered = load(url, lists, RATE, SECONDS, check_list, seed=1)
+    if wrong := [one.wrong for one in answered if one.wrong]:
+        raise RuntimeError(f"{len(wrong)} requests failed: {wrong[0]}")
+    return [one.milliseconds for one in answered]
 
 
 def _report(quiet: list[float], beside: list[float], steps: int) -> Report:

@@ -1,12 +1,11 @@
 """People, movies and models to serve, as they would be after years, without living through them."""
 
-import asyncio
 import os
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -32,8 +31,6 @@ from training.options import RunOptions
 from training.rating_served import learn
 from training.split import split_by_time
 from training.trainer import Trainer
-
-T = TypeVar("T")
 
 PARTITIONS: Final = 8
 CATALOGUE_CHUNK: Final = 1_000  # movies a command
@@ -199,23 +196,3 @@ def start_worker(supervisor: Supervisor, redis_url: str, broker: str, home: Path
         },
     )
     supervisor.start(worker, timeout=START_TIMEOUT)
-
-
-async def ask_steadily(
-    ask: Callable[[int], Coroutine[None, None, T]], users: int, rate: int, seconds: int
-) -> list[T]:
-    """Ask for users by chance at their times, whether or not earlier ones are answered yet.
-
-    Args:
-        ask: of a user id, 1..`users`.
-        users: how many there are.
-        rate: requests a second.
-        seconds: how long.
-    """
-    chance = np.random.default_rng(2)
-    begin = time.perf_counter()
-    asked = []
-    for number in range(rate * seconds):
-        await asyncio.sleep(begin + number / rate - time.perf_counter())
-        asked.append(asyncio.create_task(ask(int(chance.integers(1, users + 1)))))
-    return await asyncio.gather(*asked)

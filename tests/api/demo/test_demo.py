@@ -87,6 +87,12 @@ async def test_they_are_looked_for_once(world: World, monkeypatch: pytest.Monkey
     assert looks == sorted(set(looks)) != []  # every partition once
 
 
+async def test_so_many_people_are_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await populate(world)
+    monkeypatch.setattr(casting, "MOST_PEOPLE", 2)
+    assert (await ask(world))["looked_at"] == 2
+
+
 async def test_somebody_who_is_forgotten_is_not_shown(world: World) -> None:
     await populate(world)
     await ask(world)
