@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -72,9 +73,7 @@ class Storage:
     def write(self, path: str, content: pa.Buffer) -> None:
         """Create or replace it: others see the old one or the new one, whole."""
         with self._told(f"writing {path}"):
-            stream = self._filesystem.open_output_stream(f"{self._root}/{path}")
-            stream.write(content)
-            stream.close()  # not by `with`: what could not be written whole must not be completed
+            self._upload(f"{self._root}/{path}", content)
 
     def topic(self) -> str | None:
         """What was noted, None before."""
@@ -87,9 +86,7 @@ class Storage:
     def note_topic(self, name: str) -> None:
         """Note whose data set it is, beside it, where no reader of it looks."""
         with self._told("noting whose it is"):
-            stream = self._filesystem.open_output_stream(self._beside)
-            stream.write(name.encode())
-            stream.close()
+            self._upload(self._beside, name.encode())
 
     def delete(self, path: str) -> None:
         with self._told(f"deleting {path}"), suppress(FileNotFoundError):
@@ -99,6 +96,18 @@ class Storage:
     def exclusive(self) -> Iterator[None]:
         """Keep other writers of this machine out. Object stores cannot: the lease has to."""
         yield
+
+    def _upload(self, path: str, content: pa.Buffer | bytes) -> None:
+        """In a thread of its own, which no signal ends: of an upload that is let go of on the way
+        Arrow makes an object as well, as short as it was by then."""
+
+        def upload() -> None:
+            stream = self._filesystem.open_output_stream(path)
+            stream.write(content)
+            stream.close()  # not by `with`: what could not be written whole must not be completed
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(upload).result()
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:

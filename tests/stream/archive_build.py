@@ -17,8 +17,8 @@ class _Upload(MemoryFile):
     complete = False
 
     def close(self) -> None:
-        """Python also closes what a kill has left behind, once or twice."""
-        if self.tell() and not self.complete:
+        """More than once, by Arrow and by Python."""
+        if not self.complete:
             self.commit()
             self.complete = True
 
