@@ -18,7 +18,7 @@ from api.serving.live import LiveMovies
 from stream.features import UserState
 from stream.left_out import keeping
 from training.artifact import Artifact
-from training.ranker import amounts
+from training.ranker import Weights, amounts
 from training.ranking import TOWERS
 from training.repertoire import Repertoire
 from training.tower_inputs import Floats, Ints
@@ -100,12 +100,36 @@ def _of_features(
     features: Mapping[str, Floats],
 ) -> dict[str, Floats]:
     """By name, f32[k]: what each feature adds beside what it adds where it is typical."""
-    sample = np.linspace(0, movies.learnt - 1, min(_TYPICAL, movies.learnt)).astype(np.int64)
-    typical = features_of(artifact, movies, live, [state], sample)
+    typical = features_of(artifact, movies, live, [state], _spaced(movies.learnt))
     return {
-        name: amounts(weights, features[name][0]) - amounts(weights, typical[name][0]).mean()
+        name: _beside(weights, features[name][0], typical[name][0])
         for name, weights in artifact.ranking.weights.items()
     }
+
+
+def of_everybody(newcomers: Weights, live: LiveMovies, rows: Ints) -> dict[str, Floats]:
+    """By name, f32[k]: what each feature adds to what k movies are for somebody unknown.
+
+    Args:
+        newcomers: the weights by which such lists are ordered.
+        live: the movies as they are now.
+        rows: i64[k] of the movies, of all that are live.
+    """
+    sample = _spaced(len(live.ids))
+    return {
+        name: _beside(weights, live.features[name][rows], live.features[name][sample])
+        for name, weights in newcomers.items()
+    }
+
+
+def _spaced(movies: int) -> Ints:
+    return np.linspace(0, movies - 1, min(_TYPICAL, movies)).astype(np.int64)
+
+
+def _beside(weights: Floats, values: Floats, typical: Floats) -> Floats:
+    """f32[k]: what k values add, less what typical ones do."""
+    added: Floats = amounts(weights, values) - amounts(weights, typical).mean()
+    return added
 
 
 def strongest(contributions: Sequence[float] | Floats, most: int) -> list[int]:

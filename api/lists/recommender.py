@@ -262,7 +262,8 @@ async def _reasons(heavy: Heavy, case: Case, page: Page) -> dict[int, Explanatio
     try:
         with stage("explain"):
             # A hundred ratings are left out one by one, in which others are to be answered.
-            why = partial(explanations, case.serving, view.record.state, listed)
+            strategy = page.found.strategy
+            why = partial(explanations, case.serving, view.record.state, strategy, listed)
             told = await heavy.run(why, case.deadline)
     except DeadlinePassed:
         page.found.degraded.append("explanation_late")

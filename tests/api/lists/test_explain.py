@@ -15,12 +15,14 @@ from api.lists.explain import LATEST, MEANINGS, evidence, strongest
 from api.lists.explained import explanations
 from api.lists.scoring import features_of
 from api.schemas.explanations import Explanation
+from api.schemas.recommendations import Source
 from api.serving.live import LiveHeats, LiveMovies
 from api.serving.watcher import Serving
 from stream.features import UserState
 from stream.left_out import keeping
 from tests.api.conftest import MOVIES, World, catalogue_movie, load, model_event
 from tests.api.doubles import PARTITIONS
+from training.ranker import amounts
 from training.ranking import Links
 from training.standing import standing_of
 
@@ -139,21 +141,51 @@ class TestWords:
 
     def test_the_sentence_names_what_moved_it_up(self) -> None:
         """The planted user vector is that of the movie rated last."""
-        [near] = explanations(self.serving, state_of([10, 200]), [(201, "two_tower")])
+        [near] = explanations(self.serving, state_of([10, 200]), "two_tower", [(201, "two_tower")])
         assert near.sentence.startswith("Because you rated Movie 200 5 stars")
         assert near.ratings[0].movie_id == 200
         assert near.ratings[0].contribution > 0
 
-    def test_what_everybody_rates_is_told(self) -> None:
-        [one] = explanations(self.serving, state_of([10, 300]), [(HOT + 1, "trending")])
-        assert one.sentence == "Many people have rated it in the last weeks."
-        [one] = explanations(self.serving, state_of([10, 300]), [(HOT + 1, "two_tower")])
-        assert MEANINGS["heat_30"] in one.sentence
+    @pytest.mark.parametrize("source", ["trending", "two_tower"])
+    def test_what_everybody_rates_is_told_of_what_is_hot_alone(self, source: Source) -> None:
+        """Heats of the last year propose movies as trending too."""
+        listed = [(HOT + 1, source), (11, source)]
+        hot, cold = explanations(self.serving, state_of([10, 300]), "two_tower", listed)
+        assert MEANINGS["heat_30"] in hot.sentence
+        assert "heat_30" in {one.feature for one in hot.features}
+        assert MEANINGS["heat_30"] not in cold.sentence
+        assert "heat_30" not in {one.feature for one in cold.features}
+
+    def test_of_what_is_the_same_for_everybody_no_rating_is_a_reason(self) -> None:
+        listed: list[tuple[int, Source]] = [
+            (HOT + 1, "trending"),
+            (11, "trending"),
+            (12, "popular"),
+        ]
+        told = explanations(self.serving, state_of([10, 300]), "trending", listed)
+        assert explanations(self.serving, UserState(), "trending", listed) == told
+        hot, cold, popular = told
+        weights = MODEL.artifact.ranking.newcomers["heat_30"]
+        added = amounts(weights, np.float32([1, 0]))
+        assert [(one.feature, one.contribution) for one in hot.features] == [
+            ("heat_30", pytest.approx(added[0] - (added[0] + (MOVIES - 1) * added[1]) / MOVIES))
+        ]
+        assert hot.sentence == "Because many people have rated it in the last weeks."
+        assert cold.sentence.startswith("It is among what is rated most of late")
+        assert popular.sentence.startswith("It is among what most people have rated")
+        assert cold.features == popular.features == hot.ratings == []
+
+    def test_one_star_is_one(self) -> None:
+        [near] = explanations(
+            self.serving, state_of([10, 200], 2), "two_tower", [(201, "two_tower")]
+        )
+        assert "Movie 200 1 star" in near.sentence
+        assert "1 stars" not in near.sentence
 
     def test_genres_are_looked_at_from_fifty_ratings_on(self) -> None:
         movies = list(range(2, 52))
-        [few] = explanations(self.serving, state_of(movies[1:]), [(56, "two_tower")])
-        [many] = explanations(self.serving, state_of(movies), [(56, "two_tower")])
+        [few] = explanations(self.serving, state_of(movies[1:]), "two_tower", [(56, "two_tower")])
+        [many] = explanations(self.serving, state_of(movies), "two_tower", [(56, "two_tower")])
         assert few.genres == []
         [genre] = catalogue_movie(51).genres  # without it the last one is 50, farther away
         assert [(one.genre, one.ratings) for one in many.genres] == [(genre, 6)]
@@ -161,8 +193,8 @@ class TestWords:
 
     def test_without_a_model_the_source_is_the_reason(self) -> None:
         serving = replace(self.serving, model=None, repertoire=None)
-        [one] = explanations(serving, state_of([1]), [(2, "popular")])
-        assert one.sentence == "It is one of the movies that most people have rated."
+        [one] = explanations(serving, state_of([1]), "popular", [(2, "popular")])
+        assert one.sentence.startswith("It is among what most people have rated")
         assert one.ratings == one.features == one.genres == []
 
 
