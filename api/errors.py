@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -146,18 +146,25 @@ async def _problem(_: Request, error: Exception) -> Response:
     return error.response()
 
 
-async def _validation(request: Request, error: Exception) -> Response:
+async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    if isinstance(error.body, bytes) and not _is_json(request):
+    if isinstance(error.body, bytes):  # it was not read, for its type is another one
         return ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
             "The body is not JSON",
             "send the body as JSON with `Content-Type: application/json`",
         ).response()
-    return invalid(
-        [FieldError(field=_path(item["loc"]), message=str(item["msg"])) for item in error.errors()]
-    ).response()
+    return invalid([_field_error(item) for item in error.errors()]).response()
+
+
+def _field_error(item: Mapping[str, Any]) -> FieldError:
+    """What pydantic says of a field; of a body that is no JSON, FastAPI, with the place in it."""
+    if item["type"] == "json_invalid":
+        reason, at = item["ctx"]["error"], item["loc"][1]
+        return FieldError(field="body", message=f"is no JSON: {reason} (character {at})")
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return FieldError(field=_path(item["loc"]), message=message)
 
 
 async def _http(_: Request, error: Exception) -> Response:
@@ -168,10 +175,6 @@ async def _http(_: Request, error: Exception) -> Response:
 
 async def _unavailable(_: Request, error: Exception) -> Response:
     return unavailable(str(error)).response()
-
-
-def _is_json(request: Request) -> bool:
-    return "json" in request.headers.get("content-type", "")
 
 
 def _path(location: Sequence[int | str]) -> str:

@@ -76,13 +76,36 @@ class TestBodies:
             problem(answer, 400, 404, 422)
 
     @pytest.mark.parametrize(
-        "kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "ü"]
+        "kind",
+        [
+            "",
+            "text/plain",
+            "text/json",
+            "application/jsonx",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "ü",
+        ],
     )
     async def test_of_another_kind(self, world: World, kind: str) -> None:
         headers = {b"Content-Type": kind.encode()}
         for method, path in WITH_BODY:
             answer = await world.client.request(method, path, content=b"a=1", headers=headers)
             problem(answer, 415)
+
+    async def test_what_is_no_json_says_where(self, world: World) -> None:
+        answer = await world.client.post(
+            "/api/v1/ratings", content=b'{"user_id": 42,', headers=JSON
+        )
+        [wrong] = problem(answer, 422).errors
+        assert wrong.field == "body"
+        assert wrong.message.startswith("is no JSON: Expecting property name")
+        assert wrong.message.endswith("(character 15)")
+
+    async def test_our_own_reasons_stand_alone(self, world: World) -> None:
+        click = {"user_id": 42, "impression_id": "x", "movie_id": 3, "kind": "click", "value": 1}
+        [wrong] = problem(await world.client.post("/api/v1/feedback", json=click), 422).errors
+        assert wrong.message == "a click has no value"
 
     @pytest.mark.parametrize("size", [MAX_BODY + 1, 1 << 16])
     async def test_too_large_in_chunks_without_a_length(self, world: World, size: int) -> None:
