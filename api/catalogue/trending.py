@@ -5,7 +5,7 @@ from itertools import islice
 from api.catalogue.counts import WINDOWS, counted_to, mean_of, shares
 from api.catalogue.described import named
 from api.catalogue.hottest import hottest
-from api.lists.emptiness import contradiction
+from api.lists.emptiness import impossible
 from api.schemas.catalogue import TrendingMovie, TrendingMovies, Window
 from api.serving.watcher import Serving
 from training.movie_filter import MovieFilter
@@ -38,4 +38,4 @@ def trending(serving: Serving, window: Window, wanted: MovieFilter, limit: int) 
 def _why_none(serving: Serving, wanted: MovieFilter) -> str:
     if not serving.live.rated.any():
         return "nobody has rated anything yet"
-    return contradiction(wanted) or "no movie that anybody has rated meets every filter"
+    return impossible(serving, wanted) or "no movie that anybody has rated meets every filter"

@@ -13,13 +13,18 @@ def why_empty(case: Case, found: Retrieved) -> str:
     if case.cursor is not None:
         return "there are no more movies"
     wanted = case.asked.wanted.filter
-    if reason := contradiction(wanted) or _unknown_genres(wanted, case.serving):
+    if reason := impossible(case.serving, wanted):
         return reason
     if found.degraded:
         return "nothing was found without what `degraded` names"
     if wanted == ALL_MOVIES:
         return "everything that can be recommended is rated already"
     return "no movie that is not rated yet meets every filter"
+
+
+def impossible(serving: Serving, wanted: MovieFilter) -> str | None:
+    """Why filters leave no movie of those there are, None where it is not for the filters alone."""
+    return contradiction(wanted) or _unknown_genres(wanted, serving)
 
 
 def contradiction(wanted: MovieFilter) -> str | None:

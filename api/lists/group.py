@@ -75,7 +75,7 @@ async def for_group(
         degraded=["model_unavailable"] if found is None else [],
         model_version=serving.model.event.version if serving.model else None,
         items=items,
-        empty_because=None if items else why_none(wanted),
+        empty_because=None if items else why_none(serving, wanted),
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from api.errors import unavailable
-from api.lists.emptiness import contradiction
+from api.lists.emptiness import impossible
 from api.lists.everybody import trending
 from api.lists.freshness import UserView
 from api.lists.scoring import Opinions, opinions
@@ -113,11 +113,18 @@ def without_model(
     return [(candidate.movie, candidate.score) for candidate in found.candidates]
 
 
-def why_none(wanted: MovieFilter) -> str:
-    """Why a list is empty: one sentence, for whoever chose the filters."""
+def why_none(serving: Serving, wanted: MovieFilter, left_out: str = "rated") -> str:
+    """Why a list is empty: one sentence, for whoever chose the filters.
+
+    Args:
+        serving: what the list was made with.
+        wanted: which movies.
+        left_out: what the movies are that are in no such list.
+    """
     if wanted == ALL_MOVIES:
-        return "everything that can be recommended is rated already, or nothing is known yet"
-    return contradiction(wanted) or "no movie that is not rated yet meets every filter"
+        return f"everything that can be recommended is {left_out}, or nothing is known yet"
+    reason = impossible(serving, wanted)
+    return reason or f"no movie that is not {left_out} meets every filter"
 
 
 def _opinions_or_none(

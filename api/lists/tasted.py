@@ -55,7 +55,9 @@ async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendat
         model_version=model.event.version if model else None,
         ignored=ignored,
         items=items,
-        empty_because=None if items else why_none(profile.filters.to_filter()),
+        empty_because=None
+        if items
+        else why_none(serving, profile.filters.to_filter(), left_out="named"),
     )
 
 

@@ -15,7 +15,7 @@ from api.deps import API, Deps, IdempotencyKey, json_bytes, respond
 from api.errors import FieldError, Problem, ProblemError, unavailable
 from api.guard.access import needs
 from api.intake.idempotency import Answer
-from api.lists.emptiness import contradiction
+from api.lists.emptiness import impossible
 from api.schemas.catalogue import (
     MAX_FOUND,
     FoundMovie,
@@ -108,7 +108,7 @@ async def similar_movies(
             )
             for alike in found.movies
         ],
-        empty_because=None if found.movies else _why_none_like(query, row < movies.learnt),
+        empty_because=None if found.movies else _why_none_like(serving, query, row < movies.learnt),
     )
     return _json(answer)
 
@@ -151,10 +151,11 @@ async def post_movie(
     return respond(await services.idempotent.once(idempotency_key, "movies", asked, (), publish))
 
 
-def _why_none_like(query: SimilarQuery, learnt: bool) -> str:
+def _why_none_like(serving: Serving, query: SimilarQuery, learnt: bool) -> str:
     if query.by == "ratings" and not learnt:
         return "the model has not learnt this movie yet: nothing is known of who rates it"
-    return contradiction(query.to_filter()) or "no other movie that is like it meets every filter"
+    reason = impossible(serving, query.to_filter())
+    return reason or "no other movie that is like it meets every filter"
 
 
 def _known(serving: Serving, movie_id: int) -> tuple[Movie, int | None]:

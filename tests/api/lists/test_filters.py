@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -212,3 +213,33 @@ async def test_bad_parameters_are_named(world: World, query: str, field: str) ->
 async def test_ids_may_repeat(world: World) -> None:
     answer = await world.get(USER, only_ids=[5, 5, 6], exclude_ids=[6, 6])
     assert ids(answer) == [5]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("trending", None),
+        ("movies/3/similar", None),
+        ("recommendations/gift/1?for=42", None),
+        ("recommendations/group", {"user_ids": [1, 42]}),
+        ("recommendations/taste-profile", {"liked": [3]}),
+    ],
+)
+async def test_lists_of_every_kind_say_which_genre_there_is_not(
+    world: World, path: str, body: dict[str, Any] | None
+) -> None:
+    await world.rate(1, 3)
+    await world.watcher.refresh()
+    filters, url = {"genres_any": ["Dramma"]}, httpx.URL(f"/api/v1/{path}")
+    if body is None:
+        answer = await world.client.get(url.copy_merge_params(filters))
+    else:
+        answer = await world.client.post(url, json={**body, "filters": filters})
+    assert answer.json()["items"] == []
+    assert answer.json()["empty_because"].startswith("no movie has the genre Dramma; there are ")
+
+
+async def test_a_taste_leaves_out_what_it_names(world: World) -> None:
+    taste = {"liked": [3], "filters": {"only_ids": [3]}}
+    answer = await world.client.post("/api/v1/recommendations/taste-profile", json=taste)
+    assert answer.json()["empty_because"] == "no movie that is not named meets every filter"
