@@ -21,7 +21,7 @@ Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 
 _MOVIE: JsonDict = {
     "movie_id": 858,
-    "title": "Godfather, The (1972)",
+    "title": "Godfather, The",
     "genres": ["Crime", "Drama"],
     "year": 1972,
 }
@@ -34,7 +34,7 @@ _LIVE: JsonDict = {
 }
 _SIMILAR: JsonDict = {
     "movie_id": 1221,
-    "title": "Godfather: Part II, The (1974)",
+    "title": "Godfather: Part II, The",
     "genres": ["Crime", "Drama"],
     "year": 1974,
     "score": 0.0328,

@@ -12,7 +12,7 @@ TOP_MOVIES: Final = 5
 
 _TOP: JsonDict = {
     "movie_id": 589,
-    "title": "Terminator 2: Judgment Day (1991)",
+    "title": "Terminator 2: Judgment Day",
     "genres": ["Action", "Sci-Fi"],
     "year": 1991,
     "rating": 5.0,

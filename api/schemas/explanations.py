@@ -11,7 +11,7 @@ LOG_ODDS = "by how much the movie's log-odds to be picked would be lower without
 
 _RATING: JsonDict = {
     "movie_id": 593,
-    "title": "Silence of the Lambs, The (1991)",
+    "title": "Silence of the Lambs, The",
     "rating": 5.0,
     "contribution": 1.31,
 }
@@ -22,7 +22,7 @@ _FEATURE: JsonDict = {
 }
 _GENRE: JsonDict = {"genre": "Thriller", "ratings": 61, "contribution": 0.94}
 EXPLANATION_EXAMPLE: JsonDict = {
-    "sentence": "Because you rated Silence of the Lambs, The (1991) 5 stars, and many people have "
+    "sentence": "Because you rated Silence of the Lambs, The 5 stars and many people have "
     "rated it in the last weeks.",
     "ratings": [_RATING],
     "features": [_FEATURE],

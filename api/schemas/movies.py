@@ -20,7 +20,7 @@ Genre = Annotated[str, Field(min_length=1, max_length=50, pattern=VISIBLE)]
 
 _MOVIE: JsonDict = {
     "movie_id": 300_001,
-    "title": "Harvest of Stars (2026)",
+    "title": "Harvest of Stars",
     "genres": ["Adventure", "Sci-Fi"],
     "year": 2026,
 }

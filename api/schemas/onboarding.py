@@ -16,7 +16,7 @@ SuggestionKind: TypeAlias = Literal["popular", "genre", "era"]
 
 _SUGGESTED: JsonDict = {
     "movie_id": 296,
-    "title": "Pulp Fiction (1994)",
+    "title": "Pulp Fiction",
     "genres": ["Comedy", "Crime", "Drama", "Thriller"],
     "year": 1994,
     "kind": "popular",

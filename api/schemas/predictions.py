@@ -55,7 +55,7 @@ _FEATURE: JsonDict = {
 }
 _RATING: JsonDict = {
     "movie_id": 593,
-    "title": "Silence of the Lambs, The (1991)",
+    "title": "Silence of the Lambs, The",
     "rating": 4.0,
     "contribution": 0.08,
     "if_higher": 4.27,

@@ -34,7 +34,7 @@ LeftOut: TypeAlias = Literal["model_unavailable", "asked_otherwise", "not_this_l
 
 _ITEM: JsonDict = {
     "movie_id": 858,
-    "title": "Godfather, The (1972)",
+    "title": "Godfather, The",
     "genres": ["Crime", "Drama"],
     "year": 1972,
     "score": 0.71,

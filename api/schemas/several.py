@@ -26,7 +26,7 @@ SeveralDegraded: TypeAlias = Literal["model_unavailable"]
 
 _MOVIE: JsonDict = {
     "movie_id": 858,
-    "title": "Godfather, The (1972)",
+    "title": "Godfather, The",
     "genres": ["Crime", "Drama"],
     "year": 1972,
 }

@@ -33,7 +33,7 @@ _IGNORED: JsonDict = {
 }
 _MOVIE: JsonDict = {
     "movie_id": 541,
-    "title": "Blade Runner (1982)",
+    "title": "Blade Runner",
     "genres": ["Action", "Sci-Fi", "Thriller"],
     "year": 1982,
     "score": 1.0,

@@ -15,7 +15,7 @@ Style: TypeAlias = Literal["generous", "average", "critical"]
 
 _RATED: JsonDict = {
     "movie_id": 318,
-    "title": "Shawshank Redemption, The (1994)",
+    "title": "Shawshank Redemption, The",
     "genres": ["Crime", "Drama"],
     "year": 1994,
     "rating": 4.5,
