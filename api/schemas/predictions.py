@@ -47,7 +47,7 @@ _ANSWER: JsonDict = {
 }
 _FEATURE: JsonDict = {
     "feature": "movie mean",
-    "meaning": "its mean rating, in stars, drawn towards that of all movies",
+    "meaning": "the movie's mean rating, in stars, drawn towards that of all movies",
     "value": 4.4,
     "typical": 3.6,
     "contribution": 0.41,
