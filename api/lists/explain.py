@@ -127,9 +127,13 @@ def _spaced(movies: int) -> Ints:
 
 
 def _beside(weights: Floats, values: Floats, typical: Floats) -> Floats:
-    """f32[k]: what k values add, less what typical ones do."""
+    """f32[k]: what k values add, less what typical ones do.
+
+    A value below the typical ones is no reason, though its weight be negative: what the feature
+    means does not hold of that movie.
+    """
     added: Floats = amounts(weights, values) - amounts(weights, typical).mean()
-    return added
+    return np.where(values > typical.mean(), added, np.minimum(added, 0))
 
 
 def strongest(contributions: Sequence[float] | Floats, most: int) -> list[int]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from api import metrics
-from api.lists.explain import LATEST, MEANINGS, evidence, strongest
+from api.lists.explain import LATEST, MEANINGS, evidence, of_everybody, strongest
 from api.lists.explained import explanations
 from api.lists.scoring import features_of
 from api.schemas.explanations import Explanation
@@ -96,6 +96,13 @@ def test_a_feature_counts_beside_what_is_typical() -> None:
     assert found.features["heat_30"] == pytest.approx(
         [weight * (1 - 1 / MOVIES), -weight / MOVIES], rel=1e-3
     )
+
+
+def test_what_a_movie_has_less_of_is_no_reason() -> None:
+    """A negative weight makes what is not hot better, but nobody has rated it for that."""
+    weights = {"heat_30": np.array([-2, 0, 0], np.float32)}
+    found = of_everybody(weights, hot(HOT), np.array([HOT, 1]))
+    assert found["heat_30"] == pytest.approx([-2 * (1 - 1 / MOVIES), 0])
 
 
 def test_the_strongest_come_first_and_nothing_that_adds_nothing() -> None:
