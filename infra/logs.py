@@ -9,6 +9,9 @@ from pythonjsonlogger.msgspec import MsgspecFormatter
 
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
+# Each export of a model has them tell of every node that they fold.
+_TALKATIVE: Final = ("onnx_ir", "onnxscript")
+
 _LEFT_OUT: Final = ("color_message",)  # what uvicorn adds for terminals
 
 
@@ -43,3 +46,5 @@ def set_up(form: Literal["text", "json"], *filters: logging.Filter) -> None:
     for it in filters:
         handler.addFilter(it)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

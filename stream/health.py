@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, MetricsHandler
 
-from stream.contracts.errors import Unavailable
+from stream.contracts.errors import ConfigurationError, Unavailable
 
 # Seconds in which the event loop must say if it is ready: it is busy for one batch at most.
 TIMEOUT: Final = 5.0
@@ -39,7 +39,7 @@ class HealthServer:
             registry: what `/metrics` shows.
             check: raises Unavailable where the worker is not ready; called in the event loop.
 
-        Raises OSError where the port is taken.
+        Raises ConfigurationError where nothing can listen there, as where the port is taken.
         """
         loop = asyncio.get_running_loop()
 
@@ -70,7 +70,14 @@ class HealthServer:
                 self.wfile.write(body)
 
         Handler.registry = registry
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port} for metrics and readiness: {error}. Choose "
+                "another with FRESHET_WORKER_METRICS_PORT or FRESHET_ARCHIVE_METRICS_PORT; 0 is "
+                "any free one"
+            ) from error
         self._server.daemon_threads = True
         self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
         self.port = int(self._server.server_address[1])

@@ -41,18 +41,23 @@ Clock: TypeAlias = Callable[[], float]  # seconds
 LISTS: Final = 10_000
 
 
-def questions_after(log: Ratings, learnt: Ratings, limit: int = LISTS) -> Questions:
+def questions_after(
+    log: Ratings, learnt: Ratings, limit: int = LISTS, seen: int | None = None
+) -> Questions:
     """What to ask: the first ratings of 4 stars and more that the challenger has not learnt.
 
     Args:
         log: all ratings, those that were learnt among them.
         learnt: what the challenger was trained on, of the same catalogue.
         limit: where there are more, evenly spaced ones stand for all.
+        seen: ms; what happened up to then is not asked either.
 
     Raises:
         NothingToAsk: there are none.
     """
     new = events_after(log, learnt)
+    if seen is not None:
+        new = new[log.times[new] > seen]
     if len(new):
         questions = Questions.of(log, int(log.times[new].min()))
         asked = questions.events[np.isin(questions.events, new)]

@@ -167,6 +167,7 @@ def _questions(snapshot: Snapshot) -> Questions:
     return questions_after(
         Ratings.from_tables(log, snapshot.movies),
         Ratings.from_tables(snapshot.known, snapshot.movies),
+        seen=snapshot.seen,
     )
 
 

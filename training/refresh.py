@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from stream.contracts.errors import (
     ArchiveUnavailable,
@@ -28,7 +29,6 @@ from training.gate import Decision, decide, too_few
 from training.gate_policy import GatePolicy
 from training.refresh_steps import Lease, Steps
 from training.refresh_work import Intent, Work
-from training.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,13 @@ class Refresh:
         # 3.
         with report.timed("snapshot"):
             snapshot = self.steps.snapshot(end, since)
+            if manifest is not None:
+                snapshot = snapshot.sparing(manifest)
+        if manifest is not None and snapshot.seen is not None:
+            report.remarks.append(
+                f"what happened up to {np.datetime64(snapshot.seen, 'ms').astype('M8[s]')} UTC is "
+                f"not asked: the champion, {manifest.version}, may have learnt it"
+            )
         if snapshot.nameless:
             report.remarks.append(
                 f"{snapshot.nameless:,} ratings of movies that the catalogue does not know were "
@@ -139,7 +146,7 @@ class Refresh:
             return report
         # 4.
         lease.check()
-        heir = self._heir(champion, manifest, snapshot, report)
+        heir = None if self.policy.cold else champion
         with report.timed("train"), self.work.told():
             outcome = self.steps.train(snapshot, heir, self.work.directory)
         if outcome.cold:
@@ -241,21 +248,3 @@ class Refresh:
                 f"refresh waits for it has {report.new:,}: is `freshet archive` running?"
             )
         return report.new >= least
-
-    def _heir(
-        self,
-        champion: Path | None,
-        manifest: Manifest | None,
-        snapshot: Snapshot,
-        report: Report,
-    ) -> Path | None:
-        """The champion, if the challenger may begin from it."""
-        if manifest is None or self.policy.cold:
-            return None
-        if not snapshot.asks_what_is_new_to(manifest):
-            report.remarks.append(
-                f"it began from nothing: the champion, {manifest.version}, has learnt some of what "
-                "is asked in the exam"
-            )
-            return None
-        return champion

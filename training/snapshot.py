@@ -5,7 +5,7 @@ were forgotten are in neither: the archive has erased them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -59,6 +59,8 @@ class Snapshot:
         position: where it is cut.
         end: where it ends.
         nameless: ratings of movies that the catalogue does not know, which are left out.
+        seen: ms; of the ratings to ask those up to then are not: a model may have learnt them. None
+            where there are no such.
     """
 
     known: pa.Table
@@ -67,18 +69,21 @@ class Snapshot:
     position: LogPosition
     end: LogPosition
     nameless: int
+    seen: int | None = None
 
-    def asks_what_is_new_to(self, manifest: Manifest) -> bool:
-        """Whether a model has seen nothing of what is asked.
+    def sparing(self, manifest: Manifest) -> "Snapshot":
+        """The same, of which nothing is asked that a model may have seen.
 
-        Its position says so; that of a model of files, or of another topic, says nothing, so all
-        that it knows must have happened before the first that is asked.
+        Its position says what it has seen. That of a model of files, or of another topic, says
+        nothing: it may have seen whatever happened up to its latest rating.
         """
         known = manifest.position
-        if known is not None and known.topic_id == self.position.topic_id:
-            return self.position.covers(known)
+        if known is not None and self.position.covers(known):
+            return self
         first = pc.min(self.asked["timestamp"]).as_py()
-        return first is None or manifest.until < first
+        return (
+            self if first is None or manifest.until < first else replace(self, seen=manifest.until)
+        )
 
 
 def archived(archive: Archived, topic_id: str, partitions: int) -> LogPosition:

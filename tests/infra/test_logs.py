@@ -50,6 +50,15 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: why" in second["exc_info"]
 
 
+def test_what_an_export_of_a_model_tells_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with fresh():
+        set_up("text")
+        for name in ("onnx_ir.passes", "onnxscript.rewriter"):
+            logging.getLogger(name).info("%s folds a node", name)
+            logging.getLogger(name).warning("%s cannot", name)
+    assert [line.split(" ")[-1] for line in capsys.readouterr().err.splitlines()] == ["cannot"] * 2
+
+
 def test_json_has_what_is_no_utf_8(capsys: pytest.CaptureFixture[str]) -> None:
     with fresh():
         set_up("json")

@@ -37,6 +37,8 @@ def url(
         yield str(tmp_path)
     elif request.param == "object store":
         yield f"fsspec+objects:///{uuid4().hex}"
+    elif configured := os.environ.get("FRESHET_TEST_ARCHIVE_URL"):
+        yield below(configured, uuid4().hex)
     else:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "anybody's")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.coldstart import MANIFEST
-from stream.contracts.errors import ArtifactError, DatasetError
+from stream.contracts.errors import ArtifactError, DatasetError, NothingToAsk
 from tests.planted_model import CATALOGUE, Trait
 from tests.training.build import DAY, START, ratings
 from training.artifact import read_manifest
@@ -44,9 +44,11 @@ def asked(
     learnt: list[tuple[int, int, float, int]],
     after: list[tuple[int, int, float, int]],
     limit: int = 100,
+    seen: int | None = None,
 ) -> tuple[Questions, list[tuple[int, int, int]]]:
     movies = range(1, 10)
-    questions = questions_after(ratings(learnt + after, movies), ratings(learnt, movies), limit)
+    log = ratings(learnt + after, movies)
+    questions = questions_after(log, ratings(learnt, movies), limit, seen)
     return questions, of_one(questions.log.take(questions.events))
 
 
@@ -64,6 +66,15 @@ def test_asked_is_what_came_after_the_snapshot_and_was_liked() -> None:
     assert found == [(1, 4, 31 * DAY), (4, 3, 31 * DAY)]
     assert questions.ages.tolist() == [1, 0]
     assert len(questions.known) == 3
+
+
+def test_what_somebody_may_have_learnt_is_in_histories_and_not_asked() -> None:
+    after = [(1, 4, 4.0, 31 * DAY), (1, 5, 5.0, 32 * DAY), (2, 6, 4.0, 33 * DAY)]
+    questions, found = asked(LEARNT, after, seen=START + 32 * DAY)
+    assert found == [(2, 6, 33 * DAY)]
+    assert len(questions.known) == 5
+    with pytest.raises(NothingToAsk, match="of 0 ratings"):
+        asked(LEARNT, after, seen=START + 33 * DAY)
 
 
 def test_what_arrives_late_is_asked_at_its_time_and_not_what_was_learnt_after_it() -> None:

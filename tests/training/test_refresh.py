@@ -61,6 +61,8 @@ class World:
     lists: int = LISTS
     unarchived: int = 0
     known: LogPosition | None = KNOWN  # by the champion
+    until: int = 5  # ms of what it learnt last
+    seen: list[int | None] = field(default_factory=list)
     challenge: Callable[[str | None, str], Challenge] = field(
         default=lambda rival, challenger: challenge_of(rival, challenger)
     )
@@ -116,7 +118,7 @@ class World:
             history=1,
             genres=(),
             data_hash="",
-            until=5,
+            until=self.until,
             position=None if said is None else LogPosition(said[0], tuple(said[1])),
             config={},
             metrics={},
@@ -126,7 +128,7 @@ class World:
     def snapshot(self, end: LogPosition, since: LogPosition | None) -> Snapshot:
         self._fail("snapshot")
         assert end == self.end
-        asked = pa.table([[1], [2], [4.0], [10]], schema=RATINGS)  # the model of files knows 5
+        asked = pa.table([[1], [2], [4.0], [10]], schema=RATINGS)
         nothing = RATINGS.empty_table()
         return Snapshot(nothing, asked, MOVIES.empty_table(), CUT, end, nameless=0)
 
@@ -146,6 +148,7 @@ class World:
     def examine(self, champion: Path | None, challenger: Path, snapshot: Snapshot) -> Challenge:
         self._fail("examine")
         self.rivals.append(champion)
+        self.seen.append(snapshot.seen)
         return self.challenge(champion.name if champion else None, challenger.name)
 
     def record(self, outcome: Outcome, decision: Decision) -> None:
@@ -349,24 +352,27 @@ def test_a_champion_that_cannot_be_read_does_not_stop_its_successor(world: World
 
 
 @pytest.mark.parametrize(
-    ("known", "warm"),
+    ("known", "until", "seen"),
     [
-        (KNOWN, True),
-        (CUT, True),
-        (LogPosition("topic", (151, 0)), False),
-        (LogPosition("another", (1, 1)), True),  # its latest rating is before what is asked
-        (None, True),
+        (KNOWN, 99, None),
+        (CUT, 99, None),
+        (LogPosition("topic", (151, 0)), 10, 10),
+        (LogPosition("another", (1, 1)), 10, 10),
+        (None, 11, 11),
+        (None, 9, None),  # its latest rating is before what is asked
     ],
 )
-def test_the_champion_hands_on_what_it_has_not_seen_of_the_exam(
-    tmp_path: Path, known: LogPosition | None, warm: bool
+def test_nothing_is_asked_that_the_champion_may_have_learnt(
+    tmp_path: Path, known: LogPosition | None, until: int, seen: int | None
 ) -> None:
-    world = World(tmp_path, models=[CHAMPION], indexes={CHAMPION})
+    world = World(tmp_path, models=[CHAMPION], indexes={CHAMPION}, until=until)
     champion = world.add(world.artifacts, CHAMPION, known)
     report = of(world).run(Held())
-    assert world.heirs == [champion if warm else None]
-    assert world.rivals == [champion]
-    assert any("has learnt some of what is asked" in said for said in report.remarks) is not warm
+    assert world.heirs == world.rivals == [champion]
+    assert world.seen == [seen]
+    told = [said for said in report.remarks if "may have learnt it" in said]
+    assert len(told) == (seen is not None)
+    assert all("1970-01-01T00:00:00 UTC" in said for said in told)
 
 
 def test_cold_when_wanted(world: World) -> None:
