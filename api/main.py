@@ -49,10 +49,14 @@ _ROUTES: Final = (
 MAX_BODY: Final = 1 << 20
 
 # What pages of other origins may send, and read of an answer.
-_CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+_CORS_METHODS: Final = ("GET", "POST", "DELETE")
 _CORS_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
 _CORS_EXPOSED: Final = (
-    *("X-Request-ID", "Server-Timing", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag"),
+    "X-Request-ID",
+    "Server-Timing",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
 )
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.lists.recommender import Recommender
-from api.main import create_app
+from api.main import create_app, openapi_document
 from api.observe import NameRequest
 from tests.api.conftest import World
 
@@ -125,6 +125,8 @@ class TestOrigins:
         assert answer.status_code == 200
         assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
         assert "idempotency-key" in answer.headers["Access-Control-Allow-Headers"].lower()
+        methods = {method.upper() for it in openapi_document()["paths"].values() for method in it}
+        assert set(answer.headers["Access-Control-Allow-Methods"].split(", ")) == methods
         assert answer.headers["X-Request-ID"]
 
     async def test_no_other(self, world: World) -> None:
