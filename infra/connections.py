@@ -43,6 +43,10 @@ TICK: Final = 0.1  # s between two of uvicorn's ticks
 SWEEP: Final = 10  # ticks between two looks for connections that are overdue
 
 
+class _TooLargeError(Exception):
+    """Ends the parsing of a request whose headers are over `MAX_HEADERS`."""
+
+
 class Waiting:
     """The connections that owe us something, those first that have waited longest.
 
@@ -115,10 +119,19 @@ class PatientProtocol(HttpToolsProtocol):
             self.end(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
+        # What is read at once may be several times as much.
+        sizes = (len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+        if len(self.url) + sum(sizes) > MAX_HEADERS:
+            self.end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            raise _TooLargeError
         self._in_headers = False
         self.waiting.headers.pop(self, None)
         self.waiting.bodies[self] = self.loop.time()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():  # else it has been told already why
+            super().send_400_response(msg)
 
     def on_message_complete(self) -> None:
         self._in_headers = True

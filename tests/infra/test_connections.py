@@ -220,6 +220,19 @@ class TestTooMuch:
             assert (await client.answer())[0] == 431
             assert await client.ended()
 
+    @pytest.mark.parametrize("before", [b"", GET])
+    async def test_headers_that_come_at_once(self, before: bytes) -> None:
+        """However much is read at once, and whatever came before it."""
+        async with serving() as server:
+            client = await server.connect()
+            client.send(before + b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEADERS + b"\r\n\r\n")
+            if before:
+                await client.ended()
+            else:
+                assert (await client.answer())[0] == 431
+                assert await client.ended()
+            assert server.server.server_state.total_requests == bool(before)
+
     async def test_large_bodies_are_no_headers(self) -> None:
         async with serving() as server:
             client = await server.connect()
