@@ -9,7 +9,7 @@ from api import metrics
 
 
 class LimitBody:
-    """ASGI middleware: stops reading a body that is larger than `limit` bytes.
+    """ASGI middleware: does not read a body that is larger than `limit` bytes, or says it is.
 
     FastAPI's own `max_body_size` answers in plain text, past the exception handlers.
     """
@@ -23,13 +23,24 @@ class LimitBody:
 
         async def receive_some() -> Message:
             nonlocal read
+            if not read and _length(scope) > self._limit:
+                raise self._refusal()
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._limit:
-                metrics.REFUSED.labels("too_large").inc()
-                raise HTTPException(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {self._limit} bytes"
-                )
+                raise self._refusal()
             return message
 
         await self._app(scope, receive_some if scope["type"] == "http" else receive, send)
+
+    def _refusal(self) -> HTTPException:
+        metrics.REFUSED.labels("too_large").inc()
+        return HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is over {self._limit} bytes"
+        )
+
+
+def _length(scope: Scope) -> int:
+    """How many bytes the client says it sends, 0 where it does not."""
+    said = dict(scope["headers"]).get(b"content-length", b"")
+    return int(said) if said.isdigit() else 0

@@ -115,6 +115,16 @@ class TestBodies:
             )
             problem(answer, 413)
 
+    async def test_too_large_by_its_own_account_is_not_waited_for(self, world: World) -> None:
+        async def never() -> AsyncIterator[bytes]:
+            raise AssertionError("is read")
+            yield b""
+
+        headers = {**JSON, "Content-Length": str(MAX_BODY + 1)}
+        for method, path in WITH_BODY:
+            answer = await world.client.request(method, path, content=never(), headers=headers)
+            problem(answer, 413)
+
     async def test_in_chunks_is_as_good(self, world: World) -> None:
         body = chunks(b'{"user_id": 42, "movie_id": 3, "rating": 4.0}', 5)
         answer = await world.client.post("/api/v1/ratings", content=body, headers=JSON)
