@@ -13,7 +13,7 @@ from api.experiments.exposures import Exposures, count_lost
 from api.guard.access import OPEN, Guard
 from api.guard.keyring import KeyRing
 from api.guard.keys import KeyStore
-from api.guard.limits import RateLimits
+from api.guard.limits import RateLimits, quota
 from api.heavy import Heavy
 from api.intake.applied import Applied
 from api.intake.feedback import FeedbackPublisher
@@ -142,6 +142,8 @@ def _guard(settings: Settings) -> Guard:
     per_key, per_address = settings.api_rate_per_key, settings.api_rate_per_address
     keys = KeyRing(KeyStore(settings.redis())) if settings.api_keys_needed else None
     if keys is None and per_address is None:  # no key has a rate of its own, either
+        if per_key is not None:
+            quota(per_key)  # a wrong one is told now, and not when keys are asked for
         return OPEN
     return Guard(keys, RateLimits(settings.redis(), per_key, per_address))
 

@@ -32,3 +32,18 @@ def test_what_is_not_configured_is_named(missing: str, variable: str) -> None:
     }
     with pytest.raises(ConfigurationError, match=variable):
         connect(settings(**{**values, missing: None}))
+
+
+@pytest.mark.parametrize("auth", ["auto", "required"])
+@pytest.mark.parametrize("of", ["api_rate_per_key", "api_rate_per_address"])
+async def test_a_rate_that_cannot_be_read_is_said_whether_it_applies_or_not(
+    auth: str, of: str
+) -> None:
+    given = settings(
+        kafka_bootstrap_servers="127.0.0.1:1",
+        redis_url="redis://127.0.0.1:1/0",
+        api_auth=auth,
+        **{of: "banana"},
+    )
+    with pytest.raises(ConfigurationError, match="banana"):
+        connect(given)
