@@ -253,10 +253,12 @@ def _answer(
 
 
 async def _reasons(heavy: Heavy, case: Case, page: Page) -> dict[int, Explanation]:
-    """Why each movie is listed, by id; nothing where the model that ranked them has gone."""
+    """Why each movie is listed, by id; not where its model has gone, or the state is not there."""
     view, model = case.known, case.serving.model
-    ranked_by = model.event.version if model else None
-    if not case.asked.explain or view is None or page.model_version != ranked_by:
+    if not case.asked.explain:
+        return {}
+    if view is None or page.model_version != (model.event.version if model else None):
+        page.found.degraded.append("explanation_unavailable")
         return {}
     listed = [(movie.movie_id, source) for movie, _, source in page.found.candidates]
     try:

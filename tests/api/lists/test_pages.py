@@ -276,3 +276,15 @@ class TestRefused:
         await world.log.apply()
         assert await kept(world) == 0
         assert await self.status(world, cursor=further) == (410, "urn:freshet:cursor-expired")
+
+
+async def test_a_kept_page_cannot_be_explained_by_another_model(world: World) -> None:
+    await world.rate(USER, 200)
+    first = await world.get(USER, explain=True)
+    second = await world.get(USER, explain=True, cursor=first["next_cursor"])
+    assert (first["degraded"], second["degraded"]) == ([], [])
+    await world.promote("v2")
+    third = await world.get(USER, explain=True, cursor=second["next_cursor"])
+    assert third["degraded"] == ["explanation_unavailable"]
+    assert {item["explanation"] for item in third["items"]} == {None}
+    assert (await world.get(USER, cursor=second["next_cursor"]))["degraded"] == []
