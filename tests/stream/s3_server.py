@@ -1,5 +1,6 @@
 """An object store that speaks as much of S3 as PyArrow needs, in memory."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -9,7 +10,10 @@ from io import BytesIO
 from threading import Thread
 from typing import BinaryIO
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import uuid4
 from xml.sax.saxutils import escape
+
+import pytest
 
 
 class Bucket(BaseHTTPRequestHandler):
@@ -105,11 +109,26 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
         pass
 
 
+def below(url: str, name: object) -> str:
+    """Another place at the same storage."""
+    at, mark, options = url.partition("?")
+    return f"{at}/{name}{mark}{options}"
+
+
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """URL of an empty bucket, in Arrow's form."""
+def s3() -> Iterator[str]:
+    """URL of an empty place, in Arrow's form: below FRESHET_TEST_ARCHIVE_URL if that is set."""
+    if configured := os.environ.get("FRESHET_TEST_ARCHIVE_URL"):
+        yield below(configured, uuid4().hex)
+        return
     handler = type("Handler", (Bucket,), {"objects": {}, "parts": {}})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "anybody's")
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it is looked for
         Thread(target=server.serve_forever, daemon=True).start()
         at = f"127.0.0.1:{server.server_port}"
         yield f"s3://bucket/a?endpoint_override={at}&scheme=http&region=us-east-1"

@@ -22,7 +22,7 @@ from stream.archive_storage import LocalStorage, Storage, storage_at
 from stream.contracts.errors import ArchiveUnavailable, Busy, ConfigurationError, DatasetError
 from tests.kills import killed_at
 from tests.stream.archive_build import TODAY, ms, rows
-from tests.stream.s3_server import s3_server
+from tests.stream.s3_server import below, s3
 
 TARGET = 10  # rows of a full file
 
@@ -30,27 +30,14 @@ Pairs = list[tuple[int, int]]
 
 
 @pytest.fixture(params=["local", "object store", "S3"])
-def url(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "local":
         yield str(tmp_path)
     elif request.param == "object store":
         yield f"fsspec+objects:///{uuid4().hex}"
-    elif configured := os.environ.get("FRESHET_TEST_ARCHIVE_URL"):
-        yield below(configured, uuid4().hex)
     else:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "anybody's")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # or it is looked for
-        with s3_server() as bucket:
-            yield bucket
-
-
-def below(url: str, name: object) -> str:
-    """Another place at the same storage."""
-    at, mark, options = url.partition("?")
-    return f"{at}/{name}{mark}{options}"
+        with s3() as place:
+            yield place
 
 
 def opened(url: str, today: date = TODAY) -> Archive:
@@ -571,3 +558,20 @@ def test_spark_can_read_it(data_set: str) -> None:
     assert {types.pop(name)[1] for name in ("event_id", "source")} == {"String"}
     assert all(type_[0] == "INT64" and type_[1].startswith(time) for type_ in types.values())
     assert set(types) == {"event_time", "produced_time", "record_time"}
+
+
+def test_spark_reads_it(data_set: str) -> None:
+    """Where PySpark is installed: nothing else here needs it, and it is large."""
+    builder = pytest.importorskip("pyspark.sql").SparkSession.builder
+    for key, value in (("host", "127.0.0.1"), ("bindAddress", "127.0.0.1")):
+        builder = builder.config(f"spark.driver.{key}", value)
+    with builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate() as spark:
+        frame = spark.read.parquet(data_set)
+        types = ["bigint", "bigint", "float", *["timestamp"] * 3, "string", "string", "bigint"]
+        names = [*SCHEMA.names, "date", "partition"]
+        assert frame.dtypes == list(zip(names, [*types, "date", "int"], strict=True))
+        read = frame.selectExpr(*COLUMNS[:-1], "unix_millis(event_time)").collect()
+        assert sorted(tuple(row) for row in read) == READ
+        one = frame.where("partition = 1")
+        assert [row["offset"] for row in one.collect()] == [0]
+        assert "PartitionFilters: [isnotnull(partition" in one._jdf.queryExecution().toString()

@@ -19,7 +19,7 @@ from producers.admin import ensure_topics, topic_id
 from stream import archiver as archiver_module
 from stream import archiving
 from stream.archive import Archive, Span
-from stream.archive_storage import LocalStorage
+from stream.archive_storage import LocalStorage, Storage
 from stream.archiver import Archiver
 from stream.archiving import Archiving, Limits
 from stream.contracts.errors import (
@@ -36,6 +36,7 @@ from stream.tail import Tail
 from tests.kills import killed_at
 from tests.stream.archive_build import rows
 from tests.stream.build import START, forget, rating
+from tests.stream.s3_server import s3
 
 PARTITIONS = 2
 DEADLINE = 60.0  # seconds
@@ -55,6 +56,7 @@ class World:
         self.topic = topics.ratings
         self.redis_url = redis_url
         self.home = home
+        self.url = str(home)
         self.create()
 
     def create(self) -> None:
@@ -89,7 +91,7 @@ class World:
 
     @property
     def archive(self) -> Archive:
-        return Archive.open(str(self.home))
+        return Archive.open(self.url)
 
     def archived(self, partition: int = 0, topic_id: str | None = None) -> list[tuple[int, int]]:
         """(user, movie) of all rows, in order."""
@@ -104,6 +106,16 @@ class World:
 @pytest.fixture
 def world(broker: str, topics: Topics, redis_url: str, tmp_path: Path) -> World:
     return World(broker, topics, redis_url, tmp_path)
+
+
+@pytest.fixture(params=["local", "S3"])
+def anywhere(request: pytest.FixtureRequest, world: World) -> Iterator[World]:
+    """With the archive on a disk, and on an object store."""
+    if request.param == "local":
+        yield world
+    else:
+        with s3() as world.url:
+            yield world
 
 
 def eventually(ask: Callable[[], object]) -> None:
@@ -246,57 +258,64 @@ def test_a_wish_to_be_forgotten_is_not_kept_waiting(world: World) -> None:
 # Whatever is killed, when.
 
 
-STEPS = (Archiving._write, Archiving._archive_one, LocalStorage.write)
-LINES = 45  # all that write one partition, a wish included
+STEPS = (
+    Archiving._write,
+    Archiving._archive_one,
+    Storage.write,
+    Storage._upload,
+    LocalStorage.write,
+)
 
 
+# So many lines write one partition.
+@pytest.mark.parametrize(("anywhere", "lines"), [("local", 45), ("S3", 29)], indirect=["anywhere"])
 def test_a_kill_at_any_line_loses_and_doubles_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    anywhere: World, lines: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One archiver after the other dies, each a line later than the one before."""
     monkeypatch.setattr(os, "fsync", lambda _: None)  # it takes ms, and a kill needs none
     expected: list[tuple[int, int]] = []
-    for line in range(LINES):
+    for line in range(lines):
         movie = line + 1
-        world.produce(rating(A, movie, 4.0), rating(B, movie, 4.0), rating(STRANGER, movie, 4.0))
+        anywhere.produce(rating(A, movie, 4.0), rating(B, movie, 4.0), rating(STRANGER, movie, 4.0))
         expected += [(A, movie), (B, movie)]
         if line % 7 == 6:
-            world.produce(forget(B))
+            anywhere.produce(forget(B))
             expected = [(user, movie) for user, movie in expected if user != B]
         with killed_at(line, *STEPS) as kill:
-            world.archiver().catch_up()
+            anywhere.archiver().catch_up()
         assert kill.happened
-        found = world.archived()
+        found = anywhere.archived()
         assert len(set(found)) == len(found)
-    world.archiver().catch_up()
-    assert world.archived() == expected
-    assert world.archived(1) == [(STRANGER, movie) for movie in range(1, LINES + 1)]
+    anywhere.archiver().catch_up()
+    assert anywhere.archived() == expected
+    assert anywhere.archived(1) == [(STRANGER, movie) for movie in range(1, lines + 1)]
 
 
-def _be_archiver(config: dict[str, str], topic: str, redis_url: str, home: str) -> None:
+def _be_archiver(config: dict[str, str], topic: str, redis_url: str, url: str) -> None:
     """What the process does that is killed."""
     lease = partial(Lease, redis_url, "archive", 0.5)
-    archiver = Archiver(config, topic, Archive.open(home), lease, AT_ONCE)
+    archiver = Archiver(config, topic, Archive.open(url), lease, AT_ONCE)
     archiver.run(threading.Event())
 
 
-def test_a_process_that_is_killed_again_and_again(world: World) -> None:
+def test_a_process_that_is_killed_again_and_again(anywhere: World) -> None:
     context = get_context("spawn")
     produced = 0
     for _ in range(2):
-        arguments = (world.config, world.topic, world.redis_url, str(world.home))
+        arguments = (anywhere.config, anywhere.topic, anywhere.redis_url, anywhere.url)
         process = context.Process(target=_be_archiver, args=arguments)
         process.start()
-        before = world.archive.span(world.topic_id, 0).end
-        while world.archive.span(world.topic_id, 0).end < before + 100:
+        before = anywhere.archive.span(anywhere.topic_id, 0).end
+        while anywhere.archive.span(anywhere.topic_id, 0).end < before + 100:
             assert process.is_alive()
             movies = range(produced + 1, produced + 11)
-            world.produce(*(rating(A, movie, 4.0) for movie in movies))
+            anywhere.produce(*(rating(A, movie, 4.0) for movie in movies))
             produced += 10
         process.kill()
         process.join()
-    eventually(lambda: _caught_up(world))
-    assert world.archived() == [(A, movie) for movie in range(1, produced + 1)]
+    eventually(lambda: _caught_up(anywhere))
+    assert anywhere.archived() == [(A, movie) for movie in range(1, produced + 1)]
 
 
 def _caught_up(world: World) -> bool:
