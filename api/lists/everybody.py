@@ -1,6 +1,6 @@
 """Lists that are the same for everybody, but for what one has seen: trending, and popular."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from api.catalogue.hottest import hottest
-from api.lists.ranking import HOTTEST
+from api.lists.ranking import HOTTEST, MOST_DIVERSE, novel
 from api.lists.wanted import Wanted
 from api.schemas.recommendations import DegradedReason, Source, Strategy
-from api.serving.watcher import Movie, Serving
+from api.serving.watcher import TRENDING, Movie, Serving
 from training.index import IndexedMovie
+from training.mmr import diversify
 from training.movie_filter import ALL_MOVIES, MovieFilter
 from training.ranker import utilities
 
@@ -36,8 +37,12 @@ def trending(
     serving: Serving, seen: Collection[int], wanted: Wanted, *degraded: DegradedReason
 ) -> Retrieved:
     """What is trending, filled up with popular movies where that is too little."""
-    hot = _trending(serving, seen, wanted)
-    candidates = list(islice(hot, wanted.limit))
+    if wanted.diversity is None and not wanted.novelty:
+        candidates = list(islice(_trending(serving, seen, wanted, wanted.limit), wanted.limit))
+    else:
+        pool = max(TRENDING, wanted.limit)
+        hot = list(islice(_trending(serving, seen, wanted, pool), pool))
+        candidates = _varied(serving, hot, wanted)[: wanted.limit]
     taken = {candidate.movie.movie_id for candidate in candidates}
     if len(candidates) < wanted.limit:
         cold = _popular(serving, taken.union(seen), wanted)
@@ -53,13 +58,15 @@ def popular(
     return Retrieved("popular", candidates, list(degraded))
 
 
-def _trending(serving: Serving, without: Collection[int], wanted: Wanted) -> Iterator[Candidate]:
-    """What people rate of late, best first, of the wanted movies."""
+def _trending(
+    serving: Serving, without: Collection[int], wanted: Wanted, count: int
+) -> Iterator[Candidate]:
+    """What people rate of late, best first, of the wanted movies: `count` if there are so many."""
     found: Iterator[tuple[Movie | None, float]]
     if wanted.filter == ALL_MOVIES:
         found = ((serving.movie(movie_id), score) for movie_id, score in serving.trending)
     else:
-        found = _hottest(serving, wanted.filter, wanted.limit + len(without))
+        found = _hottest(serving, wanted.filter, count + len(without))
     for movie, score in found:
         if movie is not None and movie.movie_id not in without:
             yield Candidate(movie, score, "trending")
@@ -78,6 +85,25 @@ def _hottest(
     for row, movie in hottest(serving, found, wanted, count):
         best = found[row] if best is None else best
         yield movie, float(np.exp(found[row] - best))
+
+
+def _varied(serving: Serving, hot: Sequence[Candidate], wanted: Wanted) -> list[Candidate]:
+    """The same, in the order that diversity and novelty give them, as `rank` does for a person.
+
+    What the model does not know stays behind it: of such movies there is no likeness.
+    """
+    movies = serving.repertoire
+    if movies is None or not hot:
+        return list(hot)
+    rows = movies.items.rows(np.array([it.movie.movie_id for it in hot], np.uint32))
+    known = np.flatnonzero(rows >= 0)
+    rows = rows[known].astype(np.int64)
+    found = np.log(np.array([hot[at].score for at in known.tolist()], np.float32))
+    worth = novel(serving.live, rows, found, wanted.novelty)
+    trade_off = min(wanted.diversity or 0.0, MOST_DIVERSE)
+    [order] = diversify(worth[None], rows[None], movies.likeness, len(rows), trade_off)
+    unknown = np.flatnonzero(~np.isin(np.arange(len(hot)), known))
+    return [hot[at] for at in [*known[order].tolist(), *unknown.tolist()]]
 
 
 def _popular(serving: Serving, without: Collection[int], wanted: Wanted) -> Iterator[Candidate]:

@@ -107,7 +107,7 @@ def rank(
     most = found.max(initial=-np.inf, where=np.isfinite(found))
     bonuses = np.zeros(len(rows), np.float32)
     bonuses[np.searchsorted(rows, tried)] = bonus
-    worth = _novel(live, rows, found, wanted.novelty)
+    worth = novel(live, rows, found, wanted.novelty)
     # 3.
     first = min(wanted.limit, ranking.proposed.get(TOWERS, 0))
     [order] = diversify(worth[None], rows[None], movies.likeness, first, ranking.trade_off)
@@ -115,7 +115,7 @@ def rank(
         rest = beyond[source[beyond] == 0]
         source[rest] = 1
         rows, found = np.append(rows, rest), np.append(found, said(rest))
-        worth = _novel(live, rows, found, wanted.novelty)
+        worth = novel(live, rows, found, wanted.novelty)
         bonuses = np.append(bonuses, np.zeros(len(rest), np.float32))
         others = np.setdiff1d(np.arange(len(rows)), order)
         others = others[np.argsort(-worth[others], kind="stable")]
@@ -220,8 +220,15 @@ def _utilities(
     return found
 
 
-def _novel(live: LiveMovies, rows: Ints, found: Floats, novelty: float) -> Floats:
-    """f32[k]: utilities, less up to WELL_KNOWN for how many people have rated each movie."""
+def novel(live: LiveMovies, rows: Ints, found: Floats, novelty: float) -> Floats:
+    """f32[k]: utilities, less up to WELL_KNOWN for how many people have rated each movie.
+
+    Args:
+        live: the movies as they are now, those of the repertoire first.
+        rows: i64[k] of the movies.
+        found: f32[k] their utilities.
+        novelty: 0..1.
+    """
     if not novelty:
         return found
     most = max(int(live.ratings.max(initial=0)), 1)

@@ -100,3 +100,17 @@ async def test_what_only_the_catalogue_knows_is_wanted_too(hot: World) -> None:
     assert ids(trending(hot.watcher.current, (), Wanted(1, others))) == [100]
     counted = MovieFilter(min_ratings=1)
     assert later.movie_id not in ids(trending(hot.watcher.current, (), Wanted(9, counted)))
+
+
+async def test_diversity_and_novelty_order_it_too(hot: World) -> None:
+    serving = hot.watcher.current
+    assert ids(trending(serving, (), Wanted(7, diversity=0.0))) == HOT
+    diverse = ids(trending(serving, (), Wanted(7, diversity=1.0)))
+    assert diverse[0] == 199
+    assert sorted(diverse) == sorted(HOT)
+    genres = [catalogue_movie(movie).genres for movie in diverse]
+    assert len({genres[0], genres[1], genres[2]}) == 3  # 1, the second hottest, is of the first's
+    novel = trending(serving, (), Wanted(2, novelty=1.0))
+    assert (ids(novel), from_(novel)) == ([3, 2], ["trending"] * 2)
+    filled = trending(serving, {199}, Wanted(9, COMEDY, diversity=1.0))
+    assert from_(filled) == ["trending"] * 3 + ["popular"] * 6
