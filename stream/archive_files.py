@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stream.archive_storage import Storage
+from stream.archive_storage import REPLACED, Storage
 from stream.contracts.errors import ArchiveUnavailable, DatasetError
 
 _TIME: Final = pa.timestamp("ms", tz="UTC")
@@ -189,7 +189,7 @@ class ArchiveFiles:
         try:
             yield
         except (pa.ArrowException, OSError, KeyError, ValueError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if isinstance(error, OSError) and error.errno not in (None, REPLACED):
                 raise ArchiveUnavailable(f"{self.where}: reading {path} failed: {error}") from error
             raise DatasetError(
                 f"{self.where}: {path} is no whole file of the archive ({error}): put back what "

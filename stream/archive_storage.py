@@ -13,14 +13,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import fsspec
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from stream.contracts.errors import ArchiveUnavailable, ConfigurationError, DatasetError
 
-SCHEMES: Final = "a path, file://, s3://, gs://, abfs://, or fsspec+<any of fsspec's>://"
+FSSPEC: Final = "fsspec+"
+SCHEMES: Final = (
+    f"a path, file://, s3://, gs://, abfs://, or {FSSPEC}<any object store of fsspec's>://"
+)
 
 TRIES: Final = 3  # to read a file that is replaced meanwhile, which happens seconds apart
+
+# What s3fs says of an object that is replaced while it is read.
+REPLACED: Final = errno.EBUSY
+
+# What fsspec raises: TypeError of a kind that takes no options of listings, so no object store.
+_NO_SUCH: Final = (ImportError, ValueError, TypeError)
 
 # All lie beside the data set, where no reader of it looks. Whoever writes holds the lock, so one
 # name is enough for what is not finished: what a kill left there is overwritten by the next write.
@@ -63,7 +73,7 @@ class Storage:
         """All of it as of one instant, even where it is replaced while it is read."""
         at = f"{self._root}/{path}"
         for _ in range(TRIES):
-            with self._told(f"reading {path}"):
+            with self._told(f"reading {path}"), _unless_replaced():
                 with self._filesystem.open_input_file(at) as source:
                     content = source.read_buffer(source.size())  # one request
                 if self._filesystem.get_file_info(at).size == content.size:
@@ -193,8 +203,11 @@ def storage_at(url: str, data_set: str) -> Storage:
     if "://" not in url:
         return LocalStorage(Path(url).absolute(), data_set)
     try:
-        filesystem, root = pafs.FileSystem.from_uri(url)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ImportError, ValueError) as error:
+        if url.startswith(FSSPEC):
+            filesystem, root = _of_fsspec(url.removeprefix(FSSPEC))
+        else:
+            filesystem, root = pafs.FileSystem.from_uri(url)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, *_NO_SUCH) as error:
         raise ConfigurationError(
             f"FRESHET_ARCHIVE_URL {url} cannot be used: {error}. It may be {SCHEMES}"
         ) from error
@@ -205,6 +218,21 @@ def storage_at(url: str, data_set: str) -> Storage:
     if isinstance(filesystem, pafs.LocalFileSystem):
         return LocalStorage(Path(root), data_set)
     return Storage(filesystem, root.rstrip("/"), data_set)
+
+
+def _of_fsspec(url: str) -> tuple[pafs.FileSystem, str]:
+    """What Arrow makes of it, but for listings: they are remembered for ever, whoever writes."""
+    filesystem, root = fsspec.url_to_fs(url, use_listings_cache=False)
+    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), root
+
+
+@contextmanager
+def _unless_replaced() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != REPLACED:
+            raise
 
 
 def _sync(directory: Path) -> None:

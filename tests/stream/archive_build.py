@@ -24,7 +24,10 @@ class _Upload(MemoryFile):
 
 
 class ObjectStore(MemoryFileSystem):
-    """In memory, at `fsspec+objects:///...`; an object is there once its upload is complete."""
+    """In memory, at `fsspec+objects:///...`; an object is there once its upload is complete.
+
+    Listings are remembered as s3fs does it, so those of what another process writes are old.
+    """
 
     protocol = "objects"
     store: dict[str, Any] = {}  # noqa: RUF012 - as fsspec has it
@@ -33,6 +36,12 @@ class ObjectStore(MemoryFileSystem):
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
         return str(super()._strip_protocol(path.removeprefix("objects://")))
+
+    def find(self, path: str, *arguments: Any, **options: Any) -> Any:
+        found = self.dircache.get(path)
+        if found is None:
+            self.dircache[path] = found = super().find(path, *arguments, **options)
+        return found
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         path = self._strip_protocol(path)

@@ -1,10 +1,13 @@
 """The archive: what it holds, whoever reads it, and whenever its writer is killed."""
 
+import errno
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from io import BytesIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 import duckdb
@@ -21,7 +24,7 @@ from stream.archive_files import SCHEMA
 from stream.archive_storage import LocalStorage, Storage, storage_at
 from stream.contracts.errors import ArchiveUnavailable, Busy, ConfigurationError, DatasetError
 from tests.kills import killed_at
-from tests.stream.archive_build import TODAY, ms, rows
+from tests.stream.archive_build import TODAY, ObjectStore, ms, rows
 from tests.stream.s3_server import below, s3
 
 TARGET = 10  # rows of a full file
@@ -313,6 +316,36 @@ def test_an_archive_is_of_one_topic(url: str) -> None:
 def test_a_url_of_no_kind_names_those_that_are() -> None:
     with pytest.raises(ConfigurationError, match=r"gopher://x .*s3://"):
         Archive.open("gopher://x")
+
+
+def test_a_url_of_what_is_no_object_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(self: ObjectStore, host: str) -> None:
+        """As that of SFTP: it has nothing to do with options that it does not know."""
+
+    monkeypatch.setattr(ObjectStore, "__init__", connect)
+    monkeypatch.setattr(ObjectStore, "cachable", False)
+    with pytest.raises(ConfigurationError, match="use_listings_cache"):
+        storage_at("fsspec+objects:///elsewhere", DATA_SET)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """s3fs says itself that it is another object."""
+
+    class Replaced(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(errno.EBUSY, "no longer exists")
+
+    def every_other_time(self: ObjectStore, path: str, mode: str = "rb", **options: Any) -> Any:
+        first = mode == "rb" and next(times) % 2 == 0
+        return Replaced(bytes(1_000)) if first else opening(self, path, mode, **options)
+
+    opening, times = ObjectStore._open, itertools.count()
+    monkeypatch.setattr(ObjectStore, "_open", every_other_time)
+    url, table = f"fsspec+objects:///{uuid4().hex}", rows([(0, 1)])
+    opened(url).append("topic", 0, 0, 1, table)
+    assert opened(url).table("topic", [1]).equals(table)
 
 
 def test_a_full_disk_is_told_and_survived(tmp_path: Path) -> None:
