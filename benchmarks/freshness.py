@@ -41,7 +41,7 @@ def run() -> Report:
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), api_port=0, kafka_partitions=PARTITIONS)
         with LocalStack(settings, ports=ANY_PORTS, say=console.print) as stack:
-            publish_movies(data.movies, stack.settings.librdkafka(), Topics())
+            publish_movies(data.movies, data.tags, stack.settings.librdkafka(), Topics())
             options = RunOptions(max_epochs=1)
             outcome = train(data.ratings, data.movies, settings.artifacts, options=options)
             promote_model(stack.settings, outcome.version, console)

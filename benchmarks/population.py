@@ -15,6 +15,7 @@ from infra import services
 from infra.local import FRESHET
 from infra.services import LOOPBACK
 from infra.supervisor import Service, Supervisor
+from producers.tagging import MOST
 from stream.coldstart import MANIFEST, records_of
 from stream.contracts.events import ModelEvent, MovieEvent
 from stream.contracts.keys import Position
@@ -41,6 +42,34 @@ START_TIMEOUT: Final = 120.0  # s: the API checks and copies 150 MB of model bef
 UNKNOWN: Final = {0}
 NEW: Final = {1, 2}
 FEW: Final = 3
+
+
+# Of the tags that more than one person uses there are as many in MovieLens 25M, and a movie has ten
+# at most of them.
+_TAGS: Final = 30_000
+_TAGGED: Final = 5
+
+_LETTERS: Final = "etaoinshrdlu"  # the most frequent ones of English, so that trigrams repeat
+
+
+def words_of(count: int, chance: np.random.Generator) -> list[str]:
+    """So many made-up words, some of which are the same."""
+    lengths = chance.integers(2, 10, count)
+    letters = chance.choice(list(_LETTERS), lengths.sum())
+    return ["".join(word) for word in np.split(letters, np.cumsum(lengths)[:-1])]
+
+
+def tags_of(movies: int, chance: np.random.Generator) -> list[tuple[str, ...]]:
+    """Tags for so many movies, a few of which most of them have."""
+    often = 1 / np.arange(1, _TAGS + 1)
+    counts = np.minimum(chance.poisson(_TAGGED, movies), MOST)
+    chosen = chance.choice(_TAGS, counts.sum(), p=often / often.sum())
+    first, second = words_of(_TAGS, chance), words_of(_TAGS, chance)
+    names = [" ".join(words) for words in zip(first, second, strict=True)]
+    return [
+        tuple(names[number] for number in dict.fromkeys(some.tolist()))
+        for some in np.split(chosen, np.cumsum(counts)[:-1])
+    ]
 
 
 def users_of(ratings: Ratings) -> dict[int, UserState]:
@@ -138,11 +167,12 @@ async def fill(
             title=movie.title,
             genres=movie.genres,
             year=movie.year,
+            tags=tags,
             event_time=int(ratings.times.max()),
             produced_time=int(ratings.times.max()),
             source="replay",
         )
-        for movie in ratings.movies
+        for movie, tags in zip(ratings.movies, tags_of(len(ratings.movies), chance), strict=True)
     ]
     for start in range(0, len(catalogue), CATALOGUE_CHUNK):
         await store.put_movies(catalogue[start : start + CATALOGUE_CHUNK])

@@ -1,6 +1,7 @@
-"""Movies by name: processor time of one search, and of the index that it asks."""
+"""Movies by name and tag: processor time of one search, and of the index that it asks."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from statistics import quantiles
 from time import process_time
@@ -8,8 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from api.catalogue.search import LATELY, TitleIndex
+from api.catalogue.search import LATELY, CatalogueIndex
 from api.serving.live import LiveMovies
+from benchmarks.population import tags_of, words_of
 from benchmarks.report import Report, main
 from stream.contracts.events import MovieEvent
 
@@ -19,8 +21,6 @@ LONGEST: Final = 8  # words of a title
 TIMES: Final = 300
 BAR: Final = 5.0  # ms
 
-_LETTERS: Final = "etaoinshrdlu"  # the most frequent ones of English, so that trigrams repeat
-
 
 def run() -> Report:
     report = Report("Movies by name", "python -m benchmarks.search")
@@ -29,23 +29,41 @@ def run() -> Report:
         everything = _catalogue(movies + LATELY + 1, chance)
         catalogue = dict(islice(everything.items(), movies))
         began = process_time()
-        index = TitleIndex(catalogue)
+        index = CatalogueIndex(catalogue)
         report.context(f"{movies:,} movies: an index", process_time() - began, "s")
         for later in (1, LATELY, LATELY + 1):
             larger = dict(islice(everything.items(), movies + later))
             began = process_time()
-            TitleIndex(larger, index)
+            CatalogueIndex(larger, index)
             taken = (process_time() - began) * 1e3
             report.context(f"{movies:,} movies: {later:,} more of them", taken, "ms")
+        began = process_time()
+        _ = index.tags
+        taken = (process_time() - began) * 1e3
+        report.context(f"{movies:,} movies: all tags, once asked for", taken, "ms")
         live = _live(catalogue, chance)
         index.find("a", 1, live)  # how often movies are rated is read once for every look
         titles = [movie.title for movie in catalogue.values()]
-        for what, typed in (
-            ("one letter", lambda title: title[:1]),
-            ("half of the title", lambda title: title[: len(title) // 2]),
-            ("the title with a wrong letter", lambda title: f"{title[:3]}q{title[4:]}"),
+        tags = [tag for movie in catalogue.values() for tag in movie.tags]
+        by_name = partial(index.find, limit=10, live=live)
+        for what, names, find, typed in (
+            ("one letter", titles, by_name, lambda name: name[:1]),
+            ("half of the title", titles, by_name, lambda name: name[: len(name) // 2]),
+            (
+                "the title with a wrong letter",
+                titles,
+                by_name,
+                lambda name: f"{name[:3]}q{name[4:]}",
+            ),
+            (
+                "half of a tag",
+                tags,
+                partial(index.tags.find, limit=10),
+                lambda name: name[: len(name) // 2],
+            ),
+            ("movies that have a tag", tags, index.tagged, str.title),
         ):
-            taken = _timings(index, live, titles, typed, chance)
+            taken = _timings(find, names, typed, chance)
             report.at_most(f"{movies:,} movies, {what}: p50", taken[49], "ms", BAR)
             report.at_most(f"{movies:,} movies, {what}: p99", taken[98], "ms", BAR)
     report.notes.append(
@@ -58,12 +76,9 @@ def run() -> Report:
 
 
 def _catalogue(movies: int, chance: np.random.Generator) -> dict[int, MovieEvent]:
-    lengths = chance.integers(2, 10, VOCABULARY)
-    letters = chance.choice(list(_LETTERS), lengths.sum())
-    words = ["".join(word) for word in np.split(letters, np.cumsum(lengths)[:-1])]
     often = 1 / np.arange(1, VOCABULARY + 1)
     counts = chance.integers(1, LONGEST + 1, movies)
-    chosen = chance.choice(words, counts.sum(), p=often / often.sum())
+    chosen = chance.choice(words_of(VOCABULARY, chance), counts.sum(), p=often / often.sum())
     titles = np.split(chosen, np.cumsum(counts)[:-1])
     return {
         id_: MovieEvent(
@@ -71,12 +86,15 @@ def _catalogue(movies: int, chance: np.random.Generator) -> dict[int, MovieEvent
             movie_id=id_,
             title=f"{' '.join(title.tolist()).capitalize()} ({1930 + id_ % 90})",
             genres=(),
+            tags=tags,
             year=1930 + id_ % 90,
             event_time=1_000_000_000_000,
             produced_time=1_000_000_000_000,
             source="replay",
         )
-        for id_, title in enumerate(titles, start=1)
+        for id_, (title, tags) in enumerate(
+            zip(titles, tags_of(movies, chance), strict=True), start=1
+        )
     }
 
 
@@ -87,17 +105,17 @@ def _live(catalogue: dict[int, MovieEvent], chance: np.random.Generator) -> Live
 
 
 def _timings(
-    index: TitleIndex,
-    live: LiveMovies,
-    titles: list[str],
+    find: Callable[[str], object],
+    names: list[str],
     typed: Callable[[str], str],
     chance: np.random.Generator,
 ) -> list[float]:
     """Percentiles 1 to 99 in ms."""
     taken = []
-    for title in chance.choice(titles, TIMES).tolist():
+    for name in chance.choice(names, TIMES).tolist():
+        typed_so_far = typed(name)
         began = process_time()
-        index.find(typed(title), 10, live)
+        find(typed_so_far)
         taken.append((process_time() - began) * 1e3)
     return quantiles(taken, n=100)
 

@@ -52,7 +52,7 @@ def run(settings: Settings, dataset: str, console: Console) -> Iterator[LocalSta
         kafka, topics = stack.settings.librdkafka(), Topics(settings.kafka_topic_prefix)
 
         console.rule("The past: loaded in bulk, then learned from")
-        publish_movies(data.movies, kafka, topics)
+        publish_movies(data.movies, data.tags, kafka, topics)
         replay(past, kafka, topics)
         with training_progress() as on_progress:
             outcome = train(

@@ -21,7 +21,7 @@ from api.schemas.ratings import MAX_BATCH
 from infra.freshness import WAIT_MS, applied, body_of
 from infra.local import LocalStack
 from producers.replay import publish_movies, replay
-from producers.tables import RATINGS
+from producers.tables import RATINGS, TAGS
 from stream.contracts.errors import FreshetError
 from stream.contracts.topics import Topics
 from training.artifact import Artifact
@@ -79,7 +79,7 @@ class Production:
         """
         past = np.argsort(self._log.times, kind="stable")
         past = past[self._log.times[past] < until]
-        publish_movies(movies, self._kafka, self._topics)
+        publish_movies(movies, TAGS.empty_table(), self._kafka, self._topics)
         replay(_table(self._log, past), self._kafka, self._topics)
         self._published = len(past)
         version = announce(Artifact.load(artifact), self._kafka, self._topics.models).version

@@ -29,6 +29,7 @@ from producers.pace import Pace
 from producers.publisher import PATIENCE, BulkPublisher
 from producers.resume import last_sequences
 from producers.tables import RATINGS, to_arrow
+from producers.tagging import common_tags
 from stream.contracts.events import MovieEvent, RatingEvent, encode
 from stream.contracts.topics import Topics, partition_of
 
@@ -116,14 +117,18 @@ def replay(
         return publisher.acknowledged
 
 
-def publish_movies(movies: pa.Table, config: Mapping[str, str], topics: Topics) -> None:
+def publish_movies(
+    movies: pa.Table, tags: pa.Table, config: Mapping[str, str], topics: Topics
+) -> None:
     """Publish the catalogue and wait until the broker has it; raises as `replay` does.
 
     Args:
         movies: `producers.tables.MOVIES`.
+        tags: `producers.tables.TAGS`.
         config: `Settings.librdkafka()`.
         topics: their names; `movies` must exist.
     """
+    tagged = common_tags(tags)
     with BulkPublisher(config) as publisher:
         for movie in movies.to_pylist():
             now = time.time_ns() // 1_000_000
@@ -133,6 +138,7 @@ def publish_movies(movies: pa.Table, config: Mapping[str, str], topics: Topics) 
                 title=movie["title"],
                 genres=tuple(movie["genres"]),
                 year=movie["year"],
+                tags=tagged.get(movie["movie_id"], ()),
                 event_time=now,
                 produced_time=now,
                 source="replay",

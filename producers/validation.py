@@ -19,12 +19,17 @@ from producers.rows import (
 )
 from producers.tables import MOVIES, RATINGS, TAGS
 from stream.contracts.errors import DatasetError
-from stream.contracts.events import EARLIEST_EVENT_TIME, MAX_AHEAD, MAX_ID, MAX_MOVIE_ID
+from stream.contracts.events import (
+    EARLIEST_EVENT_TIME,
+    MAX_AHEAD,
+    MAX_ID,
+    MAX_MOVIE_ID,
+    MAX_TAG,
+)
 
 MAX_BAD_SHARE: Final = 0.01  # of a file's lines; more is another format rather than dirt
 EXAMPLES: Final = 5  # bad lines shown of each file
 SHOWN: Final = 80  # characters shown of a bad line
-MAX_TAG: Final = 100  # characters; more is a review rather than a tag. MovieLens' longest has 85
 
 _NO_RATINGS: Final = pl.DataFrame(pl.from_arrow(RATINGS.empty_table()))
 _NO_TAGS: Final = pl.DataFrame(pl.from_arrow(TAGS.empty_table()))

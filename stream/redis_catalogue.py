@@ -109,5 +109,7 @@ def _by_id(values: Iterable[Any]) -> dict[int, MovieEvent]:
         for name in _SHARED:
             own = getattr(movie, name)
             force_setattr(movie, name, shared.setdefault(own, own))
+        tags = tuple(shared.setdefault(tag, tag) for tag in movie.tags)
+        force_setattr(movie, "tags", tags)
         catalogue[movie.movie_id] = movie
     return catalogue

@@ -1,12 +1,13 @@
-"""The names of some movies: in order, by their words, and by their trigrams."""
+"""Some movies by their names: in order, by their words, and by their trigrams; and by tags."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, get_args
+from typing import Final, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from api.catalogue.postings import Postings, by_text, in_order, pairs, postings
+from api.catalogue.tags import TagIndex
 from api.catalogue.titles import names, without_article
 from api.schemas.catalogue import Match
 from stream.contracts.events import MovieEvent
@@ -15,22 +16,9 @@ from training.tower_inputs import Ints
 MATCHES: Final[tuple[Match, ...]] = get_args(Match)  # within each the most rated come first
 NOWHERE: Final = 1_000  # place behind all that match
 
-_NAME_BITS: Final = 32  # of a key and a name in one number
-
 _BLOCK: Final = 4_096  # names whose trigrams are found at once, in 10 MB
 
 _LAST: Final = "\U0010ffff"  # sorts behind whatever a word may go on with
-
-
-class _Postings(NamedTuple):
-    """Which names have each of k keys: those of key i are ``names[starts[i]:starts[i + 1]]``."""
-
-    names: npt.NDArray[np.int32]
-    starts: Ints
-
-    def of(self, first: int, end: int) -> npt.NDArray[np.int32]:
-        """Those of the keys from `first` up to `end`."""
-        return self.names[self.starts[first] : self.starts[end]]
 
 
 class NameIndex:
@@ -44,6 +32,7 @@ class NameIndex:
         names: themselves, those of a movie in a row.
         bare: the names without their articles.
         lengths: i64[k] letters of these.
+        tags: what the movies are tagged with.
     """
 
     def __init__(
@@ -67,10 +56,11 @@ class NameIndex:
         self.rows: Ints = np.repeat(np.arange(len(movies)), np.array(counts, np.int64))
         self.bare = [without_article(name) for name in self.names]
         self.lengths: Ints = np.array([len(name) for name in self.bare], np.int64)
-        self._forms, self._of_form = _in_order([*self.names, *self.bare])
+        self._forms, self._of_form = in_order([*self.names, *self.bare])
         self._of_form %= max(len(self.names), 1)
-        self._words, self._by_word = _by_word(self.names)
+        self._words, self._by_word = by_text(name.split() for name in self.names)
         self._trigrams, self._by_trigram = _by_trigram(self.names)
+        self.tags = TagIndex(movies)
 
     def of_title(self) -> dict[str, tuple[str, ...]]:
         """The names of each title; made anew each time."""
@@ -109,25 +99,7 @@ class NameIndex:
         return np.bincount(found, minlength=len(self.rows))
 
 
-def _in_order(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """The texts in order, and where each was."""
-    order = sorted(range(len(texts)), key=texts.__getitem__)
-    return [texts[at] for at in order], np.array(order, np.int32)
-
-
-def _by_word(all_names: Sequence[str]) -> tuple[list[str], _Postings]:
-    """The distinct words in order, and which names have them."""
-    number: dict[str, int] = {}
-    each = [[number.setdefault(word, len(number)) for word in name.split()] for name in all_names]
-    words, order = _in_order(list(number))
-    place = np.empty(len(words), np.int64)
-    place[order] = np.arange(len(words))
-    of_names = np.repeat(np.arange(len(each)), [len(some) for some in each])
-    keys = place[np.array([one for some in each for one in some], np.int64)]
-    return words, _postings(_pairs(keys, of_names))[1]
-
-
-def _by_trigram(all_names: Sequence[str]) -> tuple[Ints, _Postings]:
+def _by_trigram(all_names: Sequence[str]) -> tuple[Ints, Postings]:
     """The distinct trigrams in order, and which names have them."""
     found = [np.zeros(0, np.int64)]
     for first in range(0, len(all_names), _BLOCK):
@@ -135,25 +107,10 @@ def _by_trigram(all_names: Sequence[str]) -> tuple[Ints, _Postings]:
         of_names = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
         codes = _codes(b"".join(texts))
         within = of_names[2:] == of_names[: len(codes)]
-        found.append(_pairs(codes[within], of_names[2:][within] + first))
-    pairs = np.concatenate(found)
+        found.append(pairs(codes[within], of_names[2:][within] + first))
+    distinct = np.concatenate(found)
     found.clear()  # there are millions of them
-    return _postings(pairs)
-
-
-def _pairs(keys: Ints, of_names: Ints) -> Ints:
-    """i64[p]: the distinct pairs of a key and a name, both in one number."""
-    pairs = np.sort(keys << _NAME_BITS | of_names)
-    return pairs[np.diff(pairs, prepend=-1) > 0]
-
-
-def _postings(pairs: Ints) -> tuple[Ints, _Postings]:
-    """The distinct keys in order, and which names have them; of distinct pairs, put in order."""
-    pairs.sort()
-    halves = pairs.astype("<i8", copy=False).view("<i4")
-    of_names, keys = halves[::2], halves[1::2]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return keys[starts].astype(np.int64), _Postings(of_names.copy(), np.append(starts, len(pairs)))
+    return postings(distinct)
 
 
 def trigrams(name: str) -> Ints:

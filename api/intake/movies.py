@@ -37,6 +37,7 @@ class MoviePublisher:
             title=movie.title,
             genres=tuple(movie.genres),
             year=movie.year,
+            tags=tuple(movie.tags),
             event_time=now,
             produced_time=now,
             source="api",
@@ -49,6 +50,7 @@ class MoviePublisher:
             title=event.title,
             genres=list(event.genres),
             year=event.year,
+            tags=list(event.tags),
             event_time=event.event_time,
         )
 

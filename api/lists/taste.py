@@ -7,7 +7,7 @@ are read alike, and what they would add is taken away: people go on to rate what
 that they disliked as well, which is what the model learnt, and not what is asked for here.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,8 +24,8 @@ from training.repertoire import Repertoire
 from training.standing import standing_of
 from training.tower_inputs import Floats, Ints
 
-# Log-odds of a genre or era of weight 1: as much as ratings have taught of a movie that people pick
-# (`training.explore.BONUS`). A movie of which it holds is 150 times as likely.
+# Log-odds of a genre, era or tag of weight 1: as much as ratings have taught of a movie that people
+# pick (`training.explore.BONUS`). A movie of which it holds is 150 times as likely.
 STATED: Final = np.float32(5.0)
 
 LIKED: Final = 10  # half stars
@@ -38,11 +38,19 @@ _SPARE: Final = 300
 
 
 class Weights(NamedTuple):
-    """What somebody says, see `TasteProfile`; eras are (first year, last year, weight)."""
+    """What somebody says, see `TasteProfile`.
 
-    genres: dict[str, float]
-    eras: Sequence[tuple[int, int, float]]
-    popularity: float
+    Attributes:
+        genres: weights by name.
+        eras: (first year, last year, weight).
+        tags: (ids of the movies that have it, weight).
+        popularity: appetite for what is well known.
+    """
+
+    genres: Mapping[str, float] = {}
+    eras: Sequence[tuple[int, int, float]] = ()
+    tags: Sequence[tuple[Ints, float]] = ()
+    popularity: float = 0.0
 
 
 class Chosen(NamedTuple):
@@ -62,7 +70,7 @@ class Chosen(NamedTuple):
 def stated(weights: Weights, movies: MovieTable, ratings: Ints) -> Floats:
     """f32[n]: what weights add to the log-odds of each movie.
 
-    5 w for each genre that it has, 5 w for each era that its year is in, and
+    5 w for each genre and each tag that it has, 5 w for each era that its year is in, and
     5 p log(1 + ratings) / log(1 + most ratings) for an appetite p for what is well known.
 
     Args:
@@ -76,6 +84,8 @@ def stated(weights: Weights, movies: MovieTable, ratings: Ints) -> Floats:
             added += STATED * np.float32(weight) * movies.has_genre[movies.genre_names.index(name)]
     for first, last, weight in weights.eras:
         added += STATED * np.float32(weight) * ((movies.years >= first) & (movies.years <= last))
+    for tagged, weight in weights.tags:
+        added += STATED * np.float32(weight) * np.isin(movies.movie_ids, tagged)
     if weights.popularity:
         most = np.log1p(max(int(ratings.max(initial=0)), 1))
         known = np.log1p(ratings, dtype=np.float32) / np.float32(most)

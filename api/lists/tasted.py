@@ -22,11 +22,13 @@ from training.repertoire import Repertoire
 # Of a movie that nobody has rated: its logarithm is finite, and no weight makes up for it.
 _LEAST: Final = 1e-30
 
+_NEAR: Final = 5  # tags that may be meant by one that no movie has
+
 
 async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendations:
     """Movies for a taste that somebody describes, without those that they name."""
     model, movies = serving.model, serving.repertoire
-    ignored = list(_ignored(serving, profile))
+    ignored = await asyncio.to_thread(lambda: list(_ignored(serving, profile)))
     without = {one.value for one in ignored if one.field in ("liked", "disliked")}
     liked, disliked = (
         [movie_id for movie_id in set(ids) if str(movie_id) not in without]
@@ -64,7 +66,10 @@ async def for_taste(serving: Serving, profile: TasteProfile) -> TasteRecommendat
 def _ignored(serving: Serving, profile: TasteProfile) -> Iterator[Ignored]:
     """What a profile says and cannot be gone by."""
     for tag in profile.tags:
-        yield Ignored(field="tags", value=tag, reason="movies of the catalogue have no tags")
+        if not len(serving.lookup.tagged(tag)):
+            near = ", ".join(it.name for it in serving.lookup.tags.find(tag, _NEAR))
+            reason = f"no movie has this tag{near and f': there are {near}'}"
+            yield Ignored(field="tags", value=tag, reason=reason)
     for era in profile.eras:
         if era.year_from > era.year_to:
             years = f"{era.year_from}-{era.year_to}"
@@ -113,7 +118,7 @@ def _chosen(
     try:
         utilities = utilities_of(model.artifact, movies, serving.live, liked, disliked)
         ratings = serving.live.ratings[: len(movies.table)]
-        added = stated(_weights(profile), movies.table, ratings)
+        added = stated(_weights(serving, profile), movies.table, ratings)
         ranking = model.artifact.ranking
         if profile.diversity is not None:
             ranking = replace(ranking, trade_off=min(profile.diversity, MOST_DIVERSE))
@@ -130,7 +135,7 @@ def _weighted_trends(serving: Serving, profile: TasteProfile) -> list[TasteMovie
     table = MovieTable.of([unrated(movie) for movie, _ in trends])
     rows = [np.flatnonzero(serving.live.ids == movie_id) for movie_id in table.movie_ids]
     ratings = np.array([serving.live.ratings[row].sum() for row in rows], np.int64)
-    added = stated(_weights(profile), table, ratings)
+    added = stated(_weights(serving, profile), table, ratings)
     scores = np.array([score for _, score in trends], np.float64)
     worth = np.log(np.maximum(scores, _LEAST)) + added
     best = np.argsort(-worth, kind="stable")[: profile.limit]
@@ -144,6 +149,7 @@ def _weighted_trends(serving: Serving, profile: TasteProfile) -> list[TasteMovie
     ]
 
 
-def _weights(profile: TasteProfile) -> Weights:
+def _weights(serving: Serving, profile: TasteProfile) -> Weights:
     eras = [(era.year_from, era.year_to, era.weight) for era in profile.eras]
-    return Weights(profile.genres, eras, profile.popularity)
+    tags = [(serving.lookup.tagged(tag), weight) for tag, weight in profile.tags.items()]
+    return Weights(profile.genres, eras, tags, profile.popularity)

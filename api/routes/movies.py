@@ -1,5 +1,6 @@
 """Movies: search, one of them, what is like it, what is trending; and POST, for the catalogue."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
@@ -20,11 +21,14 @@ from api.schemas.catalogue import (
     MAX_FOUND,
     FoundMovie,
     FoundMovies,
+    FoundTag,
+    FoundTags,
     MovieDetails,
     NameQuery,
     SimilarMovie,
     SimilarMovies,
     SimilarQuery,
+    TagQuery,
     TrendingMovies,
     TrendingQuery,
 )
@@ -32,6 +36,7 @@ from api.schemas.common import MovieId
 from api.schemas.movies import MovieAccepted, NewMovie
 from api.serving.watcher import Movie, Serving
 from api.stages import stage
+from stream.contracts.events import MovieEvent
 
 router = APIRouter(prefix=API, tags=["movies"])
 
@@ -45,13 +50,28 @@ async def search_movies(
     """Movies by name, while it is typed: right away, with typos, whichever way round."""
     serving = services.watcher.current
     with stage("search"):
-        hits = serving.titles.find(q, limit, serving.live)
-    movies = serving.titles.catalogue
+        hits = serving.lookup.find(q, limit, serving.live)
+    movies = serving.lookup.catalogue
     items = [
         FoundMovie(**named(movies[hit.movie_id]), match=hit.match, ratings=hit.ratings)
         for hit in hits
     ]
     return _json(FoundMovies(query=q, items=items))
+
+
+@router.get("/tags", response_model=FoundTags, responses={422: {"model": Problem}})
+async def search_tags(
+    services: Deps,
+    q: Annotated[TagQuery, Query()] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 10,
+) -> Response:
+    """Tags as they are typed, for who describes a taste; without `q`, the most common ones."""
+    with stage("search"):
+        lookup = services.watcher.current.lookup
+        tags = await asyncio.to_thread(lambda: lookup.tags.find(q, limit))
+    return _json(
+        FoundTags(query=q, items=[FoundTag(name=it.name, movies=it.movies) for it in tags])
+    )
 
 
 @router.get(
@@ -67,6 +87,7 @@ async def get_movie(services: Deps, movie_id: Annotated[MovieId, Path()]) -> Res
     learnt = movies is not None and row is not None and row < movies.learnt
     found = MovieDetails(
         **named(movie),
+        tags=list(movie.tags) if isinstance(movie, MovieEvent) else [],
         live=counts_of(serving.live, movie_id),
         model=None if row is None else "learnt" if learnt else "later",
         model_version=model.event.version if model else None,

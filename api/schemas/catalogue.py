@@ -5,11 +5,11 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from api.schemas.common import MAX_LIMIT, Genres, answer_config
+from api.schemas.common import MAX_LIMIT, Genres, Tags, answer_config
 from api.schemas.filters import FILTERS_EXAMPLE, MovieFilters
 
 MAX_QUERY: Final = 100  # characters of a name; the longest title of MovieLens has 160
-MAX_FOUND: Final = 50  # movies by name: who does not see theirs goes on typing
+MAX_FOUND: Final = 50  # movies or tags by name: who does not see theirs goes on typing
 
 # How a name matches what was typed, the best way first: it is that, begins with that, has words
 # that begin as all of its words do, or is similar.
@@ -43,6 +43,7 @@ _SIMILAR: JsonDict = {
     "log_odds": 2.17,
 }
 _TRENDING: JsonDict = {**_MOVIE, "share": 0.31, "ratings": 192, "mean": 4.289}
+_TAG: JsonDict = {"name": "dystopia", "movies": 64}
 _FOUND: JsonDict = {**_MOVIE, "match": "beginning", "ratings": 192}
 
 
@@ -79,9 +80,16 @@ class MovieDetails(_Movie):
     """
 
     model_config = answer_config(
-        {**_MOVIE, "live": _LIVE, "model": "learnt", "model_version": "20260715-101500-3f2a"}
+        {
+            **_MOVIE,
+            "tags": ["mafia", "classic"],
+            "live": _LIVE,
+            "model": "learnt",
+            "model_version": "20260715-101500-3f2a",
+        }
     )
 
+    tags: Tags
     live: LiveCounts
     model: Literal["learnt", "later"] | None
     model_version: str | None
@@ -181,6 +189,24 @@ class FoundMovies(BaseModel):
     items: list[FoundMovie]
 
 
+class FoundTag(BaseModel):
+    """A tag as a movie of the catalogue has it, and how many movies do, however they write it."""
+
+    model_config = answer_config(_TAG)
+
+    name: str
+    movies: int
+
+
+class FoundTags(BaseModel):
+    """Tags: those that have a word which begins so, of most movies first; then similar ones."""
+
+    model_config = answer_config({"query": "dys", "items": [_TAG]})
+
+    query: str
+    items: list[FoundTag]
+
+
 class SimilarQuery(MovieFilters):
     """How movies are to be similar, and which are wanted."""
 
@@ -229,6 +255,16 @@ NameQuery = Annotated[
         description="what was typed so far: the beginning of a name or of its words, with typos, "
         "without accents, the article in front or behind; a year at the end says which",
         examples=["godf", "the godfather 1972"],
+    ),
+    AfterValidator(_encodable),
+]
+
+TagQuery = Annotated[
+    str,
+    Field(
+        max_length=MAX_QUERY,
+        description="what was typed so far of any of its words; nothing: all tags",
+        examples=["dys"],
     ),
     AfterValidator(_encodable),
 ]

@@ -36,6 +36,7 @@ EventTime = Annotated[int, Field(ge=EARLIEST_EVENT_TIME), AfterValidator(_not_ah
 ImpressionId = Annotated[str, Field(description="of this very answer: name it in `POST /feedback`")]
 IMPRESSION_EXAMPLE: Final = "5d0c6a1b7c0f4b6f8f2f4f6c1a1e9b7d"
 Genres = Annotated[list[str], Field(description="as the catalogue names them")]
+Tags = Annotated[list[str], Field(description="the most common ones first")]
 
 
 def answer_config(example: JsonDict) -> ConfigDict:

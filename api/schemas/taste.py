@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from pydantic.config import JsonDict
 
 from api.schemas.common import (
@@ -15,6 +15,7 @@ from api.schemas.common import (
     request_config,
 )
 from api.schemas.filters import FILTERS_EXAMPLE, BodyFilters, Diversity, Genre, Year
+from stream.contracts.events import MAX_TAG
 
 MAX_WEIGHTS: Final = 50  # of each kind
 MAX_MOVIES: Final = 50  # liked, and disliked: as many as a user tower reads
@@ -25,11 +26,13 @@ Weight = Annotated[
     Field(ge=-1, le=1, allow_inf_nan=False, description="-1: rather not, 1: very much so"),
 ]
 
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAG)]
+
 _ERA: JsonDict = {"year_from": 1980, "year_to": 1989, "weight": 0.5}
 _IGNORED: JsonDict = {
     "field": "tags",
-    "value": "dystopia",
-    "reason": "movies of the catalogue have no tags",
+    "value": "dystopa",
+    "reason": "no movie has this tag: there are dystopian, dystopic future",
 }
 _MOVIE: JsonDict = {
     "movie_id": 541,
@@ -59,9 +62,9 @@ class TasteProfile(BaseModel):
     Liked movies are read as ratings of 5 stars are: the user tower and the links between movies
     tell what goes with them. What they would tell of the disliked ones is taken away. In which
     order movies are named does not matter. Weights are added to that, in log-odds: 5 x weight for
-    each genre of a movie, 5 x weight for each era, and 5 x popularity x log(1 + n) / log(1 + the
-    most rated movie's n) for n ratings. A weight of 1 so makes a movie 150 times as likely as one
-    of which it does not hold.
+    each genre and each tag of a movie, 5 x weight for each era, and 5 x popularity x log(1 + n) /
+    log(1 + the most rated movie's n) for n ratings. A weight of 1 so makes a movie 150 times as
+    likely as one of which it does not hold.
     """
 
     model_config = request_config(
@@ -84,11 +87,10 @@ class TasteProfile(BaseModel):
     ] = {}
     eras: Annotated[list[Era], Field(max_length=MAX_WEIGHTS)] = []
     tags: Annotated[
-        dict[Genre, Weight],
+        dict[TagName, Weight],
         Field(
             max_length=MAX_WEIGHTS,
-            description="Not used: movies of the catalogue have no tags, and what people tag is "
-            "nothing that the model learns from. The answer says so in `ignored`.",
+            description="however they are written: `Sci-Fi` is `sci fi`; `GET /tags` finds them",
         ),
     ] = {}
     liked: Annotated[list[MovieId], Field(max_length=MAX_MOVIES)] = []
@@ -121,8 +123,8 @@ class TasteMovie(BaseModel):
     """A movie for a taste.
 
     `score` says how likely it is picked beside the likeliest one, `stated` what weights of genres,
-    eras and popularity have added to its log-odds. A list that is diversified is not in the order
-    of the scores.
+    eras, tags and popularity have added to its log-odds. A list that is diversified is not in the
+    order of the scores.
     """
 
     model_config = answer_config(_MOVIE)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from api import metrics
-from api.catalogue.search import TitleIndex
+from api.catalogue.search import CatalogueIndex
 from api.lists.ranking import HOTTEST, trends
 from api.schemas.common import MAX_LIMIT
 from api.serving.live import LiveHeats, LiveMovies
@@ -48,7 +48,7 @@ class Serving:
         trending: (movie id, score) of movies with a known title, best first.
         partitions: of the `ratings` topic, None before anyone said.
         repertoire: what the model can recommend, None without one.
-        titles: of the catalogue, or for a moment of the one before.
+        lookup: finds movies by name and tag, for a moment in the catalogue before.
         plan: all experiments there are.
         beside: the same by another model, which an experiment names; None where none does, or it
             cannot be had.
@@ -60,7 +60,7 @@ class Serving:
     trending: tuple[tuple[int, float], ...] = ()
     partitions: int | None = None
     repertoire: Repertoire | None = None
-    titles: TitleIndex = field(default_factory=lambda: TitleIndex({}))
+    lookup: CatalogueIndex = field(default_factory=lambda: CatalogueIndex({}))
     plan: Plan = field(default_factory=Plan)
     beside: "Serving | None" = None
 
@@ -151,9 +151,9 @@ class ServingWatcher:
             await self._take_over(await self._plan())
         serving = self.current
         metrics.LATER_MOVIES.set(len(serving.repertoire.later) if serving.repertoire else 0)
-        if serving.titles.catalogue is not serving.catalogue:  # last: only who searches waits
-            titles = await asyncio.to_thread(TitleIndex, serving.catalogue, serving.titles)
-            self.current = replace(self.current, titles=titles)
+        if serving.lookup.catalogue is not serving.catalogue:  # last: only who searches waits
+            lookup = await asyncio.to_thread(CatalogueIndex, serving.catalogue, serving.lookup)
+            self.current = replace(self.current, lookup=lookup)
             await asyncio.to_thread(give_back)
         metrics.LOOKS.inc()
 

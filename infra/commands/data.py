@@ -121,7 +121,7 @@ def replay(
     pace, chosen = Pace.parse(speed, rate), parse_users(users)
     loaded = load_dataset(dataset, data_dir, movies, lenient)
     ensure_topics(config, topics, settings.kafka_partitions, settings.kafka_replication)
-    publish_movies(loaded.movies, config, topics)
+    publish_movies(loaded.movies, loaded.tags, config, topics)
     ratings = select(loaded.ratings, millis(start), millis(until), chosen)
     laps = None if loop else 1
     with _replay_progress() as on_progress:

@@ -30,12 +30,15 @@ MAX_AHEAD: Final = 86_400_000
 MAX_ID: Final = 2**53 - 1  # ids stay exact in JavaScript
 MAX_MOVIE_ID: Final = 2**32 - 1  # the packed user state stores four bytes a movie
 
+MAX_TAG: Final = 100  # characters; more is a review rather than a tag. MovieLens' longest has 85
+
 LAST_YEAR: Final = 9_999  # a larger one is a time in another unit, and no table of movies holds it
 
 EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 UserId = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 MovieId = Annotated[int, msgspec.Meta(ge=1, le=MAX_MOVIE_ID)]
 Stars = Annotated[float, msgspec.Meta(ge=0.5, le=5.0, multiple_of=0.5)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TAG)]
 Millis = Annotated[int, msgspec.Meta(ge=EARLIEST_EVENT_TIME, le=4_294_967_295_000)]
 ModelVersion = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Source: TypeAlias = Literal["replay", "api", "onboarding"]
@@ -75,7 +78,10 @@ class ForgetEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 class MovieEvent(
     msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="movie"
 ):
-    """A movie entered the catalogue or changed. Topic `movies` (compacted), key = the movie id."""
+    """A movie entered the catalogue or changed. Topic `movies` (compacted), key = the movie id.
+
+    `tags` are what most people say it is about or is like, the most common ones first.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     event_id: EventId
@@ -83,6 +89,7 @@ class MovieEvent(
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
     genres: tuple[str, ...]
     year: Annotated[int, msgspec.Meta(ge=0, le=LAST_YEAR)] | None
+    tags: tuple[Tag, ...] = ()
     event_time: Millis
     produced_time: Millis
     source: Source

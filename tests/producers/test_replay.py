@@ -17,7 +17,7 @@ from producers.admin import ensure_topics
 from producers.pace import Pace
 from producers.publisher import BulkPublisher
 from producers.replay import Status, publish_movies, replay, run_id, select
-from producers.tables import MOVIES, RATINGS
+from producers.tables import MOVIES, RATINGS, TAGS
 from stream.contracts.errors import BrokerUnavailable, ConfigurationError
 from stream.contracts.events import RatingEvent, decode_movie, decode_user_event, encode
 from stream.contracts.topics import Topics, partition_of
@@ -285,11 +285,13 @@ def test_the_catalogue(config: dict[str, str], topics: Topics) -> None:
     movies = pa.table(
         [[1, 2], ["Toy Story", "Babylon 5"], [1995, None], [["Comedy"], []]], schema=MOVIES
     )
-    publish_movies(movies, config, topics)
+    tags = pa.table([[7, 8] * 2, [2] * 4, ["Space", "war", "WAR", "space"], [0] * 4], schema=TAGS)
+    publish_movies(movies, tags, config, topics)
     found = records(config, topics.movies, 1)[0]
     assert [record.key() for record in found] == [b"1", b"2"]
     first, second = (decode_movie(record.value()) for record in found)
     assert (first.title, first.year, first.genres) == ("Toy Story", 1995, ("Comedy",))
+    assert (first.tags, second.tags) == ((), ("space", "war"))
     assert (second.title, second.year, second.genres) == ("Babylon 5", None, ())
     assert first.event_id != second.event_id
 

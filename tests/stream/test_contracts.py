@@ -57,6 +57,7 @@ movies = st.builds(
     title=text.filter(bool),
     genres=st.lists(text, max_size=5).map(tuple),
     year=st.none() | st.integers(1870, 2100),
+    tags=st.lists(text.filter(bool), max_size=5).map(tuple),
     event_time=times,
     produced_time=times,
     source=sources,
@@ -83,6 +84,15 @@ def test_a_rating_comes_back(event: RatingEvent) -> None:
 @given(movies)
 def test_a_movie_comes_back(event: MovieEvent) -> None:
     assert decode_movie(encode(event)) == event
+
+
+def test_a_movie_may_come_without_tags_but_not_with_one_of_nothing() -> None:
+    event = {"type": "movie", "event_id": "1", "movie_id": 1, "title": "Heat", "genres": []}
+    event |= {"year": 1995, "event_time": START, "produced_time": START, "source": "api"}
+    assert decode_movie(json.dumps(event).encode()).tags == ()
+    for tag in ("", "x" * 101):
+        with pytest.raises(InvalidEvent, match=r"tags"):
+            decode_movie(json.dumps(event | {"tags": [tag]}).encode())
 
 
 @given(models)

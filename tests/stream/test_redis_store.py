@@ -58,6 +58,7 @@ async def test_movies_share_what_they_have_in_common(store: RedisStore) -> None:
             title="Title",
             genres=genres,
             year=1994,
+            tags=("slow", *genres),
             event_time=EARLIEST_EVENT_TIME,
             produced_time=EARLIEST_EVENT_TIME + 1,
             source="api",
@@ -71,6 +72,7 @@ async def test_movies_share_what_they_have_in_common(store: RedisStore) -> None:
     one, two, _ = changed[1].values()
     for name in ("genres", "year", "event_time", "produced_time"):
         assert getattr(one, name) is getattr(two, name)
+    assert [own is other for own, other in zip(one.tags, two.tags, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize("key", [keys.users, keys.movies, keys.changed])

@@ -1,9 +1,11 @@
 """Movies over HTTP: one of them, what is like it, what is trending, by name."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from api.catalogue.similar import by_links, fused
 from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie
@@ -236,6 +238,31 @@ class TestTrending:
     async def test_another_window(self, world: World) -> None:
         problem = await ask(world, "/trending", status=422, window="decade")
         assert "'month' or 'year'" in problem["detail"]
+
+
+class TestTags:
+    async def test_as_they_are_typed(self, world: World) -> None:
+        await world.store.put_movies(
+            structs.replace(catalogue_movie(id_), tags=("slow burn", f"tag {id_}"))
+            for id_ in (7, 8)
+        )
+        await world.watcher.refresh()
+        slow = {"name": "slow burn", "movies": 2}
+        assert await ask(world, "/tags", q="burn") == {"query": "burn", "items": [slow]}
+        assert (await ask(world, "/tags", limit=1))["items"] == [slow]
+        assert (await ask(world, "/tags", q="slowburn"))["items"] == [slow]
+        assert (await ask(world, "/movies/8"))["tags"] == ["slow burn", "tag 8"]
+
+    async def test_a_movie_of_the_model_alone_has_none(self, world: World) -> None:
+        world.watcher.current = replace(world.watcher.current, catalogue={})
+        assert (await ask(world, "/movies/8"))["tags"] == []
+
+    @pytest.mark.parametrize("q", ["\0", "!", "🎬", "\u202e", "  "])
+    async def test_whatever_is_typed_is_answered(self, world: World, q: str) -> None:
+        assert await ask(world, "/tags", q=q) == {"query": q, "items": []}
+
+    async def test_too_long(self, world: World) -> None:
+        await ask(world, "/tags", status=422, q="x" * 101)
 
 
 class TestSearch:

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from api.catalogue import search
 from api.catalogue.names import NameIndex
-from api.catalogue.search import TitleIndex
+from api.catalogue.search import CatalogueIndex
 from api.catalogue.titles import names
 from api.serving.live import LiveMovies
 from stream.contracts.events import MovieEvent
@@ -61,7 +61,7 @@ def live(titles: Mapping[str, int]) -> LiveMovies:
     return LiveMovies(ids, ratings > 0, np.stack([ratings, zeros, zeros]))
 
 
-INDEX = TitleIndex(catalogue(KNOWN))
+INDEX = CatalogueIndex(catalogue(KNOWN))
 LIVE = live(KNOWN)
 
 
@@ -128,11 +128,11 @@ def test_a_typo_of_two_letters_is_not_told_from_another_word() -> None:
 
 
 def test_without_movies() -> None:
-    assert TitleIndex({}).find("the", 10, LiveMovies()) == []
+    assert CatalogueIndex({}).find("the", 10, LiveMovies()) == []
 
 
 def test_what_is_rated_now_counts() -> None:
-    index, before = TitleIndex(catalogue(KNOWN)), LIVE
+    index, before = CatalogueIndex(catalogue(KNOWN)), LIVE
     assert [hit.ratings for hit in index.find("king kong", 2, before)] == [32, 25]
     now = dict(KNOWN) | {"King Kong (1933)": 33}
     assert [hit.ratings for hit in index.find("king kong", 2, live(now))] == [33, 32]
@@ -143,8 +143,8 @@ def test_an_index_made_from_another_finds_the_same() -> None:
     titles = dict(KNOWN)
     titles.pop("Star Trek (2009)")
     titles["Star Trek Beyond (2016)"] = 40
-    known = TitleIndex(catalogue(titles), INDEX)
-    fresh = TitleIndex(catalogue(titles))
+    known = CatalogueIndex(catalogue(titles), INDEX)
+    fresh = CatalogueIndex(catalogue(titles))
     for query in ("star", "star trek beyond", "godfater", "s"):
         assert known.find(query, 10, live(titles)) == fresh.find(query, 10, live(titles))
 
@@ -164,8 +164,8 @@ def test_what_came_lately_is_found_as_in_one_whole_index(
     movies, index = dict(INDEX.catalogue), INDEX
     for changes in looks:
         movies = movies | {id_: catalogue_movie(id_, title) for id_, title in changes.items()}
-        index = TitleIndex(movies, index)
-    whole = TitleIndex(movies)
+        index = CatalogueIndex(movies, index)
+    whole = CatalogueIndex(movies)
     for query in ("star", "s", "godfater", "the godfather", "king kong 1933", "starwars 1977"):
         assert index.find(query, limit, LIVE) == whole.find(query, limit, LIVE)
 
@@ -193,7 +193,7 @@ def test_many_that_came_lately_are_put_into_the_large_index(
     movies, index = dict(INDEX.catalogue), INDEX
     for id_ in range(101, 107):
         movies = movies | {id_: catalogue_movie(id_)}
-        index = TitleIndex(movies, index)
+        index = CatalogueIndex(movies, index)
     assert made == [1, 2, 3, len(KNOWN) + 4, 1, 2]
 
 

@@ -16,7 +16,13 @@ from training.artifact import Artifact
 USER = 42
 NEW = MOVIES + 1  # beside movie 61, by its year
 
-MOVIE = {"movie_id": NEW, "title": "A First Night", "genres": ["Drama"], "year": 1960}
+MOVIE = {
+    "movie_id": NEW,
+    "title": "A First Night",
+    "genres": ["Drama"],
+    "year": 1960,
+    "tags": ["slow", "Wry"],
+}
 KEY = {"Idempotency-Key": "the-first"}
 
 
@@ -46,6 +52,7 @@ class TestRoute:
             *(NEW, "A First Night", ("Drama",), 1960),
             "api",
         )
+        assert event.tags == ("slow", "Wry")
         assert metrics.MOVIES._value.get() == before + 1
         assert world.watcher.current.catalogue[NEW] == event
 
@@ -73,6 +80,10 @@ class TestRoute:
             ({"genres": ["Drama", "Drama"]}, "body.genres"),
             ({"genres": [" "]}, "body.genres[0]"),
             ({"genres": [str(number) for number in range(21)]}, "body.genres"),
+            ({"tags": ["slow", "slow"]}, "body.tags"),
+            ({"tags": ["\u200b"]}, "body.tags[0]"),
+            ({"tags": ["x" * 101]}, "body.tags[0]"),
+            ({"tags": [str(number) for number in range(11)]}, "body.tags"),
             ({"year": 1869}, "body.year"),
             ({"year": 2101}, "body.year"),
             ({"year": 1994.5}, "body.year"),
@@ -86,6 +97,15 @@ class TestRoute:
         assert answer.status_code == 422
         assert [error["field"] for error in answer.json()["errors"]] == [field]
         assert not world.log.movies
+
+    async def test_the_longest_movie_is_an_event_that_everybody_takes(self, world: World) -> None:
+        """Control characters take six bytes each."""
+        genres, tags = (
+            [f"{number:02}".ljust(length, "\1") for number in range(most)]
+            for most, length in ((20, 50), (10, 100))
+        )
+        await add(world, title="!".ljust(500, "\1"), genres=genres, tags=tags)
+        assert world.watcher.current.catalogue[NEW].tags == tuple(tags)
 
     async def test_a_broker_that_does_not_acknowledge(self, world: World) -> None:
         world.log.failing = True

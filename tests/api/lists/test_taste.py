@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from api.lists.taste import STATED, Weights, histories, stated
 from tests.api.conftest import GENRES, MOVIES, World, catalogue_movie
 from training.index import IndexedMovie
 from training.movie_table import MovieTable
 
-NOTHING = Weights({}, [], 0.0)
+NOTHING = Weights()
 TABLE = MovieTable.of(
     [
         IndexedMovie(movie_id=id_, title=f"Movie {id_}", genres=genres, year=year, popularity=0)
@@ -35,7 +36,8 @@ RATINGS = np.array([0, 9, 99])
         (NOTHING._replace(eras=[(1980, 1985, 1.0), (1985, 1990, 0.5)]), [7.5, 2.5, 0]),
         (NOTHING._replace(popularity=1.0), [0, 2.5, 5]),  # log 10 is half of log 100
         (NOTHING._replace(popularity=-0.4), [0, -1, -2]),
-        (Weights({"War": 1.0}, [(1990, 1990, -1.0)], 1.0), [5, -2.5, 5]),
+        (NOTHING._replace(tags=[(np.array([3, 1, 9]), 1.0), (np.array([1]), -0.2)]), [4, 0, 5]),
+        (Weights({"War": 1.0}, [(1990, 1990, -1.0)], [(np.array([2]), 0.5)], 1.0), [5, 0, 5]),
     ],
 )
 def test_what_weights_add(weights: Weights, expected: list[float]) -> None:
@@ -75,6 +77,14 @@ def ids(found: dict[str, Any]) -> list[int]:
 
 def ignored(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [(one["field"], one["value"]) for one in found["ignored"]]
+
+
+async def tag(world: World, tags: dict[int, str]) -> None:
+    """A tag each for some movies."""
+    await world.store.put_movies(
+        structs.replace(catalogue_movie(id_), tags=(own,)) for id_, own in tags.items()
+    )
+    await world.watcher.refresh()
 
 
 async def heat(world: World, movies: Sequence[int]) -> None:
@@ -125,6 +135,30 @@ class TestOverHttp:
         first = [GENRES[4] in item["genres"] for item in found["items"][:6]]
         assert all(first)
         assert not any(GENRES[6] in item["genres"] for item in found["items"])
+
+    async def test_tags_alone(self, world: World) -> None:
+        await tag(world, {7: "Slow Burn", 50: "slow burn", 51: "loud"})
+        await heat(world, range(1, 60))
+        found = await ask(world, tags={"slow-burn": 1.0, "loud": -1.0}, limit=59)
+        assert (found["strategy"], found["ignored"]) == ("trending", [])
+        assert set(ids(found)[:2]) == {7, 50}
+        assert [item["stated"] for item in found["items"]] == [5, 5] + [0] * 57
+        assert 51 not in ids(found)
+
+    async def test_tags_beside_what_they_like(self, world: World) -> None:
+        await tag(world, {110: "slow burn"})
+        assert 110 not in ids(await ask(world, liked=[100], limit=5))
+        found = await ask(world, liked=[100], tags={"slow burn": 1.0}, limit=5)
+        assert found["strategy"] == "two_tower"
+        assert {item["movie_id"]: item["stated"] for item in found["items"]}[110] == 5
+
+    async def test_what_may_be_meant_by_a_tag_that_no_movie_has(self, world: World) -> None:
+        await tag(world, {7: "dystopia", 8: "dystopian"})
+        found = await ask(world, tags={"distopia": 1.0, "zither": 1.0})
+        assert {one["value"]: one["reason"] for one in found["ignored"]} == {
+            "distopia": "no movie has this tag: there are dystopia, dystopian",
+            "zither": "no movie has this tag",
+        }
 
     async def test_eras_alone(self, world: World) -> None:
         await heat(world, range(1, 60))
@@ -189,6 +223,9 @@ class TestOverHttp:
         found = await ask(empty_world, genres={GENRES[4]: 1.0}, liked=[4], limit=3)
         assert (found["strategy"], found["degraded"]) == ("trending", ["model_unavailable"])
         assert ids(found) == [13, 22, 31]
+        await tag(empty_world, {22: "slow burn"})
+        found = await ask(empty_world, genres={GENRES[4]: 1.0}, tags={"slow burn": 0.5}, limit=1)
+        assert ids(found) == [22]
 
     async def test_a_tower_that_fails(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*_: object) -> None:
