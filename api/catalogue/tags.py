@@ -35,7 +35,8 @@ class TagIndex:
     """
 
     def __init__(self, movies: Sequence[MovieEvent]) -> None:
-        key_of = {tag: plain(tag) for movie in movies for tag in movie.tags}
+        distinct = dict.fromkeys(tag for movie in movies for tag in movie.tags)
+        key_of = {tag: plain(tag) for tag in distinct}
         self._keys, self._movies = by_text(
             filter(None, map(key_of.__getitem__, movie.tags)) for movie in movies
         )

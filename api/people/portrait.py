@@ -9,6 +9,7 @@ import numpy as np
 from api import metrics
 from api.lists.freshness import UserView
 from api.lists.profile import profile_of
+from api.people.history import history_of
 from api.schemas.users import Belief, Features, RatingStyle, Style, Taste, UserProfile
 from api.serving.models import ServedModel
 from api.serving.watcher import Movie, Serving
@@ -19,6 +20,8 @@ from training.repertoire import Repertoire
 # Stars above or below what others give from which somebody is generous or critical: about a quarter
 # of the people on MovieLens 100K are further above, and about a fifth further below.
 _UNLIKE_OTHERS: Final = 0.25
+
+LATEST: Final = 10  # ratings: as many as suggest what somebody is after right now
 
 
 def portrait(user_id: int, view: UserView, serving: Serving) -> UserProfile:
@@ -31,6 +34,7 @@ def portrait(user_id: int, view: UserView, serving: Serving) -> UserProfile:
         freshness=view.freshness(),
         profile=profile_of(state, serving),
         features=_features(state),
+        latest=history_of(user_id, view, serving, LATEST, None).items,
         style=_style(state, repertoire) if repertoire is not None else None,
         genres=_tastes(state, {id_: movie.genres if movie else () for id_, movie in rated}),
         decades=_tastes(state, {id_: _decade(movie) for id_, movie in rated}),

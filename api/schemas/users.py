@@ -135,6 +135,7 @@ class UserProfile(BaseModel):
             "freshness": FRESHNESS_EXAMPLE,
             "profile": PROFILE_EXAMPLE,
             "features": _FEATURES,
+            "latest": [_RATED],
             "style": _STYLE,
             "genres": [_TASTE],
             "decades": [_TASTE | {"name": "1990s"}],
@@ -147,6 +148,10 @@ class UserProfile(BaseModel):
     freshness: Freshness
     profile: Profile
     features: Features | None
+    latest: Annotated[
+        list[RatedMovie],
+        Field(description="their ten latest ratings; `GET /users/{user_id}/history` has all"),
+    ]
     style: RatingStyle | None
     genres: Annotated[list[Taste], Field(description="most rated first; a movie may have several")]
     decades: Annotated[list[Taste], Field(description="most rated first")]

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from api import metrics
 from api.lists.freshness import UserView
-from api.people.portrait import portrait
+from api.people.portrait import LATEST, portrait
 from api.serving.watcher import Serving
 from stream.features import UserState
 from stream.records import UserRecord
@@ -42,6 +42,14 @@ async def test_tastes_are_of_the_ratings_that_stand(world: World) -> None:
     assert (body["features"]["lowest"], body["features"]["highest"]) == (2, 4)
     assert body["profile"]["stage"] == "learning"
     assert body["model_version"] == "v1"
+
+
+async def test_the_latest_ratings_are_as_the_history_has_them(world: World) -> None:
+    await world.rate(USER, *range(1, LATEST + 3), stars=3.5)
+    body = await told(world)
+    history = await world.client.get(f"/api/v1/users/{USER}/history", params={"limit": LATEST})
+    assert len(body["latest"]) == LATEST
+    assert body["latest"] == history.json()["items"]
 
 
 async def test_the_model_believes_in_what_lies_near(world: World) -> None:
@@ -79,7 +87,7 @@ async def test_a_genre_that_no_movie_has_any_more_is_no_belief(world: World) -> 
 async def test_somebody_unknown_is_told_what_to_do(world: World) -> None:
     body = await told(world)
     assert (body["features"], body["style"]) == (None, None)
-    assert body["genres"] == body["decades"] == body["beliefs"] == []
+    assert body["latest"] == body["genres"] == body["decades"] == body["beliefs"] == []
     assert (body["profile"]["stage"], body["profile"]["strength"]) == ("new", 0)
     assert {one["kind"] for one in body["profile"]["advice"]} == {"ratings", "genres", "spread"}
 
