@@ -180,10 +180,10 @@ class System:
             for event in events:
                 publisher.publish(self.topics.movies, b"%d" % event.movie_id, encode(event))
 
-    def add_movie(self, movie: Movie) -> None:
+    def add_movie(self, movie: Movie, *tags: str) -> None:
         """Through the API."""
         BY_ID[movie.movie_id] = movie
-        body = {"genres": [movie.genre], **movie._asdict()}
+        body = {"genres": [movie.genre], "tags": tags, **movie._asdict()}
         del body["genre"]
         answer = self.api.post("/api/v1/movies", json=body)
         assert answer.status_code == 202, answer.text

@@ -277,6 +277,10 @@ def announce(
 
 
 def ensure_collection(client: "QdrantClient", artifact: Artifact) -> None:
+    """Have the server hold the model's collection, whole; one that is there already is kept.
+
+    Raises IndexUnavailable.
+    """
     from training.index_server import build_server_index, holds
 
     collection, movies = collection_name(artifact.manifest.version), artifact.movies()

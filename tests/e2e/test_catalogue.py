@@ -1,6 +1,7 @@
 """A movie that the catalogue does not know yet: kept in the state, and used once it is known."""
 
 import time
+from typing import Any
 
 from stream.contracts.events import encode
 from tests.planted_model import Movie
@@ -55,6 +56,28 @@ def test_a_movie_is_recommended_before_anybody_rated_it(system: System) -> None:
     position = system.rate(fan, (movie.movie_id, 4.5))
     answer = system.recommend_after(fan, position, limit=100)
     assert movie.movie_id not in [item["movie_id"] for item in answer["items"]]
+
+
+def test_a_movie_is_in_the_list_of_who_asks_for_its_tag(system: System) -> None:
+    """Said by whoever added it, and through log and state to another request."""
+    movie = Movie(3_000_000 + system.user(), "Slow Burn", "Drama", 1991)
+    tag = f"heist {movie.movie_id}"
+
+    system.add_movie(movie, "slow", tag.title())
+
+    found = eventually(lambda: taste(system, tag), lambda found: not found["ignored"])
+    assert movie.movie_id in [item["movie_id"] for item in found["items"] if item["stated"] == 5]
+    assert system.api.get(f"/api/v1/movies/{movie.movie_id}").json()["tags"] == [
+        "slow",
+        tag.title(),
+    ]
+
+
+def taste(system: System, tag: str) -> dict[str, Any]:
+    answer = system.api.post("/api/v1/recommendations/taste-profile", json={"tags": {tag: 1.0}})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def recommended(system: System, user: int) -> list[int]:
